@@ -1,0 +1,1 @@
+"""The ExecutionBroker: contract, offers, sessions, platforms, catalogues, http."""

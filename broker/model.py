@@ -1,0 +1,187 @@
+"""The broker's own plain data: what is asked, where it could run, what is offered. Nothing here knows HTTP or SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from netprobe.cost import Staging
+
+
+class Level(StrEnum):
+    DEBUG = "DEBUG"
+    INFO = "INFO"
+    WARN = "WARN"
+    ERROR = "ERROR"
+
+
+@dataclass(frozen=True)
+class Note:
+    """A message for the client: a template with `{name}` places, and what goes into them.
+
+    `kind` is a short stable slug ("resource-limit"); the wire makes a URI of it. `path` says which part of the
+    request is meant ("/compute/cores/min").
+    """
+
+    kind: str
+    template: str
+    values: Mapping[str, str] = field(default_factory=dict)
+    level: Level = Level.ERROR
+    path: str | None = None
+
+    @property
+    def text(self) -> str:
+        return self.template.format_map(dict(self.values))
+
+
+@dataclass(frozen=True)
+class MinMax:
+    """A range of whole numbers; `maximum` None means that the client named none."""
+
+    minimum: int
+    maximum: int | None = None
+
+
+@dataclass(frozen=True)
+class Executable:
+    """A container image and how to start it."""
+
+    name: str | None
+    locations: tuple[str, ...]
+    digest: str | None = None
+    architecture: str = "amd64"
+    os: str = "linux"
+    privileged: bool = False
+    entrypoint: str | None = None
+    command: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Replica:
+    """One copy of a data item. `site_id` is None where no site of the federation is known to hold it."""
+
+    url: str
+    site_id: str | None
+    rse: str | None = None
+
+
+@dataclass(frozen=True)
+class DataItem:
+    """A resolved piece of data. `checksum` is (algorithm, hexadecimal value), e.g. ("sha256", "ab...")."""
+
+    uuid: str
+    name: str
+    size_bytes: int | None
+    replicas: tuple[Replica, ...]
+    checksum: tuple[str, str] | None = None
+    storage: str | None = None  # uuid of the storage it goes to
+
+
+@dataclass(frozen=True)
+class StorageItem:
+    uuid: str
+    name: str
+    size_gib: MinMax
+
+
+class MountMode(StrEnum):
+    READONLY = "READONLY"
+    READWRITE = "READWRITE"
+
+
+@dataclass(frozen=True)
+class Mount:
+    """A data item or storage (by uuid) at a path in the container."""
+
+    path: str
+    mode: MountMode
+    resource: str
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A cost or metric constraint of the request: `type` is the item's URI."""
+
+    type: str
+    minimum: float | None = None
+    maximum: float | None = None
+
+
+@dataclass(frozen=True)
+class Request:
+    """A checked request. Durations and instants are exact; start range in UTC."""
+
+    executable: Executable
+    cores: MinMax
+    memory_gib: MinMax
+    storage: tuple[StorageItem, ...]
+    data: tuple[DataItem, ...]
+    mounts: tuple[Mount, ...]
+    duration: timedelta
+    earliest_start: datetime
+    latest_start: datetime
+    cost_limits: tuple[Limit, ...] = ()
+    metric_limits: tuple[Limit, ...] = ()
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A cost or metric on an offer: min and max are the 10 % and 90 % quantiles where it is a forecast."""
+
+    type: str
+    minimum: float
+    maximum: float
+    description: str
+
+
+@dataclass(frozen=True)
+class Placement:
+    """A request at one site in one window, priced: what becomes an offer."""
+
+    site_id: str
+    cores: int
+    memory_gib: int
+    storage_gib: int
+    prepare_start: datetime
+    prepare_seconds: float  # P90: preparation is done before `start`
+    start: datetime
+    duration: timedelta
+    staging: Staging
+    costs: tuple[Figure, ...]
+    metrics: tuple[Figure, ...]
+    notes: tuple[Note, ...]  # INFO: why it ranks where it does, with figures
+
+
+class Phase(StrEnum):
+    """Phases of a session, as the contract names them."""
+
+    INITIAL = "INITIAL"
+    OFFERED = "OFFERED"
+    ACCEPTED = "ACCEPTED"
+    REJECTED = "REJECTED"
+    EXPIRED = "EXPIRED"
+    WAITING = "WAITING"
+    PREPARING = "PREPARING"
+    AVAILABLE = "AVAILABLE"
+    RUNNING = "RUNNING"
+    RELEASING = "RELEASING"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a platform is handed: everything to run one session at one site. `id` is the session's uuid."""
+
+    id: str
+    site_id: str
+    executable: Executable
+    cores: int
+    memory_gib: int
+    duration: timedelta
+    # host directories or files to mount: (host path, container path, mode)
+    binds: tuple[tuple[str, str, MountMode], ...] = ()

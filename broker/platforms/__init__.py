@@ -1,0 +1,112 @@
+"""Compute platforms: one file a platform, all behind one interface."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Protocol
+
+from broker.model import DataItem, Executable, Job, Note
+from federation.clock import Clock
+from federation.errors import InputError
+from federation.sites import Federation, Site
+from netprobe.cost import Move
+from netprobe.measurement import Measurement
+
+GROUP = "fairlead.platforms"
+
+
+class State(StrEnum):
+    """What a platform knows of a job."""
+
+    ABSENT = "ABSENT"  # never started, or removed
+    RUNNING = "RUNNING"
+    EXITED = "EXITED"
+
+
+@dataclass(frozen=True)
+class Status:
+    state: State
+    exit_code: int | None = None
+    # the last 64 KiB of each
+    stdout: str = ""
+    stderr: str = ""
+
+
+class PlatformError(Exception):
+    """The platform could not do it. The text is one line for the client: what failed, and where."""
+
+
+# called with the bytes moved so far
+Progress = Callable[[int], None]
+
+
+class Platform(Protocol):
+    """Runs containers at one site. Made once per site.
+
+    Every call is idempotent by the job's id: the supervisor repeats a call that it isn't sure of. The async
+    calls don't block the loop; they raise PlatformError and nothing else. A cancelled call leaves nothing
+    running that `release` would not remove.
+    """
+
+    def check(self, executable: Executable) -> Sequence[Note]:
+        """Why this platform can't run `executable`; empty where it can. Doesn't use the network."""
+        ...
+
+    def image_seconds(self, executable: Executable) -> float:
+        """How long (P90) until the image is in place. Doesn't use the network."""
+        ...
+
+    async def stage(
+        self, job_id: str, item: DataItem, move: Move, progress: Progress
+    ) -> tuple[Path, Measurement | None]:
+        """Bring `item` to this site by `move`.
+
+        Returns the path of the file here, and the measurement of the transfer (None where nothing was moved
+        over a network). The file is complete and its checksum right, or PlatformError is raised and no file
+        is left. Already there and right: returns at once, with None.
+        """
+        ...
+
+    async def make_storage(self, job_id: str, name: str) -> Path:
+        """An empty directory for the session's storage `name`; there already: the same path."""
+        ...
+
+    async def prepare(self, job: Job) -> None:
+        """Have the image in place."""
+        ...
+
+    async def start(self, job: Job) -> None:
+        """Start the container; started already: does nothing."""
+        ...
+
+    async def poll(self, job: Job) -> Status: ...
+
+    async def stop(self, job: Job) -> None:
+        """End the container if it runs. Its status stays readable until `release`."""
+        ...
+
+    async def release(self, job_id: str) -> None:
+        """Remove the container and all that was staged for the job. Nothing there: does nothing."""
+        ...
+
+
+class PlatformFactory(Protocol):
+    """`work_directory` is where the site keeps what it stages, unless the site's own options say otherwise."""
+
+    def __call__(self, site: Site, federation: Federation, clock: Clock, work_directory: Path) -> Platform: ...
+
+
+def load_platform(site: Site, federation: Federation, clock: Clock, work_directory: Path) -> Platform:
+    """The platform that `site` names. Raises InputError where no back-end has that name."""
+    if site.platform is None:
+        raise InputError(f"site {site.id!r} has no platform")
+    found = {entry.name: entry for entry in entry_points(group=GROUP)}
+    if site.platform.kind not in found:
+        expected = ", ".join(sorted(found))
+        raise InputError(f"site {site.id!r}: no platform is called {site.platform.kind!r}: expected {expected}")
+    factory: PlatformFactory = found[site.platform.kind].load()
+    return factory(site, federation, clock, work_directory)

@@ -1,0 +1,1 @@
+"""The ground floor: sites and their names, settings, database, units, time."""

@@ -1,0 +1,120 @@
+"""The sites of a federation, and what each is called in every system around it."""
+
+from __future__ import annotations
+
+import fnmatch
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from federation.hosts import Host, LocalHost
+
+
+@dataclass(frozen=True)
+class Place:
+    """A place on Earth: degrees north and east."""
+
+    latitude: float
+    longitude: float
+
+    def distance_metres(self, other: Place) -> float:
+        """Great-circle distance by the haversine formula on a sphere of 6,371 km."""
+        lat1, lat2 = math.radians(self.latitude), math.radians(other.latitude)
+        half_lat = (lat2 - lat1) / 2
+        half_lon = math.radians(other.longitude - self.longitude) / 2
+        h = math.sin(half_lat) ** 2 + math.cos(lat1) * math.cos(lat2) * math.sin(half_lon) ** 2
+        return 2 * 6_371_000.0 * math.asin(math.sqrt(h))
+
+
+@dataclass(frozen=True)
+class Platform:
+    """The compute platform of a site: which back-end drives it, how large it is, and its own options."""
+
+    kind: str
+    cores: int
+    memory_gib: int
+    storage_gib: int
+    architectures: tuple[str, ...] = ("amd64",)
+    # cores, memory and time of one session at most; the platform's own size where unset
+    max_cores: int | None = None
+    max_memory_gib: int | None = None
+    max_duration_seconds: float = 86_400.0
+    # benchmark score that the site declares for one core
+    compute_performance: float = 150.0
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Tariff:
+    """What the site charges, in the federation's own currency."""
+
+    per_core_hour: float = 0.0
+    per_gib_hour: float = 0.0
+    per_gib_moved: float = 0.0
+
+
+@dataclass(frozen=True)
+class Energy:
+    """What the site's power costs the planet."""
+
+    watts_per_core: float = 10.0
+    grams_co2_per_kwh: float = 250.0
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What the site allows. Patterns are shell-style, as in `fnmatch`."""
+
+    allowed_registries: tuple[str, ...] = ("*",)
+    denied_registries: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Site:
+    """One site, with its names in each system. `id` is stable; everything else may change."""
+
+    id: str
+    name: str
+    place: Place
+    rses: tuple[str, ...] = ()
+    # host (or host:port) patterns of the URLs under which the site serves its storage
+    data_hosts: tuple[str, ...] = ()
+    # address of the measuring host, and the port of its iperf3 server
+    iperf3_address: str | None = None
+    iperf3_port: int = 5201
+    # where the site's own measuring and staging commands run
+    host: Host = field(default_factory=LocalHost)
+    platform: Platform | None = None
+    tariff: Tariff = field(default_factory=Tariff)
+    energy: Energy = field(default_factory=Energy)
+    policy: Policy = field(default_factory=Policy)
+
+    def serves(self, url: str) -> bool:
+        """Whether `url` is on this site's storage."""
+        parts = urlsplit(url)
+        names = [parts.netloc.rpartition("@")[2], parts.hostname or ""]
+        return any(fnmatch.fnmatchcase(name, pattern) for pattern in self.data_hosts for name in names if name)
+
+
+@dataclass(frozen=True)
+class Federation:
+    """The catalogue of sites, in the order in which its file names them."""
+
+    name: str
+    sites: Mapping[str, Site]
+
+    def __iter__(self) -> Iterator[Site]:
+        return iter(self.sites.values())
+
+    def __getitem__(self, site_id: str) -> Site:
+        return self.sites[site_id]
+
+    def site_of_rse(self, rse: str) -> Site | None:
+        """The site that owns the Rucio storage element `rse`."""
+        return next((site for site in self if rse in site.rses), None)
+
+    def site_of_url(self, url: str) -> Site | None:
+        """The site on whose storage `url` lies."""
+        return next((site for site in self if site.serves(url)), None)

@@ -1,0 +1,1 @@
+"""A federation on one machine: network namespaces joined by an emulated wide-area network."""

@@ -1,0 +1,1 @@
+"""Measuring the network: tools, plans, archive, forecast, cost."""

@@ -1,0 +1,1 @@
+"""When is there space: capacity and the windows in it."""
