@@ -1,0 +1,113 @@
+"""The `fairlead` command. Each group of commands has its own file; only the one that was asked for is imported."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from federation.errors import FairleadError
+
+# What `fairlead --help` lists, in this order: name -> the modules that make it up, each with an `app`
+# (a group of commands) or a function called like the command. The first names the group; the others add to it.
+COMMANDS: dict[str, tuple[str, ...]] = {
+    "demo": ("fairlead.cli.demo",),
+    "lab": ("fairlead.cli.lab",),
+    "probe": ("fairlead.cli.probe", "fairlead.cli.probe_results"),
+    "serve": ("fairlead.cli.serve",),
+    "run": ("fairlead.cli.run",),
+    "site": ("fairlead.cli.site",),
+}
+
+INTERRUPTED = 130
+DEBUG_VARIABLE = "FAIRLEAD_DEBUG"
+
+
+def build(only: str | None = None) -> typer.Typer:
+    """The command-line app: with the one command `only`, or with all of them where that names none."""
+    app = typer.Typer(
+        name="fairlead",
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        help="Where and when can this container run on this data, and what does bringing the data there cost?",
+        epilog="Exit status: 0 done, 1 ran and the answer is no, 2 wrong usage or input, 3 something outside failed.",
+    )
+    app.callback()(_root)
+    for name in [only] if only in COMMANDS else COMMANDS:
+        _register(app, name)
+    return app
+
+
+def _register(app: typer.Typer, name: str) -> None:
+    first, *others = (importlib.import_module(module) for module in COMMANDS[name])
+    group: Any = getattr(first, "app", None)
+    if group is None:
+        app.command(name)(getattr(first, name))
+        return
+    for other in others:
+        group.add_typer(other.app)
+    app.add_typer(group, name=name)
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        from importlib.metadata import version
+
+        typer.echo(f"fairlead {version('fairlead')}")
+        raise typer.Exit
+
+
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and leave."),
+    ] = False,
+) -> None:
+    pass
+
+
+def _terminated(signum: int, frame: object) -> NoReturn:
+    """SIGTERM ends us as Ctrl-C does: what was started is cleaned up on the way out."""
+    raise SystemExit(128 + signum)
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and leave with its exit status. What goes wrong is one line on stderr."""
+    argv = list(sys.argv[1:] if arguments is None else arguments)
+    debug = os.environ.get(DEBUG_VARIABLE, "") not in ("", "0")
+    signal.signal(signal.SIGTERM, _terminated)
+    try:
+        build(argv[0] if argv else None)(args=argv, prog_name="fairlead")
+    except SystemExit as leaving:
+        # typer turns Ctrl-C into this status without a word
+        if leaving.code == INTERRUPTED:
+            typer.echo("fairlead: interrupted", err=True)
+        raise
+    except KeyboardInterrupt:
+        typer.echo("fairlead: interrupted", err=True)
+        sys.exit(INTERRUPTED)
+    except FairleadError as error:
+        if debug:
+            raise
+        typer.echo(f"fairlead: {error}", err=True)
+        sys.exit(error.exit_status)
+    except Exception as error:
+        if debug:
+            raise
+        typer.echo(
+            f"fairlead: a defect in fairlead itself: {type(error).__name__}: {_one_line(error)} "
+            f"({DEBUG_VARIABLE}=1 shows where)",
+            err=True,
+        )
+        sys.exit(FairleadError.exit_status)
+    sys.exit(0)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

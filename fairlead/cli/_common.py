@@ -1,0 +1,74 @@
+"""What the commands share: where output goes, and how progress is shown."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
+
+
+def output() -> Console:
+    """Results, on standard output: tables as wide as the terminal, or 120 columns where there is none."""
+    return Console(width=None if sys.stdout.isatty() else 120, highlight=False, soft_wrap=False)
+
+
+def messages() -> Console:
+    """Progress and remarks, on standard error, so that results can be piped."""
+    return Console(stderr=True, width=None if sys.stderr.isatty() else 120, highlight=False)
+
+
+def print_json(document: Any) -> None:
+    """`document` on standard output, indented; instants and the like as text."""
+    typer.echo(json.dumps(document, indent=2, ensure_ascii=False, default=str))
+
+
+class Steps:
+    """Progress of something with a known number of steps: a bar on a terminal, plain lines elsewhere."""
+
+    def __init__(self, title: str, total: float, console: Console) -> None:
+        self._title, self._total, self._console = title, total, console
+        self._bar: Any = None
+        self._task: Any = None
+        self._last_shown = -1
+
+    def _start(self) -> None:
+        if not self._console.is_terminal:
+            return
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[remark]}"))
+        self._bar = Progress(*columns, TimeElapsedColumn(), console=self._console, transient=True)
+        self._task = self._bar.add_task(self._title, total=self._total, remark="")
+        self._bar.start()
+
+    def _stop(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def update(self, done: float, remark: str = "") -> None:
+        """`done` of the total so far. Without a terminal a line is printed at every further tenth."""
+        if self._bar is not None:
+            self._bar.update(self._task, completed=done, remark=remark)
+            return
+        tenth = int(10 * done / self._total) if self._total else 10
+        if tenth > self._last_shown:
+            self._last_shown = tenth
+            self._console.print(f"{self._title}: {min(tenth * 10, 100)} % {remark}".rstrip(), markup=False)
+
+
+@contextmanager
+def steps(title: str, total: float, console: Console | None = None) -> Iterator[Steps]:
+    """Progress on standard error while the block runs."""
+    progress = Steps(title, total, console or messages())
+    progress._start()
+    try:
+        yield progress
+    finally:
+        progress._stop()

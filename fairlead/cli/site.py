@@ -1,0 +1,63 @@
+"""`fairlead site`: look at the catalogue of sites."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fairlead.cli._common import JsonOption, output, print_json
+
+app = typer.Typer(no_args_is_help=True, help="The sites of the federation.")
+
+
+@app.callback()
+def _group() -> None:
+    pass
+
+
+@app.command()
+def check(
+    catalogue: Annotated[
+        Path | None,
+        typer.Argument(
+            help="The catalogue (TOML). Without it: the built-in simulated federation.", show_default=False
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Load a catalogue of sites, say what is wrong with it, and show its sites.
+
+    \b
+    Example:
+      fairlead site check sites.toml
+    """
+    from dataclasses import asdict
+
+    from federation.catalogue import builtin_federation, load_federation
+    from federation.units import format_size
+
+    federation = builtin_federation() if catalogue is None else load_federation(catalogue)
+    if as_json:
+        print_json(asdict(federation))
+        return
+    from rich.table import Table
+
+    table = Table(title=f"{federation.name}: {len(federation.sites)} sites", title_justify="left")
+    for heading in ("id", "name", "place", "RSEs", "iperf3", "platform", "cores", "memory", "storage"):
+        table.add_column(heading, justify="right" if heading in ("cores", "memory", "storage") else "left")
+    for site in federation:
+        platform = site.platform
+        table.add_row(
+            site.id,
+            site.name,
+            f"{site.place.latitude:.2f}, {site.place.longitude:.2f}",
+            " ".join(site.rses) or "-",
+            f"{site.iperf3_address}:{site.iperf3_port}" if site.iperf3_address else "-",
+            platform.kind if platform else "-",
+            str(platform.cores) if platform else "-",
+            format_size(platform.memory_gib * 2**30) if platform else "-",
+            format_size(platform.storage_gib * 2**30) if platform else "-",
+        )
+    output().print(table)
