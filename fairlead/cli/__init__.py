@@ -1,4 +1,4 @@
-"""The `fairlead` command. Each group of commands has its own file; only the one that was asked for is imported."""
+"""The `fairlead` command: each group of commands has its own file, and only the one asked for is imported."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import typer
 from federation.errors import FairleadError
 
 # What `fairlead --help` lists, in this order: name -> the modules that make it up, each with an `app`
-# (a group of commands) or a function called like the command. The first names the group; the others add to it.
+# (a group of commands) or a function called like the command. The first is the group; the others add to it.
 COMMANDS: dict[str, tuple[str, ...]] = {
     "demo": ("fairlead.cli.demo",),
     "lab": ("fairlead.cli.lab",),
@@ -35,8 +35,8 @@ def build(only: str | None = None) -> typer.Typer:
         no_args_is_help=True,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
-        help="Where and when can this container run on this data, and what does bringing the data there cost?",
-        epilog="Exit status: 0 done, 1 ran and the answer is no, 2 wrong usage or input, 3 something outside failed.",
+        help="Where and when can this container run on this data, and what does moving the data cost?",
+        epilog="Exit status: 0 done, 1 ran and the answer is no, 2 wrong usage or input, 3 outside failure.",
     )
     app.callback()(_root)
     for name in [only] if only in COMMANDS else COMMANDS:
@@ -66,7 +66,7 @@ def _show_version(value: bool) -> None:
 def _root(
     version: Annotated[
         bool,
-        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and leave."),
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
     ] = False,
 ) -> None:
     pass

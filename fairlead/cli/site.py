@@ -21,9 +21,7 @@ def _group() -> None:
 def check(
     catalogue: Annotated[
         Path | None,
-        typer.Argument(
-            help="The catalogue (TOML). Without it: the built-in simulated federation.", show_default=False
-        ),
+        typer.Argument(help="The catalogue (TOML); without it the built-in one.", show_default=False),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
