@@ -1,1 +1,1 @@
-"""When is there space: capacity and the windows in it."""
+"""When is there space: capacity, and the sources that know of it."""

@@ -1,0 +1,135 @@
+"""What a pool of machines has, when parts of it are taken, and when something still fits.
+
+A pool is one site's platform seen as a whole. Each booking takes a part of it for a half-open interval
+[start, end): a booking that ends at noon and one that starts at noon don't meet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """Cores, memory and storage: of a pool, or of a need."""
+
+    cores: int
+    memory_gib: int
+    storage_gib: int = 0
+
+    def fits(self, need: Capacity) -> bool:
+        """Whether `need` is no larger than this in any respect."""
+        return (
+            need.cores <= self.cores
+            and need.memory_gib <= self.memory_gib
+            and need.storage_gib <= self.storage_gib
+        )
+
+    def minus(self, other: Capacity) -> Capacity:
+        return Capacity(
+            self.cores - other.cores, self.memory_gib - other.memory_gib, self.storage_gib - other.storage_gib
+        )
+
+
+@dataclass(frozen=True)
+class Booking:
+    """A part of a pool that is taken during [start, end). Instants are timezone-aware."""
+
+    start: datetime
+    end: datetime
+    cores: int
+    memory_gib: int
+    storage_gib: int = 0
+
+
+@dataclass(frozen=True)
+class Window:
+    """Every start in [start, latest_start], both included, leaves room for the whole duration."""
+
+    start: datetime
+    latest_start: datetime
+
+
+def first_windows(
+    pool: Capacity,
+    bookings: Iterable[Booking],
+    need: Capacity,
+    duration: timedelta,
+    earliest: datetime,
+    latest_start: datetime,
+    count: int = 3,
+) -> list[Window]:
+    """The first `count` windows in which `need` fits into `pool` for the whole of `duration`, earliest first.
+
+    The windows are as long as can be, so that they never touch; starts lie in [earliest, latest_start].
+    Empty where it never fits. Sweeps over the bookings' ends once: O(n log n). Raises ValueError for a
+    duration of zero or less.
+    """
+    if duration <= timedelta(0):
+        raise ValueError("a duration is more than zero")
+    if count < 1 or latest_start < earliest or not pool.fits(need):
+        return []
+    windows: list[Window] = []
+    start = earliest
+    # With [full_from, full_to) too full for the need, just the starts in the open interval
+    # (full_from - duration, full_to) fail: what starts earlier is over by then, what starts at
+    # full_to comes after it.
+    for full_from, full_to in _too_full(pool, bookings, need, earliest, latest_start + duration):
+        last = full_from - duration
+        if last >= start:
+            windows.append(Window(start, min(last, latest_start)))
+            if len(windows) == count:
+                return windows
+        start = max(start, full_to)
+        if start > latest_start:
+            return windows
+    return [*windows, Window(start, latest_start)]
+
+
+def free_throughout(pool: Capacity, bookings: Iterable[Booking], start: datetime, end: datetime) -> Capacity:
+    """What stays free during the whole of [start, end): the least of each. Never negative."""
+    cores, memory_gib, storage_gib = pool.cores, pool.memory_gib, pool.storage_gib
+    for _, _, free in _free_over_time(pool, bookings, start, end):
+        cores, memory_gib = min(cores, free.cores), min(memory_gib, free.memory_gib)
+        storage_gib = min(storage_gib, free.storage_gib)
+    return Capacity(max(cores, 0), max(memory_gib, 0), max(storage_gib, 0))
+
+
+def _too_full(
+    pool: Capacity, bookings: Iterable[Booking], need: Capacity, start: datetime, end: datetime
+) -> Iterator[tuple[datetime, datetime]]:
+    """The intervals within [start, end) in which `need` doesn't fit, in order; neighbours are joined."""
+    since: datetime | None = None
+    for begins, _, free in _free_over_time(pool, bookings, start, end):
+        if free.fits(need):
+            if since is not None:
+                yield since, begins
+                since = None
+        elif since is None:
+            since = begins
+    if since is not None:
+        yield since, end
+
+
+def _free_over_time(
+    pool: Capacity, bookings: Iterable[Booking], start: datetime, end: datetime
+) -> Iterator[tuple[datetime, datetime, Capacity]]:
+    """What is free, as steps (from, to, free) that cover [start, end) without gaps."""
+    changes: list[tuple[datetime, Capacity]] = []
+    for booking in bookings:
+        begins, ends = max(booking.start, start), min(booking.end, end)
+        if begins < ends:
+            taken = Capacity(booking.cores, booking.memory_gib, booking.storage_gib)
+            changes.append((begins, taken))
+            changes.append((ends, Capacity(0, 0, 0).minus(taken)))
+    changes.sort(key=lambda change: change[0])
+    free, at = pool, start
+    for instant, taken in changes:
+        if instant > at:
+            yield at, instant, free
+            at = instant
+        free = free.minus(taken)
+    if at < end:
+        yield at, end, free
