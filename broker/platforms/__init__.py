@@ -97,7 +97,9 @@ class Platform(Protocol):
 class PlatformFactory(Protocol):
     """`work_directory` is where the site keeps what it stages, unless the site's own options say otherwise."""
 
-    def __call__(self, site: Site, federation: Federation, clock: Clock, work_directory: Path) -> Platform: ...
+    def __call__(
+        self, site: Site, federation: Federation, clock: Clock, work_directory: Path
+    ) -> Platform: ...
 
 
 def load_platform(site: Site, federation: Federation, clock: Clock, work_directory: Path) -> Platform:
@@ -107,6 +109,8 @@ def load_platform(site: Site, federation: Federation, clock: Clock, work_directo
     found = {entry.name: entry for entry in entry_points(group=GROUP)}
     if site.platform.kind not in found:
         expected = ", ".join(sorted(found))
-        raise InputError(f"site {site.id!r}: no platform is called {site.platform.kind!r}: expected {expected}")
+        raise InputError(
+            f"site {site.id!r}: no platform is called {site.platform.kind!r}: expected {expected}"
+        )
     factory: PlatformFactory = found[site.platform.kind].load()
     return factory(site, federation, clock, work_directory)

@@ -1,0 +1,37 @@
+"""Where a platform keeps what belongs to one job: one directory a job, so that release is one removal.
+
+`<root>/<job id>/data/<uuid>/<name>` is a staged file, `<root>/<job id>/storage/<name>` a storage. Names come from
+clients, and so never decide where a file lies: whatever is not plain is replaced.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+
+from broker.model import DataItem
+
+# ext4, XFS and the like hold 255 bytes; the mover adds a suffix while it writes
+LONGEST_NAME = 200
+
+
+def plain_name(name: str) -> str:
+    """`name` as the name of a file: the same if it is plain already, else replaced so that two stay different."""
+    plain = re.sub(r"[^A-Za-z0-9._+=@-]", "_", name)[:LONGEST_NAME].lstrip(".-")
+    if plain == name and plain:
+        return plain
+    return f"{plain or 'item'}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+
+def job_directory(root: Path, job_id: str) -> Path:
+    return root / plain_name(job_id)
+
+
+def data_path(root: Path, job_id: str, item: DataItem) -> Path:
+    """Each file has a directory of its own: two items of a job may have the same name."""
+    return job_directory(root, job_id) / "data" / plain_name(item.uuid) / plain_name(item.name)
+
+
+def storage_path(root: Path, job_id: str, name: str) -> Path:
+    return job_directory(root, job_id) / "storage" / plain_name(name)
