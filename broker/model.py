@@ -153,6 +153,8 @@ class Placement:
     costs: tuple[Figure, ...]
     metrics: tuple[Figure, ...]
     notes: tuple[Note, ...]  # INFO: why it ranks where it does, with figures
+    # the session starts in [start, start + start_within], as preparation allows; zero: at `start` at the latest
+    start_within: timedelta = timedelta(0)
 
 
 class Phase(StrEnum):
