@@ -1,4 +1,4 @@
-"""Data of the SKA data lake: `skao-data-resource`. Size, checksum and replicas are named in the request itself."""
+"""Data of the SKA data lake: `skao-data-resource`. The request itself names size, checksum and replicas."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CHECKSUM_DIGITS = {"sha256": 64, "md5": 32, "adler32": 8}
 
 
 class SkaoCatalogue:
-    """A replica's URL says which site holds it; where the federation doesn't know the URL, its RSE name does."""
+    """A replica's URL says which site holds it; where no site is known to serve the URL, its RSE name does."""
 
     kinds: Sequence[str] = ("skao-data-resource",)
 
