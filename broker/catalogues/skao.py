@@ -17,7 +17,7 @@ CHECKSUM_DIGITS = {"sha256": 64, "md5": 32, "adler32": 8}
 
 
 class SkaoCatalogue:
-    """A replica's URL says which site holds it; where no site is known to serve the URL, its RSE name does."""
+    """A replica's URL says which site holds it; where no site is known to serve the URL, its RSE does."""
 
     kinds: Sequence[str] = ("skao-data-resource",)
 

@@ -10,7 +10,7 @@ SCHEMES = ("http", "https")
 
 
 def wrong_with(url: object) -> str | None:
-    """Why `url` can't be fetched: the end of a sentence that starts with what it is; None where nothing is wrong."""
+    """Why `url` can't be fetched, to follow "the URL ..." in a sentence; None if nothing is wrong."""
     if not isinstance(url, str) or not url:
         return f"is not a URL: expected http://... or https://..., got {url!r}"
     if any(ord(letter) <= 32 or ord(letter) == 127 for letter in url):
@@ -30,11 +30,11 @@ def wrong_with(url: object) -> str | None:
 
 
 def refusal(url: str) -> str | None:
-    """Why this machine mustn't send a request to `url`, a right URL of no site of the federation; None if it may.
+    """Why this machine mustn't send a request to `url`, a right URL of no site of ours; None if it may.
 
     Loopback and public addresses are allowed. Private, link-local (so cloud metadata, too) and reserved ones
-    aren't: a client could make the broker look around in the network that it stands in. Every address that the
-    name has must be allowed. Looks the name up: may block for as long as the resolver's own limit.
+    aren't: a client could make the broker look around in the network that it stands in. Every address that
+    the name has must be allowed. Looks the name up: may block for as long as the resolver's own limit.
     """
     parts = urlsplit(url)
     host = parts.hostname or ""

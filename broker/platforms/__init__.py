@@ -95,7 +95,7 @@ class Platform(Protocol):
 
 
 class PlatformFactory(Protocol):
-    """`work_directory` is where the site keeps what it stages, unless the site's own options say otherwise."""
+    """`work_directory` is where the site keeps what it stages, unless its own options say otherwise."""
 
     def __call__(
         self, site: Site, federation: Federation, clock: Clock, work_directory: Path

@@ -1,4 +1,4 @@
-"""What the platforms share in reading a site's catalogue: options with their defaults, and what the site can run."""
+"""What the platforms share in reading a site's catalogue: its options, and what its machines can run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ALIASES = {"x86_64": "amd64", "x86-64": "amd64", "aarch64": "arm64", "arm64v8": 
 def read_options(site: Site, defaults: Mapping[str, Any]) -> dict[str, Any]:
     """The options of `site`'s platform over `defaults`. Unknown ones and wrong types raise InputError.
 
-    A default's type is what is expected; a whole number does where a number is, and None stands for "optional text".
+    A default's type is what is expected; a whole number does for a number; None stands for "optional text".
     """
     if site.platform is None:
         raise InputError(f"site {site.id!r} has no platform")

@@ -1,7 +1,7 @@
 """Where a platform keeps what belongs to one job: one directory a job, so that release is one removal.
 
-`<root>/<job id>/data/<uuid>/<name>` is a staged file, `<root>/<job id>/storage/<name>` a storage. Names come from
-clients, and so never decide where a file lies: whatever is not plain is replaced.
+`<root>/<job id>/data/<uuid>/<name>` is a staged file, `<root>/<job id>/storage/<name>` a storage. Names come
+from clients, and so never decide where a file lies: whatever is not plain is replaced.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ LONGEST_NAME = 200
 
 
 def plain_name(name: str) -> str:
-    """`name` as the name of a file: the same if it is plain already, else replaced so that two stay different."""
+    """`name` as the name of a file: the same if it is plain, else replaced so that two stay different."""
     plain = re.sub(r"[^A-Za-z0-9._+=@-]", "_", name)[:LONGEST_NAME].lstrip(".-")
     if plain == name and plain:
         return plain

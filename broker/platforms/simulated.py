@@ -1,7 +1,7 @@
-"""A platform that only pretends: no network, no engine, no root, nothing on disk. Phases take seconds on the clock.
+"""A platform that only pretends: no network, no engine, no root, nothing on disk.
 
-It accepts any image unpulled. Its jobs live in memory: after a restart `poll` says ABSENT and `start` starts the
-job again, which is harmless, because nothing runs.
+Phases take seconds on the clock. It accepts any image unpulled. Its jobs live in memory: after a restart `poll`
+says ABSENT and `start` starts the job again, which is harmless, because nothing runs.
 """
 
 from __future__ import annotations
