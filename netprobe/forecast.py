@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Protocol
 
+from federation.clock import Clock
+from federation.sites import Federation
+from netprobe.archive import Archive
+from netprobe.correction import learn
+from netprobe.explain import explain
+from netprobe.history import History
+from netprobe.ladder import Rung, climb, round_trip, segment_bytes
 from netprobe.quantiles import Quantiles
+from netprobe.transfer_model import DEFAULT_MSS_BYTES
+from netprobe.weights import LogSpread
 
+__all__ = ["Forecast", "ForecastPath", "Forecaster", "Rung", "from_outside"]
 
-class Rung(StrEnum):
-    """The ladder: how near to the path itself the evidence is. Each rung down is wider than the one above."""
-
-    SAME_SITE = "same-site"  # source and destination are one site: nothing crosses the network
-    MEASURED = "measured"
-    OTHER_DIRECTION = "other-direction"
-    SITE_PATHS = "site-paths"  # other paths of the same two sites
-    ROUND_TRIP = "round-trip"  # peers at a similar round-trip time
-    DISTANCE = "distance"  # great-circle distance alone
+# Assumed for data from a host that belongs to no site: 5 to 500 Mbit/s over an ocean.
+OUTSIDE = LogSpread(50e6, math.log(10), math.log(10))
+OUTSIDE_RTT_SECONDS = 0.15
+OUTSIDE_CORRECTION = Quantiles(1.0, 1.1, 1.5)
 
 
 @dataclass(frozen=True)
@@ -46,3 +51,66 @@ class ForecastPath(Protocol):
     path that was not measured."""
 
     def __call__(self, source: str, destination: str) -> Forecast: ...
+
+
+class Forecaster:
+    """Forecasts from an archive's measurements. Blocks while it reads them, which it does again only when
+    something was added; may be called from several threads."""
+
+    def __init__(self, archive: Archive, federation: Federation, clock: Clock) -> None:
+        self._archive = archive
+        self._federation = federation
+        self._clock = clock
+        # replaced as a whole, so that a second thread sees the old one or the new one
+        self._known: tuple[int, History] | None = None
+
+    def path(self, source: str, destination: str) -> Forecast:
+        """The forecast for one path (site ids); on the ladder's lowest rungs where nothing is known of it."""
+        history, now = self._history(), self._clock.now()
+        evidence = climb(history, self._federation, source, destination, now)
+        rtt = round_trip(history, self._federation, source, destination, now)
+        correction = learn(history, self._federation, source, destination, evidence.rate.median, now)
+        words = explain(history, self._federation, source, destination, evidence, rtt, correction, now)
+        ages = [(now - test.started).total_seconds() for test in evidence.tests]
+        return Forecast(
+            source=source,
+            destination=destination,
+            bits_per_second=evidence.rate.quantiles,
+            rtt_seconds=rtt.seconds,
+            mss_bytes=segment_bytes(history, source, destination),
+            rung=evidence.rung,
+            tests=len(evidence.tests),
+            newest_age_seconds=max(min(ages), 0.0) if ages else None,
+            tools=tuple(sorted({test.tool for test in evidence.tests})),
+            transfers=correction.transfers,
+            correction=correction.ratio.quantiles,
+            explanation=words,
+        )
+
+    __call__ = path
+
+    def _history(self) -> History:
+        version = self._archive.version()
+        known = self._known
+        if known is None or known[0] != version:
+            known = (version, self._archive.history())
+            self._known = known
+        return known[1]
+
+
+def from_outside(destination: str) -> Forecast:
+    """For data whose host belongs to no site of the federation: assumed, and very wide."""
+    return Forecast(
+        source="outside",
+        destination=destination,
+        bits_per_second=OUTSIDE.quantiles,
+        rtt_seconds=OUTSIDE_RTT_SECONDS,
+        mss_bytes=DEFAULT_MSS_BYTES,
+        rung=Rung.OUTSIDE,
+        tests=0,
+        newest_age_seconds=None,
+        tools=(),
+        transfers=0,
+        correction=OUTSIDE_CORRECTION,
+        explanation="from outside the federation, nothing measured: 50 Mbit/s (5 to 500) assumed",
+    )

@@ -1,0 +1,102 @@
+"""A forecast in one sentence, with figures that a person can check."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from federation.units import format_age, format_bits_per_second, format_seconds
+
+from federation.sites import Federation
+from netprobe.correction import Correction
+from netprobe.history import History
+from netprobe.ladder import Evidence, RoundTrip, Rung
+from netprobe.measurement import Kind, Measurement
+from netprobe.quantiles import Quantiles
+
+
+def explain(
+    history: History,
+    federation: Federation,
+    source: str,
+    destination: str,
+    evidence: Evidence,
+    rtt: RoundTrip,
+    correction: Correction,
+    now: datetime,
+) -> str:
+    """E.g. "6 iperf3 tests, newest 4 min old: 94.9 Mbit/s median (93.1 to 95.4), round trip 26.1 ms;
+    corrected by 3 transfers (x1.04)"."""
+    rate = _rate(evidence.rate.quantiles)
+    tests = _tests(evidence.tests, now)
+    trip = f"round trip {format_seconds(rtt.seconds)}{'' if rtt.measured else ' estimated from the distance'}"
+    match evidence.rung:
+        case Rung.SAME_SITE:
+            text = f"the data is at {_name(federation, source)} already: {rate} assumed for a local copy"
+        case Rung.MEASURED:
+            text = f"{tests}: {rate}, {trip}"
+        case Rung.OTHER_DIRECTION:
+            text = f"not measured in this direction; {tests} of the other one, made wider: {rate}, {trip}"
+        case Rung.SITE_PATHS:
+            where = f"{_count(evidence.paths, 'other path')} of its two sites"
+            text = f"path not measured; {tests} of {where}, made wider: {rate}, {trip}"
+        case Rung.ROUND_TRIP:
+            where = f"{_count(evidence.paths, 'path')} at a similar round trip"
+            text = f"neither site's throughput measured; {tests} of {where}, made wider: {rate}, {trip}"
+        case _:
+            text = f"nothing measured on or near this path; assumed from the distance: {rate}, {trip}"
+    return text + _failures(history.path(Kind.THROUGHPUT, source, destination)) + _corrected(correction)
+
+
+def range_text(quantiles: Quantiles) -> str:
+    """A rate's 10 % and 90 % quantiles, the unit said once where it is one: "93.1 to 95.4 Mbit/s"."""
+    low, high = format_bits_per_second(quantiles.p10), format_bits_per_second(quantiles.p90)
+    number, _, unit = low.partition(" ")
+    return f"{number if unit == high.partition(' ')[2] else low} to {high}"
+
+
+def _rate(rate: Quantiles) -> str:
+    middle = format_bits_per_second(rate.p50)
+    unit = middle.partition(" ")[2]
+    return f"{middle} median ({range_text(rate).removesuffix(' ' + unit)})"
+
+
+def _tests(tests: Sequence[Measurement], now: datetime) -> str:
+    if not tests:
+        return "no tests"
+    tools = " and ".join(sorted({test.tool for test in tests}))
+    age = min((now - test.started).total_seconds() for test in tests)
+    return f"{_count(len(tests), f'{tools} test')}, newest {format_age(max(age, 0.0))} old"
+
+
+def _failures(tests: Sequence[Measurement]) -> str:
+    """How many tests of the path failed, and whether the newest ones all did."""
+    failed = [test for test in tests if not test.succeeded]
+    if not failed:
+        return ""
+    newest = next((index for index, test in enumerate(tests) if test.succeeded), len(tests))
+    if newest == 0:
+        return f"; {len(failed)} of the last {len(tests)} tests failed"
+    if newest == len(tests):
+        which = "every test"
+    else:
+        which = "the newest test" if newest == 1 else f"the newest {newest} tests"
+    return f"; {which} of this path failed, last: {failed[0].error}"
+
+
+def _corrected(correction: Correction) -> str:
+    factor = f"(x{correction.ratio.median:.2f})"
+    if correction.transfers:
+        return f"; corrected by {_count(correction.transfers, 'transfer')} {factor}"
+    if correction.anywhere:
+        return f"; corrected by {_count(correction.anywhere, 'transfer')} on other paths {factor}"
+    return ""
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _name(federation: Federation, site_id: str) -> str:
+    site = federation.sites.get(site_id)
+    return site.name if site else site_id

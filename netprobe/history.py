@@ -1,0 +1,34 @@
+"""The newest measurements of every path, in memory: what a forecast looks at."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from netprobe.measurement import Kind, Measurement
+
+
+@dataclass(frozen=True)
+class History:
+    """Measurements by (kind, source, destination), newest first, failed ones included."""
+
+    by_path: Mapping[tuple[Kind, str, str], Sequence[Measurement]]
+
+    @classmethod
+    def of(cls, measurements: Iterable[Measurement]) -> History:
+        """Sort measurements, in any order, into their paths."""
+        found: dict[tuple[Kind, str, str], list[Measurement]] = defaultdict(list)
+        for measurement in measurements:
+            found[measurement.kind, measurement.source, measurement.destination].append(measurement)
+        for path in found.values():
+            path.sort(key=lambda measurement: measurement.started, reverse=True)
+        return cls(found)
+
+    def path(self, kind: Kind, source: str, destination: str) -> Sequence[Measurement]:
+        """What was measured of that kind from `source` to `destination`, newest first."""
+        return self.by_path.get((kind, source, destination), ())
+
+    def paths(self, kind: Kind) -> Iterator[tuple[str, str]]:
+        """Every (source, destination) of which there is anything of that kind."""
+        return ((source, destination) for found, source, destination in self.by_path if found == kind)
