@@ -1,7 +1,8 @@
 # Everything that a fresh machine needs: `make demo` and `make test` are the only two commands to know.
 # PYTHON=/usr/bin/python3.12 chooses an interpreter; ARGS="..." is handed on to the demo or to pytest.
 .SUFFIXES:
-.PHONY: help setup demo test check docs benchmark clean
+.NOTPARALLEL:
+.PHONY: help packages setup demo test check docs benchmark clean
 
 BIN := .venv/bin
 STAMP := .venv/.fairlead-synced
@@ -18,14 +19,16 @@ help:
 $(STAMP): pyproject.toml uv.lock
 	@scripts/bootstrap
 
-setup: $(STAMP)
-	@scripts/system-packages
+packages:
+	@scripts/system-packages $(PACKAGES)
+
+setup: packages $(STAMP)
 
 demo: setup
 	@$(BIN)/fairlead demo $(ARGS)
 
-test: $(STAMP)
-	@scripts/system-packages --tests
+test: PACKAGES := --tests
+test: setup
 	@$(BIN)/pytest $(ARGS)
 
 check: $(STAMP)

@@ -1,0 +1,192 @@
+"""A small client of any ExecutionBroker, and how an offer on the wire reads to a person.
+
+Works with documents as the contract has them (dictionaries with JSON names), so that a broker of somebody else's,
+which sends less than Fairlead does, is shown with what it sends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from federation.errors import InputError, OutsideError
+
+Document = Mapping[str, Any]
+
+UPDATE_KIND = "uri:enum-value-update"
+TRANSFER_SECONDS = "urn:fairlead:cost:transfer-seconds"
+TRANSFER_BYTES = "urn:fairlead:cost:transfer-bytes"
+MONEY = "urn:ivoa:calycopis:cost:monetary"
+SECONDS_TO_RESULT = "urn:fairlead:metric:seconds-to-result"
+FINAL = ("COMPLETED", "FAILED", "CANCELLED", "REJECTED", "EXPIRED")
+
+
+class BrokerClient:
+    """One broker at `url`, asked as `user`. Raises OutsideError where it can't be reached or fails, InputError
+    where it refuses what it was sent. Not for use by several threads at once."""
+
+    def __init__(self, url: str, user: str | None, password: str | None, timeout_seconds: float = 60.0) -> None:
+        self.url = url.rstrip("/")
+        auth = (user, password or "") if user else None
+        try:
+            # no proxy from the environment: a broker on this machine is asked directly
+            self._http = httpx.Client(base_url=self.url, auth=auth, timeout=timeout_seconds, trust_env=False)
+        except (httpx.InvalidURL, ValueError) as error:
+            raise InputError(f"{url!r} is no URL of a broker: {error}") from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._http.close()
+
+    def request(self, text: str) -> Document:
+        """The offer set that answers a request (YAML or JSON text, sent as it is)."""
+        headers = {"Content-Type": "application/yaml"}
+        return self._send("POST", "/requests", content=text.encode(), headers=headers)
+
+    def session(self, uuid: str) -> Document:
+        """A session as it stands now."""
+        return self._send("GET", f"/sessions/{uuid}")
+
+    def move(self, uuid: str, phase: str) -> Document:
+        """Ask for a change of phase (ACCEPTED, REJECTED, CANCELLED)."""
+        update = {"kind": UPDATE_KIND, "path": "phase", "value": phase}
+        return self._send("POST", f"/sessions/{uuid}", json=update)
+
+    def is_up(self) -> bool:
+        """Whether anything answers HTTP there."""
+        try:
+            self._http.get("/", timeout=2.0)
+        except httpx.HTTPError:
+            return False
+        return True
+
+    def _send(self, method: str, path: str, **more: Any) -> Document:
+        headers = {"Accept": "application/json", **more.pop("headers", {})}
+        try:
+            response = self._http.request(method, path, headers=headers, **more)
+            if response.is_redirect and not response.content:
+                # the contract lets a broker answer with the address alone
+                response = self._http.get(response.headers["Location"], headers=headers)
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+            raise InputError(f"{self.url!r} is no URL of a broker: {error}") from error
+        except httpx.HTTPError as error:
+            raise OutsideError(f"no broker answers at {self.url}: {str(error) or type(error).__name__}") from error
+        return _document(response, f"{method} {path}")
+
+
+def _document(response: httpx.Response, what: str) -> Document:
+    if response.status_code == 401:
+        raise InputError(f"{what}: the broker wants another name or password (--user, --password)")
+    if response.status_code >= 500:
+        raise OutsideError(f"{what}: the broker failed with status {response.status_code}: {_detail(response)}")
+    if response.status_code >= 400:
+        raise InputError(f"{what}: refused with status {response.status_code}: {_detail(response)}")
+    try:
+        document = response.json()
+    except ValueError as error:
+        raise OutsideError(f"{what}: what answers is no broker: no JSON in a {response.status_code} reply") from error
+    if not isinstance(document, dict):
+        raise OutsideError(f"{what}: what answers is no broker: expected an object, got {type(document).__name__}")
+    return document
+
+
+def _detail(response: httpx.Response) -> str:
+    try:
+        document = response.json()
+    except ValueError:
+        return " ".join(response.text.split())[:300] or response.reason_phrase
+    if isinstance(document, dict):
+        texts = [text for _, text in notes(document)]
+        if texts:
+            return "; ".join(texts)
+        for key in ("detail", "error", "message"):
+            if key in document:
+                return " ".join(str(document[key]).split())[:300]
+    return response.reason_phrase
+
+
+@dataclass(frozen=True)
+class Offer:
+    """One offer, read for showing. What a broker doesn't send is None. Seconds and bytes are SI."""
+
+    uuid: str
+    site: str
+    start: datetime | None
+    transfer_seconds: tuple[float, float | None, float] | None  # 10 %, 50 % (where told), 90 %
+    transfer_bytes: float | None
+    cost: tuple[float, float] | None
+    result_by: datetime | None
+    reasons: tuple[str, ...]
+
+
+def offers(offerset: Document, now: datetime) -> list[Offer]:
+    """The offers of an offer set, in the broker's order (best first)."""
+    return [_offer(session, now) for session in offerset.get("offers", ())]
+
+
+def _offer(session: Document, now: datetime) -> Offer:
+    transfer = figure(session, "costs", TRANSFER_SECONDS)
+    moved = figure(session, "costs", TRANSFER_BYTES)
+    seconds = figure(session, "metrics", SECONDS_TO_RESULT)
+    median = value_of(session, "transfer_seconds_p50")
+    return Offer(
+        uuid=str(session.get("meta", {}).get("uuid", "")),
+        site=site_of(session),
+        start=_start(session),
+        transfer_seconds=(transfer[0], float(median) if median else None, transfer[1]) if transfer else None,
+        transfer_bytes=moved[1] if moved else None,
+        cost=figure(session, "costs", MONEY),
+        result_by=now + timedelta(seconds=seconds[1]) if seconds else None,
+        reasons=tuple(text for _, text in notes(session)),
+    )
+
+
+def figure(session: Document, family: str, kind: str) -> tuple[float, float] | None:
+    """(min, max) of the cost or metric `kind` on a session."""
+    for item in session.get(family, ()):
+        if item.get("type") == kind and "min" in item:
+            low = float(item["min"])
+            return low, float(item.get("max", low))
+    return None
+
+
+def messages(component: Document) -> Sequence[Document]:
+    found = component.get("meta", {}).get("messages", ())
+    return found if isinstance(found, (list, tuple)) else ()
+
+
+def notes(component: Document) -> Iterator[tuple[str, str]]:
+    """(level, text) of the messages of an offer set or session."""
+    for message in messages(component):
+        yield str(message.get("level", "OTHER")), str(message.get("message") or message.get("template", ""))
+
+
+def value_of(component: Document, name: str) -> str | None:
+    """The value called `name` of the first message that has one."""
+    for message in messages(component):
+        values = message.get("values")
+        if isinstance(values, dict) and name in values:
+            return str(values[name])
+    return None
+
+
+def site_of(session: Document) -> str:
+    """The site's id where the broker tells it, else a question mark."""
+    return value_of(session, "site") or "?"
+
+
+def _start(session: Document) -> datetime | None:
+    text = session.get("schedule", {}).get("available", {}).get("start")
+    if not text:
+        return None
+    try:
+        return datetime.fromisoformat(str(text).partition("/")[0])
+    except ValueError:
+        return None

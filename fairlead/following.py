@@ -1,0 +1,157 @@
+"""From a request to a finished session, over the wire: shared by `fairlead run` and the demo."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from fairlead.client import FINAL, BrokerClient, Document, Offer, messages
+from federation.errors import InputError
+from federation.units import format_seconds, format_size
+
+POLL_SECONDS = 0.5
+
+# what `follow` reports: the session each time that its phase or its newest message has changed
+OnChange = Callable[[Document], None]
+
+
+def read_job(path: Path) -> str:
+    """The text of a request file. Raises InputError where it can't be read or is no YAML mapping."""
+    import yaml
+
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: expected YAML in UTF-8: {error.reason} at byte {error.start}") from error
+    try:
+        document = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{path}:{mark.line + 1}" if mark else str(path)
+        raise InputError(f"{where}: no YAML: {getattr(error, 'problem', None) or 'unreadable'}") from error
+    if not isinstance(document, dict):
+        raise InputError(f"{path}: expected a request with an `executable`, got {type(document).__name__}")
+    return text
+
+
+def offer_table(found: Sequence[Offer]) -> Table:
+    """The offers, best first."""
+    table = Table(title="Offers, best first", title_justify="left", title_style="bold")
+    table.add_column("#", justify="right")
+    table.add_column("site")
+    table.add_column("start (UTC)")
+    table.add_column("to move", justify="right")
+    table.add_column("seconds 10 / 50 / 90 %", justify="right")
+    table.add_column("cost", justify="right")
+    table.add_column("result by (UTC)")
+    for number, offer in enumerate(found, start=1):
+        table.add_row(
+            str(number),
+            offer.site,
+            _clock(offer.start),
+            "-" if offer.transfer_bytes is None else format_size(offer.transfer_bytes),
+            _quantiles(offer.transfer_seconds),
+            _range(offer.cost),
+            _clock(offer.result_by),
+        )
+    return table
+
+
+def show_offers(console: Console, found: Sequence[Offer]) -> None:
+    """The table, and below it why each offer stands where it does."""
+    console.print(offer_table(found))
+    for number, offer in enumerate(found, start=1):
+        console.print(f"[bold]{number}. {escape(offer.site)}[/bold]")
+        for reason in offer.reasons:
+            console.print(f"   {reason}", markup=False)
+
+
+def follow(client: BrokerClient, uuid: str, on_change: OnChange, poll_seconds: float = POLL_SECONDS) -> Document:
+    """Watch a session to its end and return it as it stands then."""
+    seen: tuple[object, int, object] | None = None
+    while True:
+        session = client.session(uuid)
+        told = messages(session)
+        state = (session.get("phase"), len(told), told[-1].get("message") if told else None)
+        if state != seen:
+            seen = state
+            on_change(session)
+        if session.get("phase") in FINAL:
+            return session
+        time.sleep(poll_seconds)
+
+
+class Narrator:
+    """Prints each phase and each new message of a session once, with the seconds since it was accepted."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._began = time.monotonic()
+        self._phase: object = None
+        self._told = 0
+
+    def __call__(self, session: Document) -> None:
+        phase = session.get("phase")
+        if phase != self._phase:
+            self._phase = phase
+            self._line(f"[bold]{phase}[/bold]")
+        told = messages(session)
+        for message in told[self._told :]:
+            if not is_output(message):
+                self._line("  " + escape(str(message.get("message", ""))))
+        self._told = max(self._told, len(told))
+
+    def _line(self, text: str) -> None:
+        self._console.print(f"{time.monotonic() - self._began:7.1f} s  {text}")
+
+
+def is_output(message: Document) -> bool:
+    """Whether a message holds what the container printed."""
+    kind = str(message.get("kind", ""))
+    return kind.endswith(("stdout", "stderr"))
+
+
+def container_output(session: Document, stream: str = "stdout") -> str:
+    """What the container printed on `stream`, as far as the broker keeps it (empty for other people's sessions)."""
+    for message in messages(session):
+        if str(message.get("kind", "")).endswith(stream):
+            values = message.get("values")
+            if isinstance(values, dict) and "text" in values:
+                return str(values["text"])
+            return str(message.get("message", ""))
+    return ""
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _clock(instant: datetime | None) -> str:
+    if instant is None:
+        return "-"
+    instant = instant.astimezone(UTC)
+    same_day = instant.date() == now().date()
+    return instant.strftime("%H:%M:%S" if same_day else "%Y-%m-%d %H:%M:%S")
+
+
+def _quantiles(seconds: tuple[float, float | None, float] | None) -> str:
+    if seconds is None:
+        return "-"
+    if seconds[2] == 0:
+        return "already there"
+    return " / ".join("?" if value is None else format_seconds(value) for value in seconds)
+
+
+def _range(cost: tuple[float, float] | None) -> str:
+    if cost is None:
+        return "-"
+    low, high = cost
+    return f"{low:.2f}" if round(low, 2) == round(high, 2) else f"{low:.2f} to {high:.2f}"

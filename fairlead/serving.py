@@ -1,0 +1,133 @@
+"""The broker as a server: in the foreground for `fairlead serve`, in a thread for the demo."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from federation.catalogue import builtin_federation, load_federation
+from federation.clock import SystemClock
+from federation.database import connect, upgrade
+from federation.errors import InputError, OutsideError
+from federation.settings import Settings, load_settings
+from federation.sites import Federation
+
+if TYPE_CHECKING:
+    import uvicorn
+    from sqlalchemy import Engine
+
+STOP_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Broker:
+    """Everything that one broker is made of; `generated_password` where no administrator had been set."""
+
+    settings: Settings
+    federation: Federation
+    engine: Engine
+    online: bool
+    generated_password: str | None = None
+
+
+def settings_with_admin(settings: Settings) -> tuple[Settings, str | None]:
+    """The settings with an administrator in them, and the password where we had to make one up."""
+    if settings.admin_user and settings.admin_password:
+        return settings, None
+    password = settings.admin_password or secrets.token_urlsafe(12)
+    made = replace(settings, admin_user=settings.admin_user or "admin", admin_password=password)
+    return made, None if settings.admin_password else password
+
+
+@contextmanager
+def simulated_broker(environ: Mapping[str, str] = os.environ) -> Iterator[Broker]:
+    """A self-contained broker: built-in federation, recorded measurements, and a database that goes with the
+    block. Needs no network, no root and no container engine."""
+    from netprobe.archive import Archive
+    from netprobe.recorded import load_recorded
+
+    settings, password = settings_with_admin(load_settings(None, environ))
+    federation = builtin_federation()
+    with tempfile.TemporaryDirectory(prefix="fairlead-") as directory:
+        url = f"sqlite:///{Path(directory) / 'fairlead.db'}"
+        settings = replace(settings, database_url=url, work_directory=Path(directory) / "work", catalogue=None)
+        engine = connect(url)
+        try:
+            upgrade(engine)
+            Archive(engine).add(load_recorded(SystemClock()))
+            yield Broker(settings, federation, engine, online=False, generated_password=password)
+        finally:
+            engine.dispose()
+
+
+@contextmanager
+def real_broker(settings: Settings) -> Iterator[Broker]:
+    """A broker on the catalogue and the database of `settings`, which must name a catalogue."""
+    if settings.catalogue is None:
+        raise InputError("which sites? Name a catalogue (--catalogue sites.toml), or say --simulated")
+    federation = load_federation(settings.catalogue)
+    settings, password = settings_with_admin(settings)
+    engine = connect(settings.database_url)
+    try:
+        upgrade(engine)
+        yield Broker(settings, federation, engine, online=True, generated_password=password)
+    finally:
+        engine.dispose()
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket; port 0 is any free one. Raises OutsideError where the port can't be had."""
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise OutsideError(f"can't listen on {host} port {port}: {reason}") from error
+
+
+def address_of(listening: socket.socket) -> str:
+    """The URL under which a listening socket answers."""
+    host, port = listening.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def server(broker: Broker, url: str, log_level: str = "warning") -> uvicorn.Server:
+    """The HTTP server, not started. `url` is what the broker calls itself where its settings name nothing else."""
+    try:
+        import uvicorn
+
+        from broker.app import create_app
+    except ModuleNotFoundError as error:
+        raise OutsideError(f"the broker needs {error.name}: pip install 'fairlead[broker]'") from error
+    settings = replace(broker.settings, public_url=broker.settings.public_url or url)
+    app = create_app(settings, broker.federation, broker.engine, SystemClock(), broker.online)
+    config = uvicorn.Config(app, log_level=log_level, access_log=False, timeout_graceful_shutdown=int(STOP_SECONDS))
+    return uvicorn.Server(config)
+
+
+@contextmanager
+def serving(broker: Broker, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
+    """The broker answering in a thread while the block runs; gives its URL."""
+    listening = listen(host, port)
+    url = address_of(listening)
+    running = server(broker, url)
+    thread = threading.Thread(target=running.run, kwargs={"sockets": [listening]}, name="broker", daemon=True)
+    thread.start()
+    try:
+        while not running.started:
+            thread.join(0.02)
+            if not thread.is_alive():
+                raise OutsideError("the broker did not start")
+        yield url
+    finally:
+        running.should_exit = True
+        thread.join(STOP_SECONDS)
+        listening.close()
