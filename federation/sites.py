@@ -95,7 +95,9 @@ class Site:
         """Whether `url` is on this site's storage."""
         parts = urlsplit(url)
         names = [parts.netloc.rpartition("@")[2], parts.hostname or ""]
-        return any(fnmatch.fnmatchcase(name, pattern) for pattern in self.data_hosts for name in names if name)
+        return any(
+            fnmatch.fnmatchcase(name, pattern) for pattern in self.data_hosts for name in names if name
+        )
 
 
 @dataclass(frozen=True)
