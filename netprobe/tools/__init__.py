@@ -49,6 +49,10 @@ class Tool(Protocol):
     # tests of such a tool fill the path: no host may take part in two at once
     exclusive: bool
 
+    def check(self, parameters: Mapping[str, Any]) -> None:
+        """Raise InputError where `run` would refuse these parameters."""
+        ...
+
     async def run(self, test: Test) -> Measurement: ...
 
 

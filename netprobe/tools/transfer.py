@@ -1,0 +1,210 @@
+"""Real transfers as measurements: a file over HTTP, moved by `netprobe.mover` where it is wanted."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from federation.clock import Clock, SystemClock
+from federation.errors import InputError, OutsideError
+from federation.hosts import Host
+from netprobe.measurement import Kind, Measurement, Origin
+from netprobe.quantiles import Quantiles
+from netprobe.tools import Test, _parameters, _process
+
+PREDICTED = ("predicted_seconds", "predicted_seconds_p10", "predicted_seconds_p90")
+NAMES = ("url", "path", "size_bytes", "checksum", *PREDICTED)
+# what the mover may take to remove its partial file
+GRACE_SECONDS = 0.8
+
+# called with the bytes moved so far, a few times a second
+Progress = Callable[[int], None]
+
+
+class TransferError(OutsideError):
+    """The file was not moved, and nothing is left of it. One line: what failed, and where."""
+
+
+@dataclass(frozen=True)
+class Moved:
+    """A file that is whole, verified and on the disk at `path`.
+
+    `seconds` is from the first connect to synced on disk; `document` is the mover's own account (its phases).
+    """
+
+    url: str
+    path: Path
+    size_bytes: int
+    sha256: str
+    seconds: float
+    source_address: str | None
+    destination_address: str | None
+    document: Mapping[str, Any]
+
+
+async def fetch(
+    host: Host,
+    url: str,
+    path: Path,
+    size_bytes: int | None = None,
+    checksum: str | None = None,
+    progress: Progress | None = None,
+    time_limit_seconds: float = 3600.0,
+) -> Moved:
+    """Bring `url` to `path` on `host`, and return when it is verified and synced.
+
+    `checksum` is "sha256:HEX". Raises TransferError; then nothing is at `path` that wasn't there before.
+    Cancelled: the mover has ended and has removed its partial file before CancelledError leaves.
+    """
+    command = [sys.executable, "-m", "netprobe.mover", "fetch", url, str(path)]
+    command += [] if size_bytes is None else ["--size", str(size_bytes)]
+    command += [] if checksum is None else ["--checksum", checksum]
+    document = await _mover(host, command, url, time_limit_seconds, progress)
+    return Moved(
+        url=url,
+        path=path,
+        size_bytes=document["size_bytes"],
+        sha256=document["sha256"],
+        seconds=document["seconds"],
+        source_address=document["source_address"],
+        destination_address=document["destination_address"],
+        document=document,
+    )
+
+
+async def head(host: Host, url: str, time_limit_seconds: float = 30.0) -> Mapping[str, Any]:
+    """What the server says of `url`, asked from `host`.
+
+    Keys: size_bytes (None: not said), accept_ranges, etag, last_modified. Raises TransferError.
+    """
+    command = [sys.executable, "-m", "netprobe.mover", "head", url]
+    return await _mover(host, command, url, time_limit_seconds, None)
+
+
+async def _mover(
+    host: Host, command: list[str], url: str, time_limit_seconds: float, progress: Progress | None
+) -> dict[str, Any]:
+    last: dict[str, Any] = {}
+
+    def on_line(line: str) -> None:
+        nonlocal last
+        last = json.loads(line)
+        if progress is not None and last.get("event") == "progress":
+            progress(last["bytes"])
+
+    try:
+        end = await _process.run(host.argv(command), time_limit_seconds, on_line, GRACE_SECONDS)
+    except OSError as problem:
+        raise TransferError(f"{url}: the mover can't be started: {problem.strerror}") from problem
+    except ValueError as problem:
+        raise TransferError(f"{url}: the mover said something else than JSON") from problem
+    if end.timed_out:
+        raise TransferError(f"{url}: not done within {time_limit_seconds:g} s")
+    if last.get("event") == "error":
+        raise TransferError(str(last["error"]))
+    if end.returncode != 0:
+        raise TransferError(f"{url}: the mover failed: {end.complaint}")
+    return last
+
+
+def measurement(
+    moved: Moved, source: str, destination: str, started: datetime, predicted: Quantiles | None = None
+) -> Measurement:
+    """A transfer as the archive keeps it; `predicted` is what had been forecast for it, in seconds."""
+    figures = {
+        "seconds": moved.seconds,
+        "size_bytes": float(moved.size_bytes),
+        "files": 1.0,
+        "bits_per_second": moved.size_bytes * 8 / moved.seconds,
+    }
+    if predicted is not None:
+        figures["predicted_seconds"] = predicted.p50
+        figures["predicted_seconds_p10"] = predicted.p10
+        figures["predicted_seconds_p90"] = predicted.p90
+    return Measurement(
+        kind=Kind.TRANSFER,
+        source=source,
+        destination=destination,
+        started=started,
+        seconds=moved.seconds,
+        tool=Transfer.name,
+        origin=Origin.STAGING,
+        figures=figures,
+        parameters={"url": moved.url, "sha256": moved.sha256},
+        source_address=moved.source_address,
+        destination_address=moved.destination_address,
+        raw=moved.document,
+    )
+
+
+class Transfer:
+    """Moves the file `url` to the destination's host; without `path`, to a temporary place."""
+
+    name = "transfer"
+    # a transfer fills the path as iperf3 does
+    exclusive = True
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        self._clock = clock or SystemClock()
+
+    def check(self, parameters: Mapping[str, Any]) -> None:
+        _parameters.known(self.name, parameters, NAMES)
+        if _parameters.text(self.name, parameters, "url") is None:
+            raise InputError("transfer: url: expected the http:// or https:// URL to move, got none")
+        _parameters.text(self.name, parameters, "path")
+        _parameters.text(self.name, parameters, "checksum")
+        size = parameters.get("size_bytes")
+        if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 0):
+            raise InputError(f"transfer: size_bytes: expected a whole number of bytes, got {size!r}")
+        _predicted(parameters)
+
+    async def run(self, test: Test) -> Measurement:
+        self.check(test.parameters)
+        if test.parameters.get("path"):
+            return await self._run(test, Path(test.parameters["path"]))
+        with tempfile.TemporaryDirectory(prefix="fairlead-transfer-") as directory:
+            return await self._run(test, Path(directory) / "file")
+
+    async def _run(self, test: Test, path: Path) -> Measurement:
+        given = test.parameters
+        started, begun = self._clock.now(), time.monotonic()
+        source, destination = test.source.site, test.destination.site
+        try:
+            moved = await fetch(
+                test.destination.host,
+                given["url"],
+                path,
+                given.get("size_bytes"),
+                given.get("checksum"),
+                time_limit_seconds=test.time_limit_seconds,
+            )
+        except TransferError as problem:
+            return Measurement(
+                kind=Kind.TRANSFER,
+                source=source,
+                destination=destination,
+                started=started,
+                seconds=time.monotonic() - begun,
+                tool=self.name,
+                origin=Origin.STAGING,
+                parameters=dict(given),
+                error=f"{source} to {destination}: {problem}",
+            )
+        return measurement(moved, source, destination, started, _predicted(given))
+
+
+def _predicted(parameters: Mapping[str, Any]) -> Quantiles | None:
+    if not any(name in parameters for name in PREDICTED):
+        return None
+    try:
+        median, low, high = (float(parameters[name]) for name in PREDICTED)
+        return Quantiles(low, median, high)
+    except (KeyError, TypeError, ValueError) as problem:
+        raise InputError(f"transfer: expected all of {', '.join(PREDICTED)}: {problem}") from problem
