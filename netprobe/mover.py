@@ -252,7 +252,8 @@ def main(argv: list[str] | None = None) -> int:
             )
             _say(asdict(done))
     except MoverError as problem:
-        _say({"event": "error", "error": str(problem)})
+        # the HTTP status tells "there is no such file" from "the server can't be reached"
+        _say({"event": "error", "error": str(problem), "status": getattr(problem, "status", None)})
         return 3
     except Stopped as stopped:
         # nothing more to say, nor to flush at exit into a pipe that may be broken

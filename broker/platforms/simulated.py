@@ -1,6 +1,6 @@
 """A platform that only pretends: no network, no engine, no root, nothing on disk.
 
-Phases take seconds on the clock. It accepts any image unpulled. Its jobs live in memory: after a restart `poll`
+Phases take seconds on the clock. Any image is accepted unpulled. Jobs live in memory: after a restart `poll`
 says ABSENT and `start` starts the job again, which is harmless, because nothing runs.
 """
 

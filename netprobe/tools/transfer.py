@@ -29,7 +29,14 @@ Progress = Callable[[int], None]
 
 
 class TransferError(OutsideError):
-    """The file was not moved, and nothing is left of it. One line: what failed, and where."""
+    """The file was not moved, and nothing is left of it. One line: what failed, and where.
+
+    `status` is what the server answered over HTTP, where that is the failure.
+    """
+
+    def __init__(self, text: str, status: int | None = None) -> None:
+        super().__init__(text)
+        self.status = status
 
 
 @dataclass(frozen=True)
@@ -108,7 +115,7 @@ async def _mover(
     if end.timed_out:
         raise TransferError(f"{url}: not done within {time_limit_seconds:g} s")
     if last.get("event") == "error":
-        raise TransferError(str(last["error"]))
+        raise TransferError(str(last["error"]), last.get("status"))
     if end.returncode != 0:
         raise TransferError(f"{url}: the mover failed: {end.complaint}")
     return last
