@@ -1,0 +1,220 @@
+"""Offer sets and sessions in the database.
+
+Every function takes the connection of the caller's transaction; `write` ones need one that was opened with
+`federation.database.write`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, insert, or_, select, update
+
+from broker.model import Note, Phase, Placement, Request
+from broker.records import OfferSetRecord, SessionRecord, TimedNote
+from broker.sessions import codec, ledger
+from broker.sessions.phases import DRIVEN, Actor, check
+from broker.tables import offersets, sessions
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What the supervisor has done for a session, as far as it must outlive the process."""
+
+    # where each data item and storage lies at the site, by uuid
+    paths: Mapping[str, str] = field(default_factory=dict)
+    # when the session must be over (ISO 8601); set when it starts
+    end: str | None = None
+
+
+def insert_offerset(
+    connection: Connection, record: OfferSetRecord, direct: bool, document: Any, request: Request | None
+) -> None:
+    """Store a set without its sessions."""
+    connection.execute(
+        insert(offersets).values(
+            uuid=record.uuid,
+            owner=record.owner,
+            name=record.name,
+            direct=direct,
+            yes=record.yes,
+            created=record.created,
+            modified=record.modified,
+            document=document,
+            request=codec.dump_request(request),
+            notes=codec.dump_notes(record.notes),
+        )
+    )
+
+
+def insert_session(connection: Connection, record: SessionRecord, offerset: str, position: int) -> None:
+    connection.execute(
+        insert(sessions).values(
+            uuid=record.uuid,
+            offerset=offerset,
+            position=position,
+            owner=record.owner,
+            phase=record.phase.value,
+            created=record.created,
+            modified=record.modified,
+            expires=record.expires,
+            placement=codec.dump_placement(record.placement),
+            notes=codec.dump_timed_notes(record.notes),
+            progress=asdict(Progress()),
+            occupies_platform=record.phase is Phase.ACCEPTED,
+        )
+    )
+
+
+def read_offerset(connection: Connection, uuid: str) -> OfferSetRecord | None:
+    """The set with its sessions, best first; None where there is none (or a direct execution's)."""
+    query = select(offersets).where(offersets.c.uuid == uuid, offersets.c.direct.is_(False))
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        return None
+    rows = connection.execute(_query().where(sessions.c.offerset == uuid).order_by(sessions.c.position))
+    return OfferSetRecord(
+        uuid=row.uuid,
+        owner=row.owner,
+        created=row.created,
+        modified=row.modified,
+        yes=row.yes,
+        notes=codec.load_notes(row.notes),
+        sessions=tuple(_record(session) for session in rows),
+        name=row.name,
+    )
+
+
+def read_session(connection: Connection, uuid: str) -> SessionRecord | None:
+    row = connection.execute(_query().where(sessions.c.uuid == uuid)).one_or_none()
+    return None if row is None else _record(row)
+
+
+def read_progress(connection: Connection, uuid: str) -> Progress:
+    document = connection.execute(select(sessions.c.progress).where(sessions.c.uuid == uuid)).scalar_one()
+    return Progress(**document)
+
+
+def write_progress(connection: Connection, uuid: str, progress: Progress) -> None:
+    connection.execute(update(sessions).where(sessions.c.uuid == uuid).values(progress=asdict(progress)))
+
+
+def to_drive(connection: Connection) -> list[tuple[str, Phase]]:
+    """The sessions for which the supervisor has something to do: to run, or to clean up after."""
+    query = select(sessions.c.uuid, sessions.c.phase).where(
+        or_(sessions.c.phase.in_([phase.value for phase in DRIVEN]), sessions.c.occupies_platform.is_(True))
+    )
+    return [(row.uuid, Phase(row.phase)) for row in connection.execute(query)]
+
+
+def lock_offerset_of(connection: Connection, session: str) -> SessionRecord | None:
+    """The session, when nobody else can change it or its siblings before this transaction ends."""
+    member = select(sessions.c.offerset).where(sessions.c.uuid == session)
+    locked = select(offersets.c.uuid).where(offersets.c.uuid.in_(member)).with_for_update()
+    if connection.execute(locked).one_or_none() is None:
+        return None
+    return read_session(connection, session)
+
+
+def change_phase(
+    connection: Connection,
+    session: SessionRecord,
+    phase: Phase,
+    actor: Actor,
+    now: datetime,
+    notes: Sequence[TimedNote] = (),
+) -> bool:
+    """Change the phase of a session that this transaction has locked, and add notes.
+
+    Returns False where there was nothing to change (then no notes are added); raises NotAllowed.
+    """
+    if not check(session.phase, phase, actor):
+        return False
+    values: dict[str, Any] = {"phase": phase.value, "modified": now}
+    if phase is Phase.ACCEPTED:
+        values["occupies_platform"] = True
+    if notes:
+        values["notes"] = codec.dump_timed_notes((*session.notes, *notes))
+    connection.execute(update(sessions).where(sessions.c.uuid == session.uuid).values(**values))
+    return True
+
+
+def add_notes(
+    connection: Connection, session: SessionRecord, notes: Sequence[TimedNote], now: datetime
+) -> None:
+    """Add notes to a session that this transaction has locked."""
+    values = {"notes": codec.dump_timed_notes((*session.notes, *notes)), "modified": now}
+    connection.execute(update(sessions).where(sessions.c.uuid == session.uuid).values(**values))
+
+
+def reject_siblings(connection: Connection, session: SessionRecord, now: datetime) -> None:
+    """Reject the other offers of the set and give back what they held."""
+    member = select(sessions.c.offerset).where(sessions.c.uuid == session.uuid).scalar_subquery()
+    query = select(sessions.c.uuid).where(
+        sessions.c.offerset == member,
+        sessions.c.uuid != session.uuid,
+        sessions.c.phase == Phase.OFFERED.value,
+    )
+    siblings = list(connection.execute(query).scalars())
+    _set_phase(connection, siblings, Phase.REJECTED, now)
+    ledger.free(connection, siblings)
+
+
+def overdue(connection: Connection, now: datetime) -> list[str]:
+    """The offers whose time is over and whose phase doesn't say so yet."""
+    query = select(sessions.c.uuid).where(sessions.c.phase == Phase.OFFERED.value, sessions.c.expires <= now)
+    return list(connection.execute(query).scalars())
+
+
+def expire(connection: Connection, now: datetime, among: Collection[str]) -> None:
+    """Of these sessions, expire the offers whose time is over, and give back what they held."""
+    if not among:
+        return
+    query = select(sessions.c.uuid).where(
+        sessions.c.uuid.in_(among), sessions.c.phase == Phase.OFFERED.value, sessions.c.expires <= now
+    )
+    due = list(connection.execute(query.with_for_update()).scalars())
+    _set_phase(connection, due, Phase.EXPIRED, now)
+    ledger.free(connection, due)
+
+
+def left_platform(connection: Connection, uuid: str) -> None:
+    """Note that the platform holds nothing for the session any more, and give back what was booked."""
+    connection.execute(update(sessions).where(sessions.c.uuid == uuid).values(occupies_platform=False))
+    ledger.free(connection, [uuid])
+
+
+def _set_phase(connection: Connection, uuids: Sequence[str], phase: Phase, now: datetime) -> None:
+    if uuids:
+        query = update(sessions).where(sessions.c.uuid.in_(uuids))
+        connection.execute(query.values(phase=phase.value, modified=now))
+
+
+def _query() -> Select[Any]:
+    columns = (offersets.c.document, offersets.c.request, offersets.c.direct, offersets.c.name)
+    return select(sessions, *columns).join(offersets, sessions.c.offerset == offersets.c.uuid)
+
+
+def _record(row: Row[Any]) -> SessionRecord:
+    placement: Placement | None = codec.load_placement(row.placement)
+    return SessionRecord(
+        uuid=row.uuid,
+        offerset_uuid=None if row.direct else row.offerset,
+        owner=row.owner,
+        phase=Phase(row.phase),
+        created=row.created,
+        modified=row.modified,
+        expires=row.expires,
+        request=codec.load_request(row.request),
+        placement=placement,
+        document=row.document,
+        notes=codec.load_timed_notes(row.notes),
+        name=row.name,
+    )
+
+
+def timed(notes: Sequence[Note], now: datetime, private: bool = False) -> tuple[TimedNote, ...]:
+    return tuple(TimedNote(now, note, private) for note in notes)

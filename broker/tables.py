@@ -1,0 +1,75 @@
+"""The broker's own tables. Identities belong to `broker.http`; the rest to `broker.sessions`."""
+
+from __future__ import annotations
+
+from sqlalchemy import JSON, Boolean, Column, ForeignKey, Index, Integer, MetaData, String, Table, Text
+
+from federation.database import UtcDateTime
+
+metadata = MetaData()
+
+# A request and its answer. A direct execution has a row here, too, which is never shown.
+offersets = Table(
+    "offersets",
+    metadata,
+    Column("uuid", String(36), primary_key=True),
+    Column("owner", String(64), nullable=False),
+    Column("name", Text),
+    Column("direct", Boolean, nullable=False),
+    Column("yes", Boolean, nullable=False),
+    Column("created", UtcDateTime, nullable=False),
+    Column("modified", UtcDateTime, nullable=False),
+    # the request as it came, and as it was understood (null where it was not)
+    Column("document", JSON, nullable=False),
+    Column("request", JSON(none_as_null=True)),
+    Column("notes", JSON, nullable=False),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("uuid", String(36), primary_key=True),
+    Column("offerset", String(36), ForeignKey("offersets.uuid", ondelete="CASCADE"), nullable=False),
+    # rank among the offers of its set, the best first
+    Column("position", Integer, nullable=False),
+    Column("owner", String(64), nullable=False),
+    Column("phase", String(16), nullable=False),
+    Column("created", UtcDateTime, nullable=False),
+    Column("modified", UtcDateTime, nullable=False),
+    Column("expires", UtcDateTime),
+    Column("placement", JSON(none_as_null=True)),
+    Column("notes", JSON, nullable=False),
+    # what the supervisor has done so far: see broker.sessions.store.Progress
+    Column("progress", JSON, nullable=False),
+    # whether the platform may still hold something for it
+    Column("occupies_platform", Boolean, nullable=False),
+    Index("sessions_offerset", "offerset"),
+    Index("sessions_phase", "phase"),
+    Index("sessions_occupies_platform", "occupies_platform"),
+)
+
+# What of a site is promised: an offer's hold (with `expires`) or an accepted session's booking (without).
+# Compute is taken during [start, end), storage during [storage_start, end).
+holds = Table(
+    "holds",
+    metadata,
+    Column("session", String(36), ForeignKey("sessions.uuid", ondelete="CASCADE"), primary_key=True),
+    Column("site", String(64), nullable=False),
+    Column("storage_start", UtcDateTime, nullable=False),
+    Column("start", UtcDateTime, nullable=False),
+    Column("end", UtcDateTime, nullable=False),
+    Column("cores", Integer, nullable=False),
+    Column("memory_gib", Integer, nullable=False),
+    Column("storage_gib", Integer, nullable=False),
+    Column("expires", UtcDateTime),
+    Index("holds_site_end", "site", "end"),
+)
+
+identities = Table(
+    "identities",
+    metadata,
+    Column("uuid", String(36), primary_key=True),
+    Column("username", String(255), nullable=False, unique=True),
+    Column("password_hash", Text, nullable=False),
+    Column("created", UtcDateTime, nullable=False),
+)
