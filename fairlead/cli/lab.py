@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="A federation on this machine: sites in network namespaces, joined by an emulated wide-area network.",
+    help="A federation on this machine: sites in network namespaces, joined by an emulated wide area.",
     epilog="Example: fairlead lab up && fairlead lab exec perth -- ping -c 3 10.77.3.2 && fairlead lab down",
 )
 
