@@ -18,7 +18,7 @@ from broker.model import Note, Phase, Placement, Request
 
 @dataclass(frozen=True)
 class Owner:
-    """Who asks. `id` is the identity's uuid, or "admin" for the administrator of the settings (who has no row)."""
+    """Who asks. `id` is the identity's uuid, or "admin" for the administrator, who has no row."""
 
     id: str
     username: str
@@ -27,7 +27,7 @@ class Owner:
 
 @dataclass(frozen=True)
 class TimedNote:
-    """A note of a session's life. `private` ones (a container's output) are for the owner's and admin's eyes."""
+    """A note of a session's life. `private` ones (a container's output) are for the owner and the admin."""
 
     time: datetime
     note: Note
@@ -39,9 +39,9 @@ class SessionRecord:
     """One session: an offer until it is accepted.
 
     `document` is the client's request as it came (JSON names): names, descriptions and the details of data
-    resources are rendered from it. `request.data[i]` belongs to `document["data"][i]`, `request.storage[i]` to
-    `document["storage"][i]`, `request.mounts[i]` to `document["compute"]["volumes"][i]`; what the broker added
-    by default comes behind. `request` and `placement` are None for a refused direct execution only.
+    resources are rendered from it. `request.data[i]` belongs to `document["data"][i]`, `request.storage[i]`
+    to `document["storage"][i]`, `request.mounts[i]` to `document["compute"]["volumes"][i]`; what the broker
+    added by default comes behind. `request` and `placement` are None for a refused direct execution only.
     """
 
     uuid: str
@@ -58,7 +58,7 @@ class SessionRecord:
     name: str | None = None
 
     def component_uuid(self, key: str) -> str:
-        """The uuid of a part of this session ("executable", "compute", or the uuid that the request's item has).
+        """The uuid of a part of this session: `key` is "executable", "compute" or its item's uuid.
 
         Derived, so that it is the same at every reading and need not be stored.
         """
@@ -79,7 +79,7 @@ class OfferSetRecord:
     name: str | None = None
 
 
-class NotAllowed(Exception):
+class NotAllowed(Exception):  # noqa: N818 - the caller's mistake, not ours
     """A change of phase that the session's present phase doesn't allow; `allowed` are those that it does."""
 
     def __init__(self, phase: Phase, asked: Phase, allowed: list[Phase]) -> None:

@@ -1,0 +1,81 @@
+"""Data resources: what the executable reads, and where it lies."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Tag
+
+from broker.contract import kinds
+from broker.contract.common import LifecycleComponent, UnknownComponent
+from broker.contract.wire import UNKNOWN, Int32, Int64, Wire, by_kind
+
+
+class SimpleData(LifecycleComponent):
+    storage: str | None = None
+    location: str | None = None
+
+
+class ObsCore(Wire):
+    obs_id: str | None = None
+    obs_collection: str | None = None
+    obs_publisher_did: str | None = None
+    obs_creator_did: str | None = None
+    dataproduct_type: str | None = None
+    calib_level: Int32 | None = None
+    access_url: str | None = None
+    access_format: str | None = None
+
+
+class DataLink(Wire):
+    ID: str | None = None
+    access_url: str | None = None
+    service_def: str | None = None
+    error_message: str | None = None
+    description: str | None = None
+    semantics: str | None = None
+    content_type: str | None = None
+    content_length: Int32 | None = None
+    content_qualifier: str | None = None
+    local_semantics: str | None = None
+    link_auth: str | None = None
+    link_authorized: str | None = None
+
+
+class IvoaBlock(Wire):
+    ivoid: str | None = None
+    obscore: ObsCore | None = None
+    datalink: DataLink | None = None
+
+
+class SkaoChecksum(Wire):
+    type: str | None = None
+    value: str | None = None
+
+
+class SkaoReplica(Wire):
+    rsename: str | None = None
+    dataurl: str | None = None
+
+
+class SkaoBlock(Wire):
+    namespace: str | None = None
+    objectname: str | None = None
+    objecttype: Literal["FILE", "CONTAINER", "DATASET"] | None = None
+    datasize: Int64 | None = None
+    checksum: SkaoChecksum | None = None
+    replicas: list[SkaoReplica] | None = None
+
+
+class SkaoData(LifecycleComponent):
+    storage: str | None = None
+    ivoa: IvoaBlock | None = None
+    skao: SkaoBlock | None = None
+
+
+Data = Annotated[
+    Annotated[SimpleData, Tag("kind:simple-data-resource")]
+    | Annotated[SkaoData, Tag("kind:skao-data-resource")]
+    | Annotated[UnknownComponent, Tag(UNKNOWN)],
+    by_kind({kinds.SIMPLE_DATA: "kind:simple-data-resource", kinds.SKAO_DATA: "kind:skao-data-resource"}),
+]

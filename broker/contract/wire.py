@@ -1,0 +1,65 @@
+"""The base of all models of the wire: strict types, exact names; what isn't known is kept to be told of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field
+
+# marks the alternatives of a union in pydantic's error locations, so that paths can be cleaned of them
+TAG = "kind:"
+UNKNOWN = TAG + "unknown"
+
+
+class Wire(BaseModel):
+    """A document or a part of one. `model_extra` holds the properties that the contract doesn't know."""
+
+    model_config = ConfigDict(strict=True, extra="allow", protected_namespaces=())
+
+
+def _integral(value: Any) -> Any:
+    """JSON Schema counts 2.0 among the integers; pydantic's strict mode doesn't."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Int64 = Annotated[int, BeforeValidator(_integral), Field(ge=-(2**63), lt=2**63)]
+Int32 = Annotated[int, BeforeValidator(_integral), Field(ge=-(2**31), lt=2**31)]
+Float = Annotated[float, Field(allow_inf_nan=False)]
+
+
+def by_kind(known: Mapping[str, str]) -> Discriminator:
+    """Chooses the alternative of a union by `kind`: `known` maps kind URIs to tags, all else is UNKNOWN.
+
+    What has no `kind` that is a string counts as unknown too: the model for that says what is missing.
+    """
+
+    def choose(value: Any) -> str:
+        kind = value.get("kind") if isinstance(value, Mapping) else getattr(value, "kind", None)
+        return known.get(kind, UNKNOWN) if isinstance(kind, str) else UNKNOWN
+
+    return Discriminator(choose)
+
+
+def to_wire(model: BaseModel) -> dict[str, Any]:
+    """The document of a model: nulls, empty lists and empty objects left out."""
+    found: dict[str, Any] = prune(model.model_dump(mode="json", exclude_none=True))
+    return found
+
+
+def prune(value: Any) -> Any:
+    """`value` without members that are null or empty, at any depth. An empty text is something, and stays."""
+    if isinstance(value, Mapping):
+        members = {name: prune(member) for name, member in value.items()}
+        return {
+            name: member for name, member in members.items() if member is not None and member not in ({}, [])
+        }
+    if isinstance(value, list):
+        return [prune(member) for member in value if member is not None]
+    return value
+
+
+def quote(text: object) -> str:
+    """`text` in quotes, cut where it is long: a client's own words in a message to it."""
+    shown = str(text)
+    return repr(shown if len(shown) <= 80 else shown[:77] + "...")
