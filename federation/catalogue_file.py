@@ -1,0 +1,128 @@
+"""The shape of the catalogue file, table by table. Each field's description is what an error says was expected."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic_core import PydanticCustomError
+
+from federation.errors import InputError
+from federation.units import A_DURATION, A_SIZE, parse_duration, parse_size_bytes
+
+_GIB = 1 << 30
+
+
+def _by(parse: Callable[[str], float]) -> BeforeValidator:
+    """A validator from one of the ground floor's parsers: pydantic collects ValueErrors, not ours."""
+
+    def check(value: Any) -> float:
+        try:
+            return parse(value)
+        except InputError as error:
+            raise PydanticCustomError("unit", "{reason}", {"reason": str(error)}) from error
+
+    return BeforeValidator(check)
+
+
+def _whole_gib(text: str) -> int:
+    """Rounded down: a site never promises more than it has."""
+    return parse_size_bytes(text) // _GIB
+
+
+def _whole_seconds(text: str) -> float:
+    return parse_duration(text).total_seconds()
+
+
+Text = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
+SiteId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?$")]
+Gib = Annotated[int, _by(_whole_gib), Field(ge=1)]
+Seconds = Annotated[float, _by(_whole_seconds), Field(gt=0)]
+Price = Annotated[float, Field(ge=0)]
+A_SITE_ID = 'lower-case letters, digits, "-" and "_"'
+A_PRICE = "a number of at least 0"
+A_CAPACITY = f"{A_SIZE}, of at least 1 GiB"
+
+
+class Table(BaseModel):
+    """A table of the file: no key that isn't known, no value of another type, no infinity."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class HostTable(Table):
+    kind: Literal["local", "namespace"] = Field(description='"local" or "namespace"')
+    name: Text | None = Field(None, description="the name of a network namespace")
+
+
+class PlatformTable(Table):
+    kind: Text = Field(description='the name of a platform, such as "simulated" or "podman"')
+    cores: int = Field(ge=1, description="a whole number of cores, at least 1")
+    memory: Gib = Field(description=A_CAPACITY)
+    storage: Gib = Field(description=A_CAPACITY)
+    architectures: list[Text] = Field(
+        ["amd64"], min_length=1, description='a list of architectures such as ["amd64", "arm64"]'
+    )
+    max_cores: int | None = Field(None, ge=1, description="a whole number of cores, at least 1")
+    max_memory: Gib | None = Field(None, description=A_CAPACITY)
+    max_duration: Seconds = Field(86_400.0, description=A_DURATION)
+    compute_performance: float = Field(150.0, gt=0, description="a benchmark score greater than 0")
+    options: dict[str, Any] = Field(default_factory=dict, description="a table of the platform's own options")
+
+
+class TariffTable(Table):
+    per_core_hour: Price = Field(0.0, description=A_PRICE)
+    per_gib_hour: Price = Field(0.0, description=A_PRICE)
+    per_gib_moved: Price = Field(0.0, description=A_PRICE)
+
+
+class EnergyTable(Table):
+    watts_per_core: Price = Field(10.0, description=A_PRICE)
+    grams_co2_per_kwh: Price = Field(250.0, description=A_PRICE)
+
+
+class PolicyTable(Table):
+    allowed_registries: list[Text] = Field(["*"], description='a list of patterns such as ["docker.io"]')
+    denied_registries: list[Text] = Field([], description='a list of patterns such as ["docker.io"]')
+
+
+class SiteTable(Table):
+    name: Text = Field(description="a name for people, not empty")
+    latitude: float = Field(ge=-90, le=90, description="degrees north between -90 and 90")
+    longitude: float = Field(ge=-180, le=180, description="degrees east between -180 and 180")
+    rses: list[Text] = Field([], description="a list of strings")
+    data_hosts: list[Text] = Field([], description="a list of strings")
+    iperf3_address: Text | None = Field(None, description="a host name or an address")
+    iperf3_port: int = Field(5201, ge=1, le=65_535, description="a port between 1 and 65535")
+    host: HostTable | None = Field(None, description='a table such as { kind = "local" }')
+    platform: PlatformTable | None = Field(None, description="a table")
+    tariff: TariffTable = Field(default_factory=TariffTable, description="a table")
+    energy: EnergyTable = Field(default_factory=EnergyTable, description="a table")
+    policy: PolicyTable = Field(default_factory=PolicyTable, description="a table")
+
+
+class FederationTable(Table):
+    name: Text = Field(description="a name for people, not empty")
+    sites: dict[SiteId, SiteTable] = Field(description="a table of sites, [sites.ID]")
+
+
+_OF_SITE: dict[str, type[Table]] = {
+    "host": HostTable,
+    "platform": PlatformTable,
+    "tariff": TariffTable,
+    "energy": EnergyTable,
+    "policy": PolicyTable,
+}
+
+
+def model_at(table: tuple[str, ...]) -> type[Table] | None:
+    """The model of the table named `table`, as in ("sites", "perth", "platform"); None where there is none."""
+    match table:
+        case ():
+            return FederationTable
+        case ("sites", _):
+            return SiteTable
+        case ("sites", _, name):
+            return _OF_SITE.get(name)
+    return None
