@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import islice
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Engine, Row, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
+from federation.database import write
 from netprobe.history import History
 from netprobe.measurement import Kind, Measurement, Origin
 from netprobe.tables import measurements
@@ -36,7 +37,7 @@ class Archive:
         insert = postgresql.insert if self._engine.dialect.name == "postgresql" else sqlite.insert
         waiting = iter(found)
         added = 0
-        with self._engine.begin() as connection:
+        with write(self._engine) as connection:
             while batch := list(islice(waiting, _BATCH)):
                 statement = insert(measurements).values([_row(measurement) for measurement in batch])
                 statement = statement.on_conflict_do_nothing(index_elements=["id"])
@@ -142,7 +143,7 @@ def _row(measurement: Measurement) -> dict[str, Any]:
 
 
 def _measurement(row: Row[Any]) -> Measurement:
-    fields: Mapping[str, Any] = row._mapping
+    fields: dict[str, Any] = dict(row._mapping)
     return Measurement(
         kind=Kind(fields["kind"]),
         source=fields["source"],

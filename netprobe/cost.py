@@ -68,14 +68,15 @@ def plan_staging(items: Iterable[Item], destination: str, forecast: ForecastPath
 
     An item without replicas raises ValueError: there is nothing to move it from.
     """
-    known: dict[str | None, Forecast] = {None: from_outside(destination)}
+    outside = from_outside(destination)
+    known: dict[str, Forecast] = {}
     moves = []
     for item in items:
         options = []
         for url, source in item.replicas:
-            if source not in known:
+            if source is not None and source not in known:
                 known[source] = forecast(source, destination)
-            path = known[source]
+            path = outside if source is None else known[source]
             seconds = seconds_for(path, item.size_bytes)
             options.append(Move(item.key, url, source, destination, item.size_bytes, seconds, path))
         if not options:

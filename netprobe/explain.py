@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from federation.units import format_age, format_bits_per_second, format_seconds
-
 from federation.sites import Federation
+from federation.units import format_age, format_bits_per_second, format_seconds
 from netprobe.correction import Correction
 from netprobe.history import History
 from netprobe.ladder import Evidence, RoundTrip, Rung

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from federation.units import parse_seconds
-
 from federation.errors import InputError
 from federation.sites import Federation
+from federation.units import parse_seconds
 from netprobe.history import History
 from netprobe.measurement import Kind, Measurement
 from netprobe.transfer_model import DEFAULT_MSS_BYTES, sustained_bits_per_second

@@ -1,0 +1,142 @@
+"""The archive through its own calls, on a real database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Engine
+
+from federation.database import connect, upgrade
+from netprobe.archive import Archive
+from netprobe.measurement import Kind, Measurement, Origin
+from netprobe.tables import metadata
+
+NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[Engine]:
+    found = connect(f"sqlite:///{tmp_path / 'archive.db'}")
+    upgrade(found)
+    yield found
+    found.dispose()
+
+
+def measurement(source: str = "a", destination: str = "b", minutes: float = 0, **more: object) -> Measurement:
+    one = Measurement(
+        kind=Kind.THROUGHPUT,
+        source=source,
+        destination=destination,
+        started=NOON + timedelta(minutes=minutes),
+        seconds=5.0,
+        tool="iperf3",
+        origin=Origin.SCRIPTED,
+        figures={"bits_per_second": 94.9e6},
+    )
+    return replace(one, **more)  # type: ignore[arg-type]
+
+
+def test_what_goes_in_comes_out_unchanged(engine: Engine) -> None:
+    put = measurement(
+        parameters={"duration": 5, "omit": "1 s"},
+        source_address="10.77.1.2",
+        destination_address="10.77.2.2",
+        raw={"end": {"sum": [1, 2, None]}},
+    )
+    failed = measurement(minutes=1, figures={}, error="destination b: refused")
+    archive = Archive(engine)
+    assert archive.add([put, failed]) == 2
+    assert archive.recent(Kind.THROUGHPUT, "a", "b") == [failed, put]
+
+
+def test_the_same_result_twice_is_one_row(engine: Engine) -> None:
+    archive, one = Archive(engine), measurement()
+    assert archive.add([one, one]) == 1
+    assert archive.add([replace(one, seconds=99.0), measurement(minutes=1)]) == 1
+    assert [found.seconds for found in archive.all()] == [5.0, 5.0]
+
+
+def test_adding_more_than_one_batch_counts_all(engine: Engine) -> None:
+    archive = Archive(engine)
+    assert archive.add(measurement(minutes=number) for number in range(1203)) == 1203
+    assert sum(1 for _ in archive.all()) == 1203
+    assert len(archive.recent(Kind.THROUGHPUT, "a", "b")) == 200
+
+
+def test_nothing_to_add(engine: Engine) -> None:
+    archive = Archive(engine)
+    assert archive.add([]) == 0
+    assert archive.version() == 0
+    assert list(archive.all()) == []
+
+
+def test_a_figure_that_is_no_number_was_not_measured(engine: Engine) -> None:
+    archive = Archive(engine)
+    archive.add([measurement(figures={"bits_per_second": float("nan"), "rtt_seconds": 0.02})])
+    assert archive.recent(Kind.THROUGHPUT, "a", "b")[0].figures == {"rtt_seconds": 0.02}
+
+
+def test_recent_selects(engine: Engine) -> None:
+    archive = Archive(engine)
+    old, new = measurement(minutes=0), measurement(minutes=30)
+    failed = measurement(minutes=20, error="source a: busy")
+    other = measurement(source="c", minutes=10)
+    ping = measurement(minutes=40, kind=Kind.LATENCY)
+    archive.add([new, old, failed, other, ping])
+    assert archive.recent(Kind.THROUGHPUT, "a", "b") == [new, failed, old]
+    assert archive.recent(Kind.THROUGHPUT, "a", "b", succeeded_only=True) == [new, old]
+    assert archive.recent(Kind.THROUGHPUT, "a", "b", since=NOON + timedelta(minutes=20)) == [new, failed]
+    assert archive.recent(Kind.THROUGHPUT, "a", "b", limit=1) == [new]
+    assert archive.recent(Kind.THROUGHPUT, destination="b") == [new, failed, other, old]
+    assert archive.recent(Kind.THROUGHPUT, "b", "a") == []
+
+
+def test_the_last_of_every_pair_also_when_it_failed(engine: Engine) -> None:
+    archive = Archive(engine)
+    first, failed = measurement(minutes=0), measurement(minutes=1, error="source a: busy")
+    back = measurement("b", "a", minutes=-5)
+    archive.add([failed, first, back, measurement(kind=Kind.LATENCY, minutes=9)])
+    assert archive.last_by_pair(Kind.THROUGHPUT) == {("a", "b"): failed, ("b", "a"): back}
+
+
+def test_history_holds_the_newest_of_every_path_without_raw(engine: Engine) -> None:
+    archive = Archive(engine)
+    archive.add(measurement(minutes=number, raw={"n": number}) for number in range(8))
+    archive.add([measurement("b", "a", minutes=-60), measurement(kind=Kind.PATH)])
+    history = archive.history(per_path=3)
+    assert [found.started.minute for found in history.path(Kind.THROUGHPUT, "a", "b")] == [7, 6, 5]
+    assert all(found.raw is None for found in history.path(Kind.THROUGHPUT, "a", "b"))
+    assert len(history.path(Kind.THROUGHPUT, "b", "a")) == 1
+    assert list(history.paths(Kind.PATH)) == []
+
+
+def test_the_version_grows_only_with_new_rows(engine: Engine) -> None:
+    archive, one = Archive(engine), measurement()
+    archive.add([one])
+    before = archive.version()
+    archive.add([one])
+    assert archive.version() == before
+    archive.add([measurement(minutes=-500)])
+    assert archive.version() > before
+
+
+def test_the_migrations_make_the_tables_that_the_code_declares(engine: Engine) -> None:
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection)
+        found = [change for change in compare_metadata(context, metadata) if not _of_another_wing(change)]
+    assert found == []
+
+
+def _of_another_wing(change: object) -> bool:
+    """A table or index that the other wings' migrations made is reported as one to remove."""
+    if isinstance(change, tuple) and change[0] == "remove_table":
+        return change[1].name not in metadata.tables
+    if isinstance(change, tuple) and change[0] == "remove_index":
+        return change[1].table.name not in metadata.tables
+    return False
