@@ -41,7 +41,7 @@ async def run(
 
     `on_line` gets each line of standard output as it comes. The program runs in a session of its own: signals
     go to everything that it started, and a Ctrl-C at the terminal reaches us alone. Cancelled: everything
-    that was started has ended before CancelledError leaves. Raises OSError where the program can't be started.
+    that was started has ended before CancelledError leaves. Raises OSError where it can't be started.
     """
     process = await asyncio.create_subprocess_exec(
         *command,

@@ -1,0 +1,141 @@
+"""Run a plan: round after round, each result into the archive at once."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from federation.clock import Clock
+from federation.sites import Federation
+from netprobe.measurement import Kind, Measurement, Origin
+from netprobe.plan import Plan, Planned, Round, expand, rounds
+
+# of tests that don't fill a path, such as ping: a process each
+MOST_BESIDE = 32
+_KINDS = {"ping": Kind.LATENCY, "transfer": Kind.TRANSFER}
+
+
+class Archive(Protocol):
+    """Where results go; `netprobe.archive.Archive` is the real one."""
+
+    def add(self, measurements: Iterable[Measurement]) -> int: ...
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What came of a run so far. `results` are in the order in which they came; `total` is what was planned."""
+
+    total: int
+    results: tuple[Measurement, ...] = ()
+    round: int = 0
+    rounds: int = 0
+    seconds: float = 0.0
+    # not all was done, because somebody stopped it
+    stopped: bool = False
+
+    @property
+    def succeeded(self) -> int:
+        return sum(one.succeeded for one in self.results)
+
+    @property
+    def failed(self) -> int:
+        return len(self.results) - self.succeeded
+
+
+# called with the newest result (None where a round begins) and the summary so far
+OnProgress = Callable[[Measurement | None, Summary], None]
+
+
+@dataclass
+class _Run:
+    archive: Archive
+    clock: Clock
+    on_progress: OnProgress
+    summary: Summary
+    begun: float = field(default_factory=time.monotonic)
+
+    async def round(self, number: int, together: Round) -> None:
+        self.tell(None, round=number)
+        beside = asyncio.Semaphore(len(together.tests) if together.exclusive else MOST_BESIDE)
+
+        async def limited(planned: Planned) -> None:
+            async with beside:
+                await self.one(planned)
+
+        async with asyncio.TaskGroup() as group:
+            for planned in together.tests:
+                group.create_task(limited(planned))
+
+    async def one(self, planned: Planned) -> None:
+        started = self.clock.now()
+        try:
+            result = await planned.tool.run(planned.test)
+        except Exception as problem:
+            # a tool that breaks its promise must not take the other pairs with it
+            source, destination = planned.test.source.site, planned.test.destination.site
+            result = Measurement(
+                kind=_KINDS.get(planned.tool.name, Kind.THROUGHPUT),
+                source=source,
+                destination=destination,
+                started=started,
+                seconds=(self.clock.now() - started).total_seconds(),
+                tool=planned.tool.name,
+                origin=Origin.SCRIPTED,
+                parameters=dict(planned.test.parameters),
+                error=f"{source} to {destination}: {planned.tool.name} broke: {problem!r}",
+            )
+        # what has been measured is kept, also where we are being stopped
+        storing = asyncio.ensure_future(asyncio.to_thread(self.archive.add, [result]))
+        try:
+            await asyncio.shield(storing)
+        except asyncio.CancelledError:
+            with contextlib.suppress(asyncio.CancelledError):
+                await storing
+            self.tell(result)
+            raise
+        self.tell(result)
+
+    def tell(self, result: Measurement | None, **changes: int) -> None:
+        results = self.summary.results + ((result,) if result else ())
+        seconds = time.monotonic() - self.begun
+        self.summary = replace(self.summary, results=results, seconds=seconds, **changes)
+        self.on_progress(result, self.summary)
+
+
+class Stopped(asyncio.CancelledError):
+    """The run was cancelled; `summary` says how far it came. All tools have ended."""
+
+    def __init__(self, summary: Summary) -> None:
+        super().__init__("stopped")
+        self.summary = summary
+
+
+async def run_plan(
+    plan: Plan,
+    federation: Federation,
+    archive: Archive,
+    clock: Clock,
+    on_progress: OnProgress = lambda result, summary: None,
+) -> Summary:
+    """Run every test of `plan`, and store each result, failures too, as soon as it is there.
+
+    A failing test never keeps others from running. Raises InputError before anything has run. Cancelled: the
+    tools have ended and what they had measured is stored before Stopped (a CancelledError) leaves.
+    Raises what the archive raises, where it can't store.
+    """
+    planned = expand(plan, federation)
+    todo = rounds(planned, plan.parallel)
+    run = _Run(archive, clock, on_progress, Summary(total=len(planned), rounds=len(todo)))
+    try:
+        for number, together in enumerate(todo, start=1):
+            await run.round(number, together)
+    except asyncio.CancelledError as cancelled:
+        raise Stopped(replace(run.summary, stopped=True)) from cancelled
+    except ExceptionGroup as several:
+        # of a round's failures to store, which are all the same, one says enough
+        raise several.exceptions[0] from several
+    return run.summary
