@@ -1,4 +1,4 @@
-"""The broker as a server: in the foreground for `fairlead serve`, in a thread for the demo."""
+"""What `fairlead serve` runs: a broker made of its settings, and the HTTP server around it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import os
 import secrets
 import socket
 import tempfile
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -58,7 +57,9 @@ def simulated_broker(environ: Mapping[str, str] = os.environ) -> Iterator[Broker
     federation = builtin_federation()
     with tempfile.TemporaryDirectory(prefix="fairlead-") as directory:
         url = f"sqlite:///{Path(directory) / 'fairlead.db'}"
-        settings = replace(settings, database_url=url, work_directory=Path(directory) / "work", catalogue=None)
+        settings = replace(
+            settings, database_url=url, work_directory=Path(directory) / "work", catalogue=None
+        )
         engine = connect(url)
         try:
             upgrade(engine)
@@ -109,25 +110,7 @@ def server(broker: Broker, url: str, log_level: str = "warning") -> uvicorn.Serv
         raise OutsideError(f"the broker needs {error.name}: pip install 'fairlead[broker]'") from error
     settings = replace(broker.settings, public_url=broker.settings.public_url or url)
     app = create_app(settings, broker.federation, broker.engine, SystemClock(), broker.online)
-    config = uvicorn.Config(app, log_level=log_level, access_log=False, timeout_graceful_shutdown=int(STOP_SECONDS))
+    config = uvicorn.Config(
+        app, log_level=log_level, access_log=False, timeout_graceful_shutdown=int(STOP_SECONDS)
+    )
     return uvicorn.Server(config)
-
-
-@contextmanager
-def serving(broker: Broker, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
-    """The broker answering in a thread while the block runs; gives its URL."""
-    listening = listen(host, port)
-    url = address_of(listening)
-    running = server(broker, url)
-    thread = threading.Thread(target=running.run, kwargs={"sockets": [listening]}, name="broker", daemon=True)
-    thread.start()
-    try:
-        while not running.started:
-            thread.join(0.02)
-            if not thread.is_alive():
-                raise OutsideError("the broker did not start")
-        yield url
-    finally:
-        running.should_exit = True
-        thread.join(STOP_SECONDS)
-        listening.close()

@@ -91,7 +91,9 @@ def test_a_defect_is_one_line_too_and_debug_shows_it(
         main(["site", "check"])
 
 
-def test_ctrl_c_is_one_line_and_130(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_ctrl_c_is_one_line_and_130(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr("federation.catalogue.builtin_federation", _raiser(KeyboardInterrupt()))
     with pytest.raises(SystemExit) as left:
         main(["site", "check"])
@@ -109,20 +111,30 @@ def test_help_of_a_command_starts_quickly(name: str) -> None:
         f"    main([{name!r}, '--help'])\n"
         "print(json.dumps(sorted(sys.modules)))\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
     assert HEAVY.isdisjoint(json.loads(done.stdout))
 
 
 def test_site_check_shows_the_built_in_sites() -> None:
     done = fairlead("site", "check", "--json")
     assert done.returncode == 0, done.stderr
-    assert set(json.loads(done.stdout)["sites"]) == {"perth", "capetown", "manchester", "lausanne", "penticton"}
+    assert set(json.loads(done.stdout)["sites"]) == {
+        "perth",
+        "capetown",
+        "manchester",
+        "lausanne",
+        "penticton",
+    }
     assert "manchester" in fairlead("site", "check").stdout
 
 
 def test_site_check_names_file_and_line(tmp_path: Path) -> None:
     bad = tmp_path / "sites.toml"
-    bad.write_text('name = "mine"\n[sites.perth]\nname = "Perth"\nlatitude = 1.0\nlongitude = 2.0\nrses = 7\n')
+    bad.write_text(
+        'name = "mine"\n[sites.perth]\nname = "Perth"\nlatitude = 1.0\nlongitude = 2.0\nrses = 7\n'
+    )
     done = fairlead("site", "check", str(bad))
     assert done.returncode == 2
     assert f"{bad}:6" in done.stderr

@@ -99,7 +99,10 @@ def test_answers_that_are_no_offers(
 
 
 def test_a_no_tells_why_and_is_status_1(job: Path, run: Run) -> None:
-    answer = {"result": "NO", "meta": {"messages": [{"level": "ERROR", "message": "perth: [8] cores at most"}]}}
+    answer = {
+        "result": "NO",
+        "meta": {"messages": [{"level": "ERROR", "message": "perth: [8] cores at most"}]},
+    }
     with answering(303, json.dumps(answer), {"Location": "/offersets/1"}) as url:
         status, out, err = run(str(job), "--yes", "--url", url)
         assert (status, out) == (1, "")

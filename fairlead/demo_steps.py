@@ -1,0 +1,129 @@
+"""Steps 2 to 4 of the demo: a federation, its measurements, a broker; and whether this machine can have the lab."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from fairlead.cli._common import steps
+from fairlead.served import Served, start
+from fairlead.telling import Telling
+from federation.catalogue import builtin_federation, load_federation
+from federation.clock import SystemClock
+from federation.database import connect, upgrade
+from federation.sites import Federation
+from federation.units import format_seconds
+from netprobe.archive import Archive
+from netprobe.measurement import Measurement
+
+PLAN = Path(__file__).resolve().parents[1] / "examples" / "lab-plan.toml"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Where the story is told: the sites, and the archive that the broker reads, too. `catalogue` None: built in."""
+
+    federation: Federation
+    catalogue: Path | None
+    archive: Archive
+    database_url: str
+
+
+def why_no_lab() -> str | None:
+    """One line: why this machine can't have the lab with podman; None where it can."""
+    from lab import lab
+
+    return lab.supported()
+
+
+def federation(telling: Telling, stack: ExitStack) -> Stage:
+    """Step 2. What it starts is ended by `stack`."""
+    if telling.simulated:
+        telling.step(2, "A federation: the built-in, simulated one")
+        telling.command("fairlead site check")
+        sites, catalogue = builtin_federation(), None
+    else:
+        telling.step(2, "A federation on one machine")
+        telling.command("fairlead lab up")
+        catalogue = _lab(telling, stack)
+        sites = load_federation(catalogue)
+    telling.say("sites: " + ", ".join(site.name for site in sites))
+    url = f"sqlite:///{(telling.output / 'fairlead.db').resolve()}"
+    engine = connect(url)
+    stack.callback(engine.dispose)
+    upgrade(engine)
+    return Stage(sites, catalogue, Archive(engine), url)
+
+
+def _lab(telling: Telling, stack: ExitStack) -> Path:
+    from lab import lab
+
+    if lab.status() is None:
+        stack.callback(lab.down)
+    else:
+        telling.say("a lab is up already: it is used, and left as it is")
+    began = time.monotonic()
+    status = lab.up()
+    telling.say(f"up in {time.monotonic() - began:.1f} s: network namespaces, joined by the emulated wide-area network")
+    return status.catalogue
+
+
+def measure(telling: Telling, stage: Stage) -> None:
+    """Step 3: measurements into the archive, then the mesh as a table and as a picture."""
+    telling.step(3, "Measure it")
+    if telling.simulated:
+        from netprobe.recorded import load_recorded
+
+        added = stage.archive.add(load_recorded(SystemClock()))
+        telling.say(f"recorded: {added} results that were once measured on the lab")
+    else:
+        telling.command(f"fairlead probe run {os.path.relpath(PLAN)} --catalogue {stage.catalogue}")
+        _probe(telling, stage)
+    show_matrix(telling, stage)
+
+
+def _probe(telling: Telling, stage: Stage) -> None:
+    from netprobe.plan import expand, load_plan
+    from netprobe.runner import Summary, run_plan
+
+    plan = load_plan(PLAN)
+    total = len(expand(plan, stage.federation))
+    with steps("   measuring", total, telling.console) as progress:
+
+        def told(result: Measurement | None, summary: Summary) -> None:
+            remark = f"{result.tool} {result.source} -> {result.destination}" if result else ""
+            if result is not None and result.error:
+                telling.say(result.error)
+            progress.update(len(summary.results), remark)
+
+        summary = asyncio.run(run_plan(plan, stage.federation, stage.archive, SystemClock(), told))
+    telling.say(
+        f"{summary.succeeded} of {summary.total} tests in {summary.rounds} rounds without a conflict, "
+        f"{format_seconds(summary.seconds)}"
+    )
+
+
+def serve(telling: Telling, stage: Stage, stack: ExitStack) -> Served:
+    """Step 4. The broker reads the archive that step 3 has filled; `stack` ends it."""
+    telling.step(4, "Serve")
+    log = telling.output / "server.log"
+    if stage.catalogue is None:
+        telling.command("fairlead serve --simulated")
+        broker = start(["--simulated"], log)
+    else:
+        telling.command(f"fairlead serve --catalogue {stage.catalogue}")
+        work = telling.output / "work"
+        stack.callback(shutil.rmtree, work, ignore_errors=True)
+        environment = {
+            "FAIRLEAD_DATABASE_URL": stage.database_url,
+            "FAIRLEAD_WORK_DIRECTORY": str(work.resolve()),
+        }
+        broker = start(["--catalogue", str(stage.catalogue)], log, environment)
+    stack.callback(broker.stop)
+    telling.say(f"answers at {broker.url}")
+    return broker

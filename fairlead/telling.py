@@ -1,0 +1,29 @@
+"""How the demo speaks: numbered steps, indented remarks, the commands that a user would type."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+
+@dataclass(frozen=True)
+class Telling:
+    """`output` is the directory that keeps the picture, the broker's log and the archive."""
+
+    console: Console
+    output: Path
+    simulated: bool
+    keep: bool
+
+    def step(self, number: int, title: str) -> None:
+        self.console.print()
+        self.console.print(f"{number}. {title}", markup=False, style="bold cyan")
+
+    def say(self, text: str) -> None:
+        self.console.print("   " + text, markup=False)
+
+    def command(self, text: str) -> None:
+        """A command line as it could be typed: never wrapped, so that it can be copied."""
+        self.console.print("   $ " + text, markup=False, style="green", soft_wrap=True)

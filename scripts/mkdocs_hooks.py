@@ -1,0 +1,15 @@
+"""Pages of the documentation that have their source elsewhere in the tree."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from mkdocs.structure.files import File, Files
+
+
+def on_files(files: Files, config: Any) -> Files:
+    """CHANGELOG.md lies where people look for it, and is a page too."""
+    source = Path(config["config_file_path"]).parent / "CHANGELOG.md"
+    files.append(File.generated(config, "changelog.md", content=source.read_text(encoding="utf-8")))
+    return files
