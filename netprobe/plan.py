@@ -61,7 +61,7 @@ class Round:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a file asks for. `parallel` is the most throughput tests at once (None: as many as don't conflict)."""
+    """What a file asks for. `parallel`: at most so many throughput tests at once (None: no limit)."""
 
     name: str
     blocks: tuple[Block, ...] = field(default=())
@@ -139,7 +139,7 @@ def _block(shape: str, table: object, defaults: Mapping[str, Any], where: str) -
 
 
 def expand(plan: Plan, federation: Federation) -> list[Planned]:
-    """Every test of the plan, each once, in the plan's order. Raises InputError for a site that can't be tested."""
+    """Every test of the plan, in its order. Raises InputError for a site that can't be tested."""
     tools: dict[str, Tool] = {}
     planned = []
     for block in plan.blocks:

@@ -27,7 +27,7 @@ class Archive(Protocol):
 
 @dataclass(frozen=True)
 class Summary:
-    """What came of a run so far. `results` are in the order in which they came; `total` is what was planned."""
+    """What came of a run so far, `results` in the order in which they came; `total` was planned."""
 
     total: int
     results: tuple[Measurement, ...] = ()
@@ -59,7 +59,8 @@ class _Run:
     begun: float = field(default_factory=time.monotonic)
 
     async def round(self, number: int, together: Round) -> None:
-        self.tell(None, round=number)
+        self.summary = replace(self.summary, round=number)
+        self.tell(None)
         beside = asyncio.Semaphore(len(together.tests) if together.exclusive else MOST_BESIDE)
 
         async def limited(planned: Planned) -> None:
@@ -99,10 +100,10 @@ class _Run:
             raise
         self.tell(result)
 
-    def tell(self, result: Measurement | None, **changes: int) -> None:
+    def tell(self, result: Measurement | None) -> None:
         results = self.summary.results + ((result,) if result else ())
         seconds = time.monotonic() - self.begun
-        self.summary = replace(self.summary, results=results, seconds=seconds, **changes)
+        self.summary = replace(self.summary, results=results, seconds=seconds)
         self.on_progress(result, self.summary)
 
 
