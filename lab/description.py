@@ -229,7 +229,7 @@ def _path(source: str, destination: str, fields: _Table) -> Path:
         try:
             return parse_seconds(text)
         except InputError:
-            return parse_size_bytes(text) * 8 / rate
+            return parse_size_bytes(text) * 8 / float(rate)
 
     path = Path(
         source=source,

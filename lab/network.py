@@ -60,7 +60,7 @@ def supported() -> str | None:
         os.close(os.open("/dev/net/tun", os.O_RDWR))
     except OSError as error:
         return f"the lab needs /dev/net/tun: {error.strerror}"
-    # CAP_NET_ADMIN and CAP_SYS_ADMIN may be missing in a container even for root: try, in a throw-away namespace
+    # a container's root may lack CAP_NET_ADMIN or CAP_SYS_ADMIN: try, in a throw-away namespace
     trial = ["unshare", "--net", "ip", "tuntap", "add", "dev", "trial", "mode", "tun"]
     try:
         done = subprocess.run(trial, capture_output=True, text=True, timeout=10)

@@ -99,7 +99,7 @@ def last_line(log: Path) -> str:
 
 
 def in_namespaces(files: Iterable[Path]) -> set[int]:
-    """The ids of all processes whose network is one of these namespaces (`ip netns pids`, for many at once)."""
+    """The ids of all processes in these namespaces: `ip netns pids`, for many at once."""
     wanted = set()
     for file in files:
         with suppress(OSError):

@@ -25,7 +25,7 @@ FITS_BLOCK_BYTES = 2880
 FITS_ROW_PIXELS = FITS_BLOCK_BYTES // 2
 
 
-class Cancelled(Exception):
+class CancelledError(Exception):
     """Making the files was called off."""
 
 
@@ -71,7 +71,7 @@ def content(file: File) -> Iterator[bytes]:
 
 
 def make(file: File, cancelled: threading.Event) -> Made:
-    """The file in the cache, made now unless it is there untouched. Raises OutsideError, Cancelled."""
+    """The file in the cache, made now unless it is there untouched. Raises OutsideError, CancelledError."""
     folder = state.cache_dir()
     path = folder / f"{file.size_bytes}-{file.name}"
     note = path.with_name(f"{path.name}.json")
@@ -101,7 +101,7 @@ def _write(file: File, path: Path, cancelled: threading.Event) -> tuple[int, str
     with path.open("wb") as output:
         for piece in content(file):
             if cancelled.is_set():
-                raise Cancelled
+                raise CancelledError
             output.write(piece)
             checksum.update(piece)
             size += len(piece)
@@ -109,7 +109,7 @@ def _write(file: File, path: Path, cancelled: threading.Event) -> tuple[int, str
 
 
 def make_all(lab: Lab, cancelled: threading.Event) -> list[Made]:
-    """All files of the lab, in its order. Raises OutsideError, Cancelled."""
+    """All files of the lab, in its order. Raises OutsideError, CancelledError."""
     for leftover in state.cache_dir().glob(".*.*"):
         # of an `up` that was killed while it wrote
         if not Path(f"/proc/{leftover.name.rpartition('.')[2]}").exists():
