@@ -15,12 +15,14 @@ from pathlib import Path
 # what podman gives a container where nobody says otherwise, as root: `man podman-run`, --ulimit
 PODMAN_NOFILE = 1_048_576
 PODMAN_NPROC = 4_194_304
+# podman lowers its own limit to this (found with 4.3.1), and without the capability nothing above it can be had
+PODMAN_OWN_NPROC = 32_768
 CAP_SYS_RESOURCE = 24  # linux/capability.h
 
 
 @dataclass(frozen=True)
 class EngineFlags:
-    """Flags for every podman command, flags for `podman run`, and why podman can't work at all (None: it may)."""
+    """Flags for every podman command, flags for `podman run`, and why podman can't work (None: it may)."""
 
     everywhere: tuple[str, ...] = ()
     run: tuple[str, ...] = ()
@@ -46,19 +48,21 @@ def flags_for(nofile: int, nproc: int, may_raise: bool, hybrid: bool, has_runc: 
     if low and not may_raise:
         # the runtime can't raise a limit above ours: "setrlimit RLIMIT_NOFILE: operation not permitted"
         files = min(nofile, PODMAN_NOFILE) if nofile >= 0 else PODMAN_NOFILE
-        processes = min(nproc, PODMAN_NPROC) if nproc >= 0 else PODMAN_NPROC
+        processes = min(nproc, PODMAN_OWN_NPROC) if nproc >= 0 else PODMAN_OWN_NPROC
         run = ("--ulimit", f"nofile={files}:{files}", "--ulimit", f"nproc={processes}:{processes}")
     if not hybrid:
         return EngineFlags(run=run)
     if not has_runc:
-        obstacle = "its control groups are in hybrid mode, which needs the runtime runc: install the package runc"
+        obstacle = (
+            "its control groups are in hybrid mode, which needs the runtime runc: install the package runc"
+        )
         return EngineFlags(run=run, obstacle=obstacle)
     everywhere = ("--runtime", "runc", "--cgroup-manager", "cgroupfs", "--events-backend", "file")
     return EngineFlags(everywhere, run)
 
 
 def is_hybrid(mounts: str) -> bool:
-    """Whether controllers of version 1 are mounted beside a tree of version 2; `mounts` as in /proc/self/mounts."""
+    """Whether both versions of control groups are mounted; `mounts` as in /proc/self/mounts."""
     kinds = {fields[2] for line in mounts.splitlines() if len(fields := line.split()) > 2}
     return {"cgroup", "cgroup2"} <= kinds
 

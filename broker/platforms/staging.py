@@ -1,4 +1,4 @@
-"""Bring one file to a site, for every platform that keeps real files: room first, then the move, then the proof."""
+"""Bring one file to a site, for every platform that keeps real files: room, the move, the proof."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def verify(site: Site, path: Path, name: str, checksum: tuple[str, str]) -> None
 
 
 def digest(path: Path, algorithm: str) -> str:
-    """The checksum of a file in hexadecimal: adler32 as Rucio writes it (8 digits), or any that hashlib knows."""
+    """The checksum of a file in hexadecimal: adler32 (8 digits), or any that hashlib knows."""
     update: Callable[[bytes], Any]
     if algorithm == "adler32":
         value = 1

@@ -1,0 +1,174 @@
+"""The `podman` command: running it under a time limit, what it can do here, and image references."""
+
+from __future__ import annotations
+
+import functools
+import io
+import json
+import re
+import shutil
+import subprocess
+import tarfile
+import time
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from broker.platforms import PlatformError
+from broker.platforms.engine_conf import engine_flags
+from netprobe.tools import _process
+
+COMMAND_SECONDS = 30.0
+# an image listing is good for this long; what isn't in it is looked for again at once
+LISTING_SECONDS = 60.0
+# [host[:port]/]path[:tag][@digest]: nothing that could be taken for an option or for another transport
+REFERENCE = re.compile(
+    r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::[0-9]{1,5})?/)?"
+    r"[a-z0-9]+(?:[._-]+[a-z0-9]+)*(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)*"
+    r"(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(?:@sha256:[0-9a-f]{64})?"
+)
+
+
+def command(*arguments: str) -> list[str]:
+    return ["podman", *engine_flags().everywhere, *arguments]
+
+
+async def podman(*arguments: str, time_limit_seconds: float = COMMAND_SECONDS) -> _process.Finished:
+    """Run podman and return how it ended, whatever that is. Raises PlatformError where it doesn't end."""
+    try:
+        end = await _process.run(command(*arguments), time_limit_seconds)
+    except (OSError, ValueError) as problem:
+        raise PlatformError(f"podman can't be run: {problem}") from problem
+    if end.timed_out:
+        raise PlatformError(f"podman {arguments[0]}: not done within {time_limit_seconds:g} s")
+    return end
+
+
+async def podman_ok(*arguments: str, time_limit_seconds: float = COMMAND_SECONDS) -> str:
+    """Run podman and return its output. Raises PlatformError with podman's own words where it fails."""
+    end = await podman(*arguments, time_limit_seconds=time_limit_seconds)
+    if end.returncode != 0:
+        raise PlatformError(f"podman {arguments[0]}: {words(end.complaint)}")
+    return end.stdout
+
+
+def words(complaint: str) -> str:
+    return complaint.removeprefix("Error: ")
+
+
+def is_reference(location: str) -> bool:
+    return REFERENCE.fullmatch(location) is not None
+
+
+def is_local(location: str) -> bool:
+    """Whether the image can only have been made on this machine: such a one is never pulled."""
+    return location.startswith("localhost/")
+
+
+def qualified(location: str) -> str:
+    """`location` with its registry, as Docker completes it: podman would ask a person where to look."""
+    first, slash, _ = location.partition("/")
+    if slash and ("." in first or ":" in first or first == "localhost"):
+        return location
+    return f"docker.io/{location}" if slash else f"docker.io/library/{location}"
+
+
+class Images:
+    """The images that are in podman's store, listed when needed. Blocks while `podman images` runs."""
+
+    def __init__(self) -> None:
+        self._names: frozenset[str] = frozenset()
+        self._listed: float | None = None
+
+    def has(self, locations: Sequence[str]) -> bool:
+        wanted = {qualified(location) for location in locations}
+        wanted |= {
+            name if ":" in name.rpartition("/")[2] or "@" in name else f"{name}:latest" for name in wanted
+        }
+        fresh = self._listed is not None and time.monotonic() - self._listed < LISTING_SECONDS
+        if not fresh or not wanted & self._names:
+            self._list()
+        return bool(wanted & self._names)
+
+    def _list(self) -> None:
+        try:
+            done = subprocess.run(
+                command("images", "--format", "json"),
+                capture_output=True,
+                timeout=COMMAND_SECONDS,
+                stdin=subprocess.DEVNULL,
+                check=True,
+            )
+            listed: list[dict[str, Any]] = json.loads(done.stdout) or []
+        except (OSError, subprocess.SubprocessError, ValueError):
+            listed = []
+        self._names = frozenset(
+            name for image in listed for key in ("Names", "RepoDigests") for name in image.get(key) or ()
+        )
+        self._listed = time.monotonic()
+
+
+@functools.cache
+def usable() -> str | None:
+    """Why podman can't run a container made from nothing on this machine, in one line; None where it can.
+
+    Really runs one, with `true` from this machine's own /usr and no network. Takes about a second, once.
+    """
+    if shutil.which("podman") is None:
+        return "podman is not installed"
+    if engine_flags().obstacle is not None:
+        return f"podman can't run containers here: {engine_flags().obstacle}"
+    name = f"localhost/fairlead-probe-{uuid.uuid4().hex[:8]}"
+    archive, mounts = _skeleton()
+    try:
+        _run("import", "--quiet", "-", name, stdin=archive)
+        try:
+            limits = ("--memory", "64m", "--cpus", "0.5", *engine_flags().run)
+            security = ("--security-opt", "label=disable")
+            _run(
+                "run",
+                "--rm",
+                "--pull",
+                "never",
+                "--network",
+                "none",
+                *limits,
+                *security,
+                *mounts,
+                name,
+                "true",
+            )
+        finally:
+            _run("rmi", "--force", name)
+    except subprocess.TimeoutExpired:
+        return f"podman doesn't answer within {COMMAND_SECONDS:g} s"
+    except subprocess.CalledProcessError as problem:
+        said = problem.stderr.decode(errors="replace").strip().splitlines()
+        return f"podman can't run containers here: {words(said[-1]) if said else problem}"
+    except OSError as problem:
+        return f"podman can't be run: {problem.strerror}"
+    return None
+
+
+def _skeleton() -> tuple[bytes, list[str]]:
+    """A root directory as a tar archive, and the mounts that fill it with this machine's own programs."""
+    mounts = []
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w") as archive:
+        for top in (Path("/usr"), Path("/bin"), Path("/lib"), Path("/lib64")):
+            entry = tarfile.TarInfo(top.name)
+            entry.mode = 0o755
+            if top.is_symlink():
+                entry.type, entry.linkname = tarfile.SYMTYPE, str(top.readlink())
+            elif top.is_dir():
+                entry.type = tarfile.DIRTYPE
+                mounts += ["--volume", f"{top}:{top}:ro"]
+            else:
+                continue
+            archive.addfile(entry)
+    return stream.getvalue(), mounts
+
+
+def _run(*arguments: str, stdin: bytes = b"") -> None:
+    subprocess.run(command(*arguments), input=stdin, capture_output=True, timeout=COMMAND_SECONDS, check=True)
