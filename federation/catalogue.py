@@ -7,77 +7,69 @@ table, the key, what was expected and what was found.
 from __future__ import annotations
 
 import json
-import re
-import tomllib
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from federation.catalogue_file import A_SITE_ID, FederationTable, HostTable, PlatformTable, SiteTable, model_at
+from federation.catalogue_file import (
+    A_SITE_ID,
+    FederationTable,
+    HostTable,
+    PlatformTable,
+    SiteTable,
+    model_at,
+)
 from federation.errors import InputError
 from federation.hosts import Host, LocalHost, NamespaceHost
 from federation.sites import Energy, Federation, Place, Platform, Policy, Site, Tariff
-from federation.toml_lines import line_of
+from federation.toml_lines import line_of, read_toml
 
 Location = tuple[str, ...]
-_AT_LINE = re.compile(r" \(at line (\d+), column \d+\)$")
-_AT_END = re.compile(r" \(at end of document\)$")
 
 
-class _Problem(Exception):
-    """Something wrong at a place in the file that the models alone can't see."""
+@dataclass(frozen=True)
+class _Misfit:
+    """Something wrong between fields that are right one by one."""
 
-    def __init__(self, location: Location, text: str) -> None:
-        super().__init__(text)
-        self.location = location
+    location: Location
+    words: str
 
 
 def load_federation(path: Path) -> Federation:
-    """The federation of the catalogue file `path`; InputError "FILE:LINE: [table] key: expected ..., got ..."."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{path}: the catalogue can't be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: expected UTF-8 text, got other bytes at offset {error.start}") from error
-    return _read(text, str(path))
+    """The federation of the catalogue file `path`; InputError "FILE:LINE: [table] key: expected ..., got ...".
+
+    Only the first thing that is wrong is told in full; "(and N more)" says that there are others.
+    """
+    text, document = read_toml(path, "the catalogue")
+    return _federation(document, text, str(path))
 
 
 def builtin_federation() -> Federation:
-    """The simulated federation that needs no file: the five sites of the lab, each with thousands of cores."""
+    """The simulated federation that needs no file: the lab's five sites, each with thousands of cores."""
     path = Path(__file__).with_name("data") / "simulated.toml"
     return load_federation(path)
 
 
-def _read(text: str, file: str) -> Federation:
-    try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(_syntax_error(text, file, str(error))) from error
+def _federation(document: Mapping[str, Any], text: str, file: str) -> Federation:
     try:
         tables = FederationTable.model_validate(document)
     except ValidationError as error:
-        problems = error.errors(include_url=False, include_context=True)
-        location, words = _words(document, problems[0])
-        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-        raise InputError(_placed(text, file, location, words) + more) from error
-    problem_list = list(_problems(tables))
-    if problem_list:
-        first = problem_list[0]
-        more = f" (and {len(problem_list) - 1} more)" if len(problem_list) > 1 else ""
-        raise InputError(_placed(text, file, first.location, str(first)) + more)
-    return Federation(tables.name, {site_id: _site(site_id, table) for site_id, table in tables.sites.items()})
+        findings = error.errors(include_url=False)
+        location, words = _words(document, findings[0])
+        raise InputError(_placed(text, file, location, words) + _and_more(len(findings))) from error
+    misfits = list(_misfits(tables))
+    if misfits:
+        raise InputError(_placed(text, file, misfits[0].location, misfits[0].words) + _and_more(len(misfits)))
+    sites = {site_id: _site(site_id, table) for site_id, table in tables.sites.items()}
+    return Federation(tables.name, sites)
 
 
-def _syntax_error(text: str, file: str, message: str) -> str:
-    at_line = _AT_LINE.search(message)
-    if at_line is not None:
-        return f"{file}:{at_line.group(1)}: expected TOML: {message[: at_line.start()]}"
-    last = max(1, len(text.splitlines()))
-    return f"{file}:{last}: expected TOML: {_AT_END.sub('', message)} at the end of the file"
+def _and_more(count: int) -> str:
+    return f" (and {count - 1} more)" if count > 1 else ""
 
 
 def _placed(text: str, file: str, location: Location, words: str) -> str:
@@ -122,10 +114,9 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
-def _problems(federation: FederationTable) -> Iterator[_Problem]:
-    """What is wrong between fields that are right one by one."""
+def _misfits(federation: FederationTable) -> Iterator[_Misfit]:
     if not federation.sites:
-        yield _Problem(("sites",), "expected at least one site, got none")
+        yield _Misfit(("sites",), "expected at least one site, got none")
     kinds = {entry.name for entry in entry_points(group="fairlead.platforms")}
     owners: dict[tuple[str, str], str] = {}
     for site_id, site in federation.sites.items():
@@ -134,30 +125,32 @@ def _problems(federation: FederationTable) -> Iterator[_Problem]:
             for name in names:
                 owner = owners.setdefault((key, name), site_id)
                 if owner != site_id:
-                    yield _Problem((*here, key), f'expected names of this site alone, got "{name}" of {owner}')
+                    words = f'expected names of this site alone, got "{name}", which {owner} has too'
+                    yield _Misfit((*here, key), words)
         if site.host is not None:
-            yield from _host_problems((*here, "host"), site.host)
+            yield from _host_misfits((*here, "host"), site.host)
         if site.platform is not None:
-            yield from _platform_problems((*here, "platform"), site.platform, kinds)
+            yield from _platform_misfits((*here, "platform"), site.platform, kinds)
 
 
-def _host_problems(here: Location, host: HostTable) -> Iterator[_Problem]:
+def _host_misfits(here: Location, host: HostTable) -> Iterator[_Misfit]:
     if host.kind == "namespace" and host.name is None:
-        yield _Problem((*here, "name"), "expected the name of a network namespace, but it is missing")
+        yield _Misfit((*here, "name"), "expected the name of a network namespace, but it is missing")
     if host.kind == "local" and host.name is not None:
-        yield _Problem((*here, "name"), f'expected no name for this machine itself, got "{host.name}"')
+        yield _Misfit((*here, "name"), f'expected no name for this machine itself, got "{host.name}"')
 
 
-def _platform_problems(here: Location, platform: PlatformTable, kinds: set[str]) -> Iterator[_Problem]:
+def _platform_misfits(here: Location, platform: PlatformTable, kinds: set[str]) -> Iterator[_Misfit]:
     if platform.kind not in kinds:
         known = ", ".join(sorted(kinds)) or "none that is installed"
-        yield _Problem((*here, "kind"), f'expected one of {known}, got "{platform.kind}"')
+        yield _Misfit((*here, "kind"), f'expected one of {known}, got "{platform.kind}"')
     if platform.max_cores is not None and platform.max_cores > platform.cores:
-        yield _Problem(
-            (*here, "max_cores"), f"expected at most the platform's {platform.cores}, got {platform.max_cores}"
+        yield _Misfit(
+            (*here, "max_cores"),
+            f"expected at most the platform's {platform.cores} cores, got {platform.max_cores}",
         )
     if platform.max_memory is not None and platform.max_memory > platform.memory:
-        yield _Problem(
+        yield _Misfit(
             (*here, "max_memory"),
             f"expected at most the platform's {platform.memory} GiB, got {platform.max_memory} GiB",
         )

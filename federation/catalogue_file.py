@@ -1,4 +1,7 @@
-"""The shape of the catalogue file, table by table. Each field's description is what an error says was expected."""
+"""The shape of the catalogue file, table by table.
+
+Each field's description is what an error says was expected.
+"""
 
 from __future__ import annotations
 
@@ -97,9 +100,9 @@ class SiteTable(Table):
     iperf3_port: int = Field(5201, ge=1, le=65_535, description="a port between 1 and 65535")
     host: HostTable | None = Field(None, description='a table such as { kind = "local" }')
     platform: PlatformTable | None = Field(None, description="a table")
-    tariff: TariffTable = Field(default_factory=TariffTable, description="a table")
-    energy: EnergyTable = Field(default_factory=EnergyTable, description="a table")
-    policy: PolicyTable = Field(default_factory=PolicyTable, description="a table")
+    tariff: TariffTable = Field(TariffTable(), description="a table")
+    energy: EnergyTable = Field(EnergyTable(), description="a table")
+    policy: PolicyTable = Field(PolicyTable(), description="a table")
 
 
 class FederationTable(Table):
@@ -117,7 +120,7 @@ _OF_SITE: dict[str, type[Table]] = {
 
 
 def model_at(table: tuple[str, ...]) -> type[Table] | None:
-    """The model of the table named `table`, as in ("sites", "perth", "platform"); None where there is none."""
+    """The model of the table at `table`, as in ("sites", "perth", "platform"); None where there is none."""
     match table:
         case ():
             return FederationTable

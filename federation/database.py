@@ -1,7 +1,7 @@
 """One database by URL: SQLite with nothing to set up, PostgreSQL when a second process or host needs it.
 
-The engine is synchronous; asynchronous code calls it through `asyncio.to_thread`. Tables belong to the wings; this
-module only opens the database, begins transactions, stores instants, and applies every wing's migrations.
+The engine is synchronous; asynchronous code calls it through `asyncio.to_thread`. Tables belong to the wings;
+this module only opens the database, begins transactions, stores instants, and applies every wing's migrations.
 """
 
 from __future__ import annotations
@@ -25,18 +25,20 @@ from federation.errors import InputError, OutsideError
 
 MIGRATIONS_GROUP = "fairlead.migrations"
 BUSY_SECONDS = 30.0
+A_URL = '"sqlite:///PATH" or "postgresql://USER@HOST/NAME"'
 # Any number that nobody else locks in the same database; "fairlead" in ASCII.
 _ADVISORY_LOCK = int.from_bytes(b"fairlead", "big")
 _WRITE = "fairlead_write"
-# Alembic keeps the running migration in a global of its own, so that one process upgrades one database at a time.
+# Alembic keeps the running migration in a global of its own, so a process upgrades one database at a time.
 _upgrading = threading.Lock()
 
 
 class UtcDateTime(sa.types.TypeDecorator[datetime]):
     """An instant: timezone-aware in, UTC out.
 
-    PostgreSQL keeps it as `timestamptz`; SQLite as text of fixed width without an offset, so that the order of
-    the text is the order of time. A naive datetime is a ValueError (wrapped by SQLAlchemy in a StatementError).
+    PostgreSQL keeps it as `timestamptz`; SQLite as text of fixed width without an offset, so that the order
+    of the text is the order of time. A naive datetime is a ValueError (which SQLAlchemy wraps in a
+    StatementError).
     """
 
     impl = sa.DateTime(timezone=True)
@@ -65,18 +67,15 @@ def connect(url: str) -> sa.Engine:
     try:
         parsed = sa.make_url(url)
     except (ArgumentError, ValueError):
-        raise InputError(
-            'database URL: expected "sqlite:///PATH" or "postgresql://USER@HOST/NAME", got something that is no URL'
-        ) from None
+        # not shown: there may be a password in it, and nothing to find it by
+        raise InputError(f"database URL: expected {A_URL}, got something that is no URL") from None
     if parsed.drivername in ("postgresql", "postgres"):
         parsed = parsed.set(drivername="postgresql+psycopg")
     shown = parsed.render_as_string(hide_password=True)
     if parsed.get_backend_name() == "sqlite":
         return _sqlite(parsed, shown)
     if parsed.get_backend_name() != "postgresql":
-        raise InputError(
-            f'database URL: expected "sqlite:///PATH" or "postgresql://USER@HOST/NAME", got "{shown}"'
-        )
+        raise InputError(f'database URL: expected {A_URL}, got "{shown}"')
     try:
         return sa.create_engine(parsed, pool_pre_ping=True)
     except (ImportError, NoSuchModuleError):
@@ -131,7 +130,7 @@ def write(engine: sa.Engine) -> Iterator[sa.Connection]:
 
 def _version_locations() -> list[str]:
     """The directories with the wings' migrations, by the entry points of the group `fairlead.migrations`."""
-    locations = []
+    locations: list[str] = []
     for entry in sorted(entry_points(group=MIGRATIONS_GROUP), key=lambda entry: entry.name):
         try:
             package = importlib.import_module(entry.value)

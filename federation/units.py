@@ -1,8 +1,8 @@
-"""Quantities as people write them, parsed once at the edge into SI units and bytes, and written back for people.
+"""Quantities as people write them: parsed once at the edge into SI units and bytes, and written back.
 
-What `format_*` writes, `parse_*` reads. Bits and bytes differ by the case of one letter, so that letter's case
-counts ("Gb" is no size); the case of a prefix does not. Text that isn't understood raises InputError with what
-was expected; so do negative quantities, because nothing here can be less than nothing.
+What `format_*` writes, `parse_*` reads. Bits and bytes differ by the case of one letter, so that letter's
+case counts ("Gb" is no size); the case of a prefix does not. Text that isn't understood raises InputError
+with what was expected; so do negative quantities, because nothing here can be less than nothing.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def _unexpected(text: object, expected: str) -> InputError:
 
 
 def parse_bits_per_second(text: str) -> float:
-    """Bits per second: "10 Gbit/s", "250Mbps", "1.5 Gb/s"; also bytes per second, "120 MB/s" and "1 GiB/s"."""
+    """Bits per second: "10 Gbit/s", "250Mbps", "1.5 Gb/s"; also from bytes per second, "120 MB/s"."""
     return float(_quantity(text, _RATE_UNITS, A_RATE))
 
 
@@ -102,9 +102,9 @@ def _seconds(text: str, expected: str) -> Decimal:
 
 
 def parse_duration(text: str) -> timedelta:
-    """A duration, to the microsecond: "3d", "90 min", "1h30m", or ISO 8601 of weeks, days and a time ("PT3H").
+    """A duration, to the microsecond: "3d", "90 min", "1h30m", or ISO 8601 without years and months ("PT3H").
 
-    ISO years and months are refused, because their length depends on when they start.
+    The length of an ISO year or month depends on when it starts, so these are refused.
     """
     try:
         return timedelta(microseconds=int((_seconds(text, A_DURATION) * 1_000_000).to_integral_value()))

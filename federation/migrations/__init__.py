@@ -1,1 +1,1 @@
-"""Alembic's environment, shared by the migrations of all wings. The migrations themselves are in the wings."""
+"""Alembic's environment, shared by the migrations of all wings; the migrations are in the wings."""

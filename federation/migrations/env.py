@@ -1,4 +1,4 @@
-"""Run by Alembic for every upgrade: on the connection, and in the transaction, that `database.upgrade` hands over."""
+"""Run by Alembic for every upgrade, in the transaction that `database.upgrade` hands over."""
 
 from alembic import context
 

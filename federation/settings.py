@@ -1,0 +1,158 @@
+"""The settings of a broker: what an operator may turn, read once at start-up.
+
+In rising order: the defaults, a TOML file, the environment. Each field `name` is the key `name` of the file and
+the variable FAIRLEAD_NAME; an empty variable counts as one that isn't set. What isn't known or can't be used is
+an InputError that names the file and line, or the variable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from federation.errors import InputError
+from federation.toml_lines import line_of, read_toml
+from federation.units import parse_seconds
+
+PREFIX = "FAIRLEAD_"
+# Variables of ours that are no settings of the broker: whom a client talks to, and how the command behaves.
+_OTHER_VARIABLES = {"FAIRLEAD_URL", "FAIRLEAD_USER", "FAIRLEAD_PASSWORD", "FAIRLEAD_DEBUG"}
+_OTHER_PREFIXES = ("FAIRLEAD_LAB_", "FAIRLEAD_TEST_")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """`public_url` is how clients reach the broker where that isn't `host` and `port` (behind a proxy)."""
+
+    database_url: str
+    work_directory: Path
+    catalogue: Path | None = None
+    host: str = "127.0.0.1"
+    port: int = 8080
+    public_url: str | None = None
+    admin_user: str | None = None
+    admin_password: str | None = field(default=None, repr=False)
+    offer_lifetime_seconds: float = 300.0
+
+
+def data_directory(environ: Mapping[str, str]) -> Path:
+    """Where this user's data is kept, by the XDG base directory specification (relative paths don't count)."""
+    named = Path(environ.get("XDG_DATA_HOME", ""))
+    if named.is_absolute():
+        return named / "fairlead"
+    home = environ.get("HOME")
+    return (Path(home) if home else Path.home()) / ".local" / "share" / "fairlead"
+
+
+class _UnusableError(Exception):
+    """A value that isn't what was expected; the text is what was."""
+
+
+def _text(value: Any, base: Path) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise _UnusableError("a text that is not empty")
+    return value
+
+
+def _path(value: Any, base: Path) -> Path:
+    return base / Path(_text(value, base)).expanduser()
+
+
+def _port(value: Any, base: Path) -> int:
+    number = int(value) if isinstance(value, str) and value.isascii() and value.isdigit() else value
+    if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number <= 65_535:
+        raise _UnusableError("a port between 0 and 65535 (0 is any free one)")
+    return number
+
+
+def _url(value: Any, base: Path) -> str:
+    expected = 'a URL such as "https://broker.example.org"'
+    try:
+        parts = urlsplit(_text(value, base))
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except (ValueError, _UnusableError):
+        raise _UnusableError(expected) from None
+    if not usable or parts.query or parts.fragment:
+        raise _UnusableError(expected)
+    return str(value).rstrip("/")
+
+
+def _lifetime(value: Any, base: Path) -> float:
+    """Seconds as a number, or a text with a unit; within what a client can use and a site can hold."""
+    expected = 'from 1 second to 1 day, such as 300 or "5 min"'
+    try:
+        seconds = float(value)
+    except (TypeError, ValueError):
+        try:
+            seconds = parse_seconds(value)
+        except InputError:
+            raise _UnusableError(expected) from None
+    if isinstance(value, bool) or not 1 <= seconds <= 86_400:
+        raise _UnusableError(expected)
+    return seconds
+
+
+_READERS: Mapping[str, Callable[[Any, Path], Any]] = {
+    "database_url": _text,
+    "work_directory": _path,
+    "catalogue": _path,
+    "host": _text,
+    "port": _port,
+    "public_url": _url,
+    "admin_user": _text,
+    "admin_password": _text,
+    "offer_lifetime_seconds": _lifetime,
+}
+
+
+def _read(name: str, value: Any, base: Path, where: str) -> Any:
+    try:
+        return _READERS[name](value, base)
+    except _UnusableError as error:
+        got = "something else" if name == "admin_password" else f"{value!r}"
+        raise InputError(f"{where}: expected {error}, got {got}") from None
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    text, document = read_toml(path, "the settings file")
+    values = {}
+    for name, value in document.items():
+        where = f"{path}:{line_of(text, (name,))}: {name}"
+        if name not in _READERS:
+            raise InputError(f"{where}: unknown setting; expected one of {', '.join(_READERS)}")
+        values[name] = _read(name, value, path.parent, where)
+    return values
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    values = {}
+    for variable in sorted(environ):
+        foreign = variable in _OTHER_VARIABLES or variable.startswith(_OTHER_PREFIXES)
+        if not variable.startswith(PREFIX) or foreign or not environ[variable]:
+            continue
+        name = variable.removeprefix(PREFIX).lower()
+        if name not in _READERS or variable != variable.upper():
+            known = ", ".join(PREFIX + name.upper() for name in _READERS)
+            raise InputError(f"environment variable {variable}: unknown setting; expected one of {known}")
+        values[name] = _read(name, environ[variable], Path(), f"environment variable {variable}")
+    return values
+
+
+def load_settings(path: Path | None, environ: Mapping[str, str]) -> Settings:
+    """The settings of the TOML file `path` (if any) and of `environ`, over the defaults.
+
+    Relative paths in the file are relative to the file's directory; those in the environment to the working
+    directory. Database URLs are taken as they stand.
+    """
+    data = data_directory(environ)
+    values: dict[str, Any] = {
+        "database_url": f"sqlite:///{data / 'fairlead.db'}",
+        "work_directory": data / "work",
+    }
+    if path is not None:
+        values |= _from_file(path)
+    values |= _from_environment(environ)
+    return Settings(**values)
