@@ -223,13 +223,14 @@ def _lowered(rung: Rung, rate: LogSpread, tests: tuple[Measurement, ...], paths:
 
 
 def _single_stream_rate(test: Measurement, rtt_seconds: float) -> float:
-    """The rate after slow start. A test that omitted its first seconds says it already."""
+    """The rate after slow start, as far as the test still contains some of it."""
     rate = test.figures["bits_per_second"]
-    if streams(test) > 1 or _seconds_parameter(test, "omit", "omit_seconds") > 0:
+    if streams(test) > 1:
         return rate
-    duration = _seconds_parameter(test, "duration", "duration_seconds", "seconds") or test.seconds
+    omitted = _seconds_parameter(test, "omit", "omit_seconds")
+    duration = _seconds_parameter(test, "duration", "duration_seconds") or max(test.seconds - omitted, 0.0)
     segment = test.figures.get("mss_bytes", 0.0) or DEFAULT_MSS_BYTES
-    return sustained_bits_per_second(rate, duration, rtt_seconds, segment)
+    return sustained_bits_per_second(rate, omitted, duration, rtt_seconds, segment)
 
 
 def _seconds_parameter(test: Measurement, *names: str) -> float:

@@ -52,21 +52,45 @@ def file_seconds(size_bytes: float, bits_per_second: float, rtt_seconds: float, 
     return ask + arrive + FILE_SECONDS + size_bytes * 8 / DISK_BITS_PER_SECOND
 
 
-def sustained_bits_per_second(
-    average_bits_per_second: float, test_seconds: float, rtt_seconds: float, mss_bytes: float
-) -> float:
-    """The rate after slow start of a test that averaged `average_bits_per_second` from its very first byte.
+def arrived_bytes(seconds: float, bits_per_second: float, rtt_seconds: float, mss_bytes: float) -> float:
+    """Bytes that have arrived `seconds` after the first one: the inverse of `ramp_seconds` in size."""
+    rate = bits_per_second / 8
+    window = INITIAL_WINDOW_SEGMENTS * mss_bytes
+    if rtt_seconds <= 0 or rate * rtt_seconds <= window:
+        return seconds * rate
+    doublings = math.ceil(math.log2(rate * rtt_seconds / window))
+    rounds = min(math.floor(seconds / rtt_seconds), doublings)
+    sent = window * (2.0**rounds - 1)
+    left = seconds - rounds * rtt_seconds
+    return sent + left * (rate if rounds == doublings else window * 2.0**rounds / rtt_seconds)
 
-    Solves ramp_seconds(bytes, rate) = test_seconds by bisection. A test too short to have left slow start
-    says nothing of what lies above: its answer is held to twice the average.
+
+def sustained_bits_per_second(
+    average_bits_per_second: float,
+    omitted_seconds: float,
+    test_seconds: float,
+    rtt_seconds: float,
+    mss_bytes: float,
+) -> float:
+    """The rate after slow start, of a test that averaged `average_bits_per_second` over `test_seconds` after
+    its first `omitted_seconds`.
+
+    Solved by bisection between the average and twice the average: a test too short to have left slow start
+    says nothing of what lies above.
     """
-    size = average_bits_per_second / 8 * test_seconds
+
+    def average(rate: float) -> float:
+        end = arrived_bytes(omitted_seconds + test_seconds, rate, rtt_seconds, mss_bytes)
+        return (end - arrived_bytes(omitted_seconds, rate, rtt_seconds, mss_bytes)) * 8 / test_seconds
+
+    if test_seconds <= 0:
+        return average_bits_per_second
     low, high = average_bits_per_second, 2 * average_bits_per_second
-    if size <= 0 or ramp_seconds(size, high, rtt_seconds, mss_bytes) >= test_seconds:
-        return high if size > 0 else average_bits_per_second
+    if average(high) <= average_bits_per_second:
+        return high
     for _ in range(40):
         middle = (low + high) / 2
-        if ramp_seconds(size, middle, rtt_seconds, mss_bytes) > test_seconds:
+        if average(middle) < average_bits_per_second:
             low = middle
         else:
             high = middle

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from netprobe.quantiles import Quantiles
 from netprobe.transfer_model import (
     INITIAL_WINDOW_SEGMENTS,
+    arrived_bytes,
     file_seconds,
     ramp_seconds,
     sustained_bits_per_second,
@@ -146,14 +147,20 @@ def test_slow_start_by_hand() -> None:
     assert ramp_seconds(950_000, rate, rtt, 1000) == pytest.approx(1.4)
 
 
-@given(st.floats(1e6, 1e9), st.floats(0.001, 0.3), st.floats(3, 30))
-def test_the_sustained_rate_undoes_slow_start(rate: float, rtt: float, seconds: float) -> None:
-    low, high = 0.0, rate / 8 * seconds
-    for _ in range(60):  # the bytes that arrive in that time
-        middle = (low + high) / 2
-        low, high = (middle, high) if ramp_seconds(middle, rate, rtt, 8948) < seconds else (low, middle)
-    average = low * 8 / seconds
-    if average > rate / 2:
-        assert sustained_bits_per_second(average, seconds, rtt, 8948) == pytest.approx(rate, rel=0.01)
+@given(sizes, rates, round_trips, segments)
+def test_what_has_arrived_is_the_inverse_of_how_long_it_takes(
+    size: float, rate: float, rtt: float, segment: float
+) -> None:
+    seconds = ramp_seconds(size, rate, rtt, segment)
+    assert arrived_bytes(seconds, rate, rtt, segment) == pytest.approx(size, rel=1e-6, abs=1e-3)
+
+
+@given(st.floats(1e6, 1e9), st.floats(0.001, 0.3), st.floats(0, 2), st.floats(3, 30))
+def test_the_sustained_rate_undoes_slow_start(rate: float, rtt: float, omit: float, seconds: float) -> None:
+    before, end = (arrived_bytes(time, rate, rtt, 8948) for time in (omit, omit + seconds))
+    average = (end - before) * 8 / seconds
+    found = sustained_bits_per_second(average, omit, seconds, rtt, 8948)
+    if average > rate * 0.51:
+        assert found == pytest.approx(rate, rel=0.01)
     else:
-        assert sustained_bits_per_second(average, seconds, rtt, 8948) >= average
+        assert average <= found <= rate * (1 + 1e-9)
