@@ -15,7 +15,7 @@ from pathlib import Path
 # what podman gives a container where nobody says otherwise, as root: `man podman-run`, --ulimit
 PODMAN_NOFILE = 1_048_576
 PODMAN_NPROC = 4_194_304
-# podman lowers its own limit to this (found with 4.3.1), and without the capability nothing above it can be had
+# podman lowers its own limit to this (found with 4.3.1), and without that capability no more can be had
 PODMAN_OWN_NPROC = 32_768
 CAP_SYS_RESOURCE = 24  # linux/capability.h
 

@@ -113,7 +113,7 @@ class Images:
 def usable() -> str | None:
     """Why podman can't run a container made from nothing on this machine, in one line; None where it can.
 
-    Really runs one, with `true` from this machine's own /usr and no network. Takes about a second, once.
+    Really runs one, with `true` from this machine's own /usr, limits, and no network. About a second, once.
     """
     if shutil.which("podman") is None:
         return "podman is not installed"
@@ -124,31 +124,35 @@ def usable() -> str | None:
     try:
         _run("import", "--quiet", "-", name, stdin=archive)
         try:
-            limits = ("--memory", "64m", "--cpus", "0.5", *engine_flags().run)
-            security = ("--security-opt", "label=disable")
-            _run(
-                "run",
-                "--rm",
-                "--pull",
-                "never",
-                "--network",
-                "none",
-                *limits,
-                *security,
-                *mounts,
-                name,
-                "true",
-            )
+            return _try_container(name, mounts)
         finally:
             _run("rmi", "--force", name)
     except subprocess.TimeoutExpired:
         return f"podman doesn't answer within {COMMAND_SECONDS:g} s"
     except subprocess.CalledProcessError as problem:
-        said = problem.stderr.decode(errors="replace").strip().splitlines()
-        return f"podman can't run containers here: {words(said[-1]) if said else problem}"
+        return f"podman can't make images here: {_complaint(problem)}"
     except OSError as problem:
         return f"podman can't be run: {problem.strerror}"
+
+
+def _try_container(image: str, mounts: Sequence[str]) -> str | None:
+    run = ["run", "--rm", "--pull", "never", "--network", "none", "--security-opt", "label=disable"]
+    run += [*engine_flags().run, *mounts]
+    try:
+        _run(*run, "--memory", "64m", "--cpus", "0.5", image, "true")
+    except subprocess.CalledProcessError as problem:
+        try:
+            _run(*run, image, "true")
+        except subprocess.CalledProcessError:
+            return f"podman can't run containers here: {_complaint(problem)}"
+        advice = "delegate its control groups, or set the platform's option limits to 'none'"
+        return f"podman can't limit cores and memory here: {_complaint(problem)}: {advice}"
     return None
+
+
+def _complaint(problem: subprocess.CalledProcessError) -> str:
+    said = problem.stderr.decode(errors="replace").strip().splitlines()
+    return words(said[-1]) if said else f"exit status {problem.returncode}"
 
 
 def _skeleton() -> tuple[bytes, list[str]]:

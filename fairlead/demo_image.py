@@ -1,0 +1,96 @@
+"""The demo's container image, made from nothing on the spot: one static busybox, no registry, no network."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import subprocess
+import tarfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from broker.platforms.podman_cli import COMMAND_SECONDS, command, usable, words
+from federation.errors import OutsideError
+
+IMAGE = "localhost/fairlead-checksum:1"
+# the SHA-256 of every file under /data, as `sha256sum` prints it
+COMMAND = ("sh", "-c", "cd /data && find . -type f | sort | xargs sha256sum")
+# what busybox calls itself in the image: what COMMAND needs, and a little to look around with
+APPLETS = ("cat", "find", "ls", "sha256sum", "sh", "sleep", "sort", "xargs")
+
+
+def build_checksum_image() -> str:
+    """Put the image into podman's store, unless it is there, and return its name. Takes half a second.
+
+    Raises OutsideError in one line where podman can't run containers, or there is no static busybox.
+    """
+    reason = usable()
+    if reason is not None:
+        raise OutsideError(reason)
+    if has_checksum_image():
+        return IMAGE
+    root = checksum_root(find_busybox())
+    changes = [f"CMD {json.dumps(COMMAND)}", "ENV PATH=/bin", "WORKDIR /data", "LABEL fairlead.demo=checksum"]
+    flags = [part for change in changes for part in ("--change", change)]
+    _podman(["import", "--quiet", *flags, "-", IMAGE], root)
+    return IMAGE
+
+
+def has_checksum_image() -> bool:
+    return _run(["image", "exists", IMAGE]).returncode == 0
+
+
+def remove_checksum_image() -> None:
+    """Remove the image, and containers made from it that have ended; not there: does nothing."""
+    if shutil.which("podman") is not None and has_checksum_image():
+        _podman(["image", "rm", "--force", IMAGE])
+
+
+def find_busybox() -> Path:
+    """A busybox that needs no libraries. Raises OutsideError where this machine has none."""
+    found = shutil.which("busybox", path="/bin:/usr/bin:/sbin:/usr/sbin:/usr/local/bin")
+    if found is None:
+        raise OutsideError("the demo's image needs busybox: install busybox-static")
+    path = Path(found)
+    # a dynamic program names its loader, ld-linux or ld-musl, in its first page
+    if b"/ld-" in path.read_bytes()[:4096]:
+        raise OutsideError(
+            f"the demo's image needs a static busybox, and {path} isn't: install busybox-static"
+        )
+    return path
+
+
+def checksum_root(busybox: Path) -> bytes:
+    """The image's root directory as a tar archive; the same bytes for the same busybox."""
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for directory in ("bin", "data", "tmp"):
+            entry = tarfile.TarInfo(directory)
+            entry.type, entry.mode = tarfile.DIRTYPE, 0o1777 if directory == "tmp" else 0o755
+            archive.addfile(entry)
+        program = busybox.read_bytes()
+        entry = tarfile.TarInfo("bin/busybox")
+        entry.size, entry.mode = len(program), 0o755
+        archive.addfile(entry, io.BytesIO(program))
+        for applet in APPLETS:
+            entry = tarfile.TarInfo(f"bin/{applet}")
+            entry.type, entry.linkname = tarfile.SYMTYPE, "busybox"
+            archive.addfile(entry)
+    return stream.getvalue()
+
+
+def _podman(arguments: Sequence[str], stdin: bytes = b"") -> None:
+    done = _run(arguments, stdin)
+    if done.returncode != 0:
+        said = done.stderr.decode(errors="replace").strip().splitlines()
+        raise OutsideError(f"podman {arguments[0]}: {words(said[-1]) if said else done.returncode}")
+
+
+def _run(arguments: Sequence[str], stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    try:
+        return subprocess.run(command(*arguments), input=stdin, capture_output=True, timeout=COMMAND_SECONDS)
+    except subprocess.TimeoutExpired as problem:
+        raise OutsideError(f"podman {arguments[0]}: not done within {COMMAND_SECONDS:g} s") from problem
+    except OSError as problem:
+        raise OutsideError(f"podman can't be run: {problem.strerror}") from problem
