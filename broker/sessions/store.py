@@ -28,6 +28,8 @@ class Progress:
     paths: Mapping[str, str] = field(default_factory=dict)
     # when the session must be over (ISO 8601); set when it starts
     end: str | None = None
+    # whether it ended badly; set when it has ended
+    failed: bool = False
 
 
 def insert_offerset(

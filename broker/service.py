@@ -1,0 +1,241 @@
+"""The broker: requests become offers, offers sessions, sessions run. `broker.http` shows it to the world."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+from sqlalchemy import Engine
+
+from broker.catalogues import load_catalogues
+from broker.contract.read import parse_request
+from broker.model import Note, Phase, Placement, Request
+from broker.offers.candidates import Candidate
+from broker.offers.checks import unknown_sizes
+from broker.offers.engine import MOST_OFFERS, as_information, find_candidates, make_offers
+from broker.platforms import load_platform
+from broker.records import NotAllowed, OfferSetRecord, Owner, SessionRecord
+from broker.sessions import ledger, store
+from broker.sessions.drive import Surroundings
+from broker.sessions.phases import Actor
+from broker.sessions.supervisor import Supervisor
+from federation.clock import Clock
+from federation.database import write
+from federation.settings import Settings
+from federation.sites import Federation
+from netprobe.archive import Archive
+from netprobe.forecast import Forecaster
+from reservations.capacity import Booking
+from reservations.sources import load_source
+
+T = TypeVar("T")
+# how far ahead other bookings are asked for: start range, look-ahead and the longest session lie within
+HORIZON = timedelta(days=400)
+
+
+class Broker:
+    """All calls but `run` are synchronous, may block, and may be made from several threads at once."""
+
+    def __init__(
+        self, settings: Settings, federation: Federation, engine: Engine, clock: Clock, online: bool
+    ) -> None:
+        """`online` False: no catalogue is asked. Raises InputError for a platform that nobody knows."""
+        self._federation, self._engine, self._clock = federation, engine, clock
+        self._lifetime = timedelta(seconds=settings.offer_lifetime_seconds)
+        self._archive = Archive(engine)
+        self._forecaster = Forecaster(self._archive, federation, clock)
+        self._catalogues = load_catalogues(federation, online)
+        self._bookings = load_source("static")
+        self._platforms = {
+            site.id: load_platform(site, federation, clock, settings.work_directory / site.id)
+            for site in federation
+            if site.platform is not None
+        }
+        self._supervisor = Supervisor(
+            Surroundings(federation, self._platforms, engine, self._archive, clock, self._other_bookings)
+        )
+
+    def request(self, document: Any, owner: Owner) -> OfferSetRecord:
+        """Answer with offers that are held until they expire, or with the reasons why there are none.
+
+        Raises `broker.contract.read.Malformed` where `document` has the wrong shape.
+        """
+        return self._offer(document, owner, direct=False)[0]
+
+    def direct(self, document: Any, owner: Owner) -> SessionRecord:
+        """Accept the best offer at once. Refused: a session in phase FAILED, its notes give the reasons."""
+        answer, session = self._offer(document, owner, direct=True)
+        if session is not None:
+            self._supervisor.wake()
+            return session
+        with write(self._engine) as connection:
+            refused = SessionRecord(
+                uuid=str(uuid.uuid4()),
+                offerset_uuid=None,
+                owner=owner.id,
+                phase=Phase.FAILED,
+                created=answer.created,
+                modified=answer.modified,
+                expires=None,
+                request=None,
+                placement=None,
+                notes=store.timed(answer.notes, answer.created),
+            )
+            store.insert_session(connection, refused, answer.uuid, 0)
+            return _known(store.read_session(connection, refused.uuid))
+
+    def offerset(self, uuid: str) -> OfferSetRecord | None:
+        """The set and its sessions as they are now; None where there is no such set."""
+        with self._engine.connect() as connection:
+            found = store.read_offerset(connection, uuid)
+        if found is None or not any(self._overdue(session) for session in found.sessions):
+            return found
+        self._expire([session.uuid for session in found.sessions])
+        with self._engine.connect() as connection:
+            return store.read_offerset(connection, uuid)
+
+    def session(self, uuid: str) -> SessionRecord | None:
+        """The session as it is now; None where there is no such session."""
+        with self._engine.connect() as connection:
+            found = store.read_session(connection, uuid)
+        if found is None or not self._overdue(found):
+            return found
+        self._expire([uuid])
+        with self._engine.connect() as connection:
+            return store.read_session(connection, uuid)
+
+    def update_phase(self, uuid: str, phase: Phase, owner: Owner) -> SessionRecord:
+        """Do what a client asks for. Repeating it is harmless.
+
+        Raises NotAllowed where the present phase forbids it, PermissionError where the session is somebody
+        else's, KeyError where there is no such session.
+        """
+        with write(self._engine) as connection:
+            session = _known(store.lock_offerset_of(connection, uuid))
+            if not (owner.admin or session.owner == owner.id):
+                raise PermissionError(f"session {uuid} belongs to somebody else")
+            if session.placement is not None:
+                ledger.lock_sites(connection, [session.placement.site_id])
+            now = self._clock.now()
+            store.expire(connection, now, [uuid])
+            session = _known(store.read_session(connection, uuid))
+            # Raised only after the commit, so that an expiry that was found here stays.
+            refusal: NotAllowed | None = None
+            try:
+                moved = store.change_phase(connection, session, phase, Actor.CLIENT, now)
+            except NotAllowed as error:
+                refusal, moved = error, False
+            if moved and phase is Phase.ACCEPTED:
+                ledger.confirm(connection, uuid)
+                store.reject_siblings(connection, session, now)
+            elif moved and phase is Phase.REJECTED:
+                ledger.free(connection, [uuid])
+            changed = _known(store.read_session(connection, uuid))
+        if refusal is not None:
+            raise refusal
+        self._supervisor.wake()
+        return changed
+
+    async def run(self) -> None:
+        """Drive the sessions until cancelled. What was going on then is taken up by the next `run`."""
+        await self._supervisor.run()
+
+    def _offer(
+        self, document: Any, owner: Owner, direct: bool
+    ) -> tuple[OfferSetRecord, SessionRecord | None]:
+        request, found = parse_request(document, self._clock.now(), self._catalogues)
+        notes = tuple(found)
+        candidates: list[Candidate] = []
+        reasons: tuple[Note, ...] = ()
+        if request is not None:
+            notes += tuple(unknown_sizes(request))
+            candidates, reasons = find_candidates(
+                self._federation, self._platforms, request, self._forecaster.path
+            )
+        others = {candidate.site.id: self._other_bookings(candidate.site.id) for candidate in candidates}
+        lifetime = timedelta(0) if direct else self._lifetime
+        with write(self._engine) as connection:
+            ledger.lock_sites(connection, others)
+            now = self._clock.now()
+            taken = ledger.occupancy(connection, now)
+            for site, bookings in others.items():
+                taken.setdefault(site, []).extend(bookings)
+            offers = make_offers(candidates, taken, now, lifetime, most=1 if direct else MOST_OFFERS)
+            reasons += offers.notes
+            yes = bool(offers.placements)
+            answer = OfferSetRecord(
+                uuid=str(uuid.uuid4()),
+                owner=owner.id,
+                created=now,
+                modified=now,
+                yes=yes,
+                notes=notes + (as_information(reasons) if yes else reasons),
+                name=_name(document),
+            )
+            store.insert_offerset(connection, answer, direct, document, request)
+            expires = None if direct else now + lifetime
+            made = [
+                _new_session(answer, request, placement, expires, notes) for placement in offers.placements
+            ]
+            for position, session in enumerate(made):
+                store.insert_session(connection, session, answer.uuid, position)
+                ledger.hold(connection, session.uuid, _known(session.placement), expires)
+            if direct:
+                return answer, store.read_session(connection, made[0].uuid) if made else None
+            return _known(store.read_offerset(connection, answer.uuid)), None
+
+    def _other_bookings(self, site: str) -> Sequence[Booking]:
+        """What others than this broker have booked at the site."""
+        now = self._clock.now()
+        return self._bookings.bookings(self._federation[site], now, now + HORIZON)
+
+    def _overdue(self, session: SessionRecord) -> bool:
+        return (
+            session.phase is Phase.OFFERED
+            and session.expires is not None
+            and session.expires <= self._clock.now()
+        )
+
+    def _expire(self, uuids: Sequence[str]) -> None:
+        with write(self._engine) as connection:
+            store.lock_offerset_of(connection, uuids[0])
+            store.expire(connection, self._clock.now(), uuids)
+
+
+def _new_session(
+    answer: OfferSetRecord,
+    request: Request | None,
+    placement: Placement,
+    expires: datetime | None,
+    notes: tuple[Note, ...],
+) -> SessionRecord:
+    """An offer; without `expires` a session that is accepted already, and shows `notes` itself."""
+    direct = expires is None
+    return SessionRecord(
+        uuid=str(uuid.uuid4()),
+        offerset_uuid=None if direct else answer.uuid,
+        owner=answer.owner,
+        phase=Phase.ACCEPTED if direct else Phase.OFFERED,
+        created=answer.created,
+        modified=answer.modified,
+        expires=expires,
+        request=request,
+        placement=placement,
+        notes=store.timed(notes, answer.created) if direct else (),
+    )
+
+
+def _name(document: Any) -> str | None:
+    """The name that the client gave to its request."""
+    meta = document.get("meta") if isinstance(document, Mapping) else None
+    name = meta.get("name") if isinstance(meta, Mapping) else None
+    return name if isinstance(name, str) else None
+
+
+def _known(found: T | None) -> T:
+    """For what this transaction has just written. Raises KeyError where there is nothing."""
+    if found is None:
+        raise KeyError("no such session")
+    return found

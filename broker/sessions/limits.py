@@ -1,0 +1,44 @@
+"""Waiting on the injected clock: for an event, or for something that must not take for ever."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from broker.platforms import PlatformError
+from federation.clock import Clock
+from federation.units import format_seconds
+
+T = TypeVar("T")
+
+
+async def within(clock: Clock, seconds: float, what: str, work: Coroutine[Any, Any, T]) -> T:
+    """The result of `work`, or PlatformError when it takes longer than `seconds` on the clock.
+
+    In every case `work` has ended when this returns: also when it is cancelled.
+    """
+    task = asyncio.ensure_future(work)
+    alarm = asyncio.ensure_future(clock.sleep(seconds))
+    try:
+        await asyncio.wait({task, alarm}, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            return task.result()
+    finally:
+        await _end(task, alarm)
+    raise PlatformError(f"{what} took more than {format_seconds(seconds)}")
+
+
+async def until_set(clock: Clock, seconds: float, event: asyncio.Event) -> None:
+    """Return when `event` is set or `seconds` have passed on the clock."""
+    tasks = (asyncio.ensure_future(event.wait()), asyncio.ensure_future(clock.sleep(seconds)))
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        await _end(*tasks)
+
+
+async def _end(*tasks: asyncio.Future[Any]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
