@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import Enum
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field
@@ -42,9 +43,17 @@ def by_kind(known: Mapping[str, str]) -> Discriminator:
 
 
 def to_wire(model: BaseModel) -> dict[str, Any]:
-    """The document of a model: nulls, empty lists and empty objects left out."""
-    found: dict[str, Any] = prune(model.model_dump(mode="json", exclude_none=True))
+    """The document of a model: without nulls, empties, and what the contract doesn't know."""
+    found: dict[str, Any] = prune(_known(model))
     return found
+
+
+def _known(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return {name: _known(getattr(value, name)) for name in type(value).model_fields}
+    if isinstance(value, list):
+        return [_known(member) for member in value]
+    return value.value if isinstance(value, Enum) else value
 
 
 def prune(value: Any) -> Any:

@@ -1,7 +1,7 @@
 """From records to documents on the wire, for the eyes of whoever asks.
 
-Strangers (anybody who isn't the owner or the administrator) see neither environment, command and entrypoint, nor
-notes about them, nor what is private in a session's history, nor the secrets that a data URL may carry.
+Strangers (anybody who isn't the owner or the administrator) see neither environment, command and entrypoint,
+nor notes about them, nor what is private in a session's history, nor the secrets that a data URL may carry.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from broker.contract import kinds
 from broker.contract.common import Metadata, Schedule, StartDurationInstant, StartDurationInterval
-from broker.contract.costs import MinMaxFloat
+from broker.contract.costs import AbstractItem, MinMaxFloat
 from broker.contract.messages import MessageItem
 from broker.contract.offerset import OfferSetResponse
 from broker.contract.options import EnumValueOption
@@ -29,6 +29,7 @@ from broker.contract.write_components import (
 )
 from broker.model import Figure, Level, Note, Phase, Placement
 from broker.records import OfferSetRecord, Owner, SessionRecord
+from broker.sessions.phases import Actor, allowed
 
 _SECRET_PATHS = ("/executable/environment", "/executable/command", "/executable/entrypoint")
 
@@ -109,7 +110,7 @@ def message(note: Note, time: datetime) -> MessageItem:
     )
 
 
-def figures(items: Sequence[Figure], kind: str) -> list[MinMaxFloat]:
+def figures(items: Sequence[Figure], kind: str) -> list[MinMaxFloat | AbstractItem]:
     """Costs or metrics; a bound that isn't finite is left out, for JSON has no word for it."""
     return [
         MinMaxFloat(
@@ -152,21 +153,10 @@ def _messages(record: SessionRecord, full: bool) -> list[MessageItem]:
 
 def _options(phase: Phase) -> list[Any]:
     """What a client may change: the phases that it can ask for, and nothing once the session has ended."""
-    allowed = {
-        Phase.OFFERED: [Phase.ACCEPTED, Phase.REJECTED],
-        Phase.ACCEPTED: [Phase.CANCELLED],
-        Phase.WAITING: [Phase.CANCELLED],
-        Phase.PREPARING: [Phase.CANCELLED],
-        Phase.AVAILABLE: [Phase.CANCELLED],
-        Phase.RUNNING: [Phase.CANCELLED],
-    }.get(phase)
-    if not allowed:
+    phases = [value.value for value in allowed(phase, Actor.CLIENT)]
+    if not phases:
         return []
-    return [
-        EnumValueOption(
-            kind="uri:enum-value-option", path="/phase", values=[value.value for value in allowed]
-        )
-    ]
+    return [EnumValueOption(kind="uri:enum-value-option", path="/phase", values=phases)]
 
 
 def _secret(note: Note) -> bool:

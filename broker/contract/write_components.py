@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from broker.contract import kinds
+from broker.contract.data import Data
+from broker.contract.executable import DockerNetwork
 from broker.contract.times import format_duration, format_instant
+from broker.contract.wire import to_wire
 from broker.model import MinMax, Phase
 from broker.records import SessionRecord
 
@@ -18,7 +23,9 @@ _PHASES = {
     Phase.REJECTED: "CANCELLED",
     Phase.EXPIRED: "CANCELLED",
 }
-_DATA_KEPT = ("kind", "location", "ivoa", "skao")
+# what the broker says of a part, whatever the client did
+_OURS = ("phase", "schedule", "costs", "metrics")
+_DATA: TypeAdapter[Data] = TypeAdapter(Data)
 
 
 def executable_document(record: SessionRecord, url: str, full: bool) -> dict[str, Any]:
@@ -43,7 +50,7 @@ def executable_document(record: SessionRecord, url: str, full: bool) -> dict[str
         "image": image,
         "privileged": executable.privileged,
         **(secrets if full else {}),
-        "network": asked.get("network"),
+        "network": to_wire(DockerNetwork.model_validate(asked["network"])) if asked.get("network") else None,
     }
 
 
@@ -98,10 +105,10 @@ def data_documents(record: SessionRecord, url: str) -> list[dict[str, Any]]:
     documents = []
     for index, item in enumerate(record.request.data):
         resource = _mapping(asked[index]) if index < len(asked) else {}
-        kept = {name: resource[name] for name in _DATA_KEPT if name in resource}
+        kept = to_wire(_DATA.validate_python(resource)) if resource else {}
         documents.append(
             {
-                **kept,
+                **{name: value for name, value in kept.items() if name not in _OURS},
                 "meta": _meta(record, item.uuid, item.name, resource, url),
                 "phase": _phase(record.phase),
                 "storage": record.component_uuid(item.storage) if item.storage else None,

@@ -1,0 +1,108 @@
+"""The broker as a web application."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from fastapi import FastAPI
+from sqlalchemy import Engine
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from broker.http.description import describe
+from broker.http.media import DEFAULT, Refused, Writer, choose_writer
+from broker.http.routes import Front, make_router
+from broker.identities import Identities
+from broker.service import Broker
+from federation.clock import Clock
+from federation.settings import Settings
+from federation.sites import Federation
+
+_log = logging.getLogger(__name__)
+
+
+def create_app(
+    settings: Settings, federation: Federation, engine: Engine, clock: Clock, online: bool
+) -> FastAPI:
+    """The service on a database that is already migrated; its lifespan drives the sessions.
+
+    `online` False: no catalogue is asked for data. Raises InputError for a platform that nobody knows.
+    """
+    broker = Broker(settings, federation, engine, clock, online)
+    supervisor: list[asyncio.Task[None]] = []
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        task = asyncio.create_task(broker.run(), name="supervisor")
+        task.add_done_callback(_report)
+        supervisor[:] = [task]
+        try:
+            yield
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError, Exception):
+                await task
+
+    front = Front(
+        service=broker,
+        identities=Identities(engine, clock, settings.admin_user, settings.admin_password),
+        engine=engine,
+        public_url=settings.public_url,
+        running=lambda: bool(supervisor) and not supervisor[0].done(),
+    )
+    return make_app(front, lifespan)
+
+
+def make_app(front: Front, lifespan: object = None) -> FastAPI:
+    """The application around `front`: routes, description, and errors that are always a document."""
+    app = FastAPI(
+        title="Fairlead",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,  # type: ignore[arg-type]
+        redirect_slashes=False,
+    )
+    app.include_router(make_router(front))
+    app.openapi = describe  # type: ignore[method-assign]
+    app.add_exception_handler(Refused, _refused)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(Exception, _unexpected)
+    return app
+
+
+def _report(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and task.exception() is not None:
+        _log.error("the supervisor ended: no session is driven any more", exc_info=task.exception())
+
+
+def _writer(request: Request) -> Writer:
+    """What the client would read; JSON where it would read nothing that can be written."""
+    try:
+        return choose_writer(request.headers.get("accept"))
+    except Refused:
+        return DEFAULT
+
+
+def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Refused)
+    return _writer(request).response(error.document, error.status, error.headers)
+
+
+def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    words = {
+        404: f"there is nothing at {request.url.path[:100]}",
+        405: f"{request.method} is not possible here",
+    }
+    document = {"error": words.get(error.status_code, str(error.detail))}
+    return _writer(request).response(document, error.status_code, error.headers)
+
+
+def _unexpected(request: Request, error: Exception) -> Response:
+    """A fault of ours: it is logged (by the server, with its traceback), and the client hears no details."""
+    document = {"error": "the broker failed to answer this; its log says why"}
+    return _writer(request).response(document, 500)

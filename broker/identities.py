@@ -1,0 +1,130 @@
+"""Who may write: users in the database with argon2 hashes, and the one administrator of the settings."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+import threading
+import uuid
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from argon2 import PasswordHasher
+from argon2.exceptions import Argon2Error, InvalidHashError
+from sqlalchemy import Engine, select
+from sqlalchemy.exc import IntegrityError
+
+from broker.records import Owner
+from broker.tables import identities
+from federation.clock import Clock
+from federation.database import write
+
+ADMIN_ID = "admin"
+NAME_LIMIT, PASSWORD_LIMIT = 128, 1024  # characters
+_REMEMBERED = 1024
+
+
+@dataclass(frozen=True)
+class Identity:
+    uuid: str
+    username: str
+
+
+class Taken(Exception):  # noqa: N818 - an answer, not a failure
+    """The user name exists already; `identity` is whose it is, None for the administrator's."""
+
+    def __init__(self, identity: Identity | None) -> None:
+        self.identity = identity
+        super().__init__("this username is taken")
+
+
+class Identities:
+    """Checks and makes users. Calls may block (argon2 takes some 50 ms, on purpose) and are thread-safe."""
+
+    def __init__(
+        self, engine: Engine, clock: Clock, admin_user: str | None, admin_password: str | None
+    ) -> None:
+        """Without both an admin user and a password there is no administrator."""
+        self._engine, self._clock = engine, clock
+        self._admin = (admin_user, admin_password) if admin_user and admin_password else None
+        self._hasher = PasswordHasher()
+        # checked for users who don't exist, so that the time tells nothing
+        self._nobody = self._hasher.hash(secrets.token_hex())
+        # Basic authentication sends the password with each request: what was right a moment ago needs no
+        # second argon2. Keys are MACs under a key of this process that also cover the stored hash.
+        self._key = secrets.token_bytes(32)
+        self._right: OrderedDict[bytes, None] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def check(self, username: str, password: str) -> Owner | None:
+        """Who this is, or None where name or password is wrong."""
+        if self._admin is not None:
+            # both are compared in any case, and in constant time
+            same_user = self._same(username, self._admin[0])
+            same_password = self._same(password, self._admin[1])
+            if same_user and same_password:
+                return Owner(ADMIN_ID, username, admin=True)
+        if len(username) > NAME_LIMIT or len(password) > PASSWORD_LIMIT:
+            return None
+        query = select(identities.c.uuid, identities.c.password_hash).where(identities.c.username == username)
+        with self._engine.connect() as connection:
+            row = connection.execute(query).first()
+        if not self._verify(row.password_hash if row else self._nobody, password):
+            return None
+        return Owner(row.uuid, username) if row else None
+
+    def create(self, username: str, password: str) -> Identity:
+        """A new user. Raises ValueError for a name or password that can't be one, Taken where it exists."""
+        _check_name(username)
+        if not password.strip() or len(password) > PASSWORD_LIMIT:
+            raise ValueError(f"password: expected 1 to {PASSWORD_LIMIT} characters, not all of them blanks")
+        if self._admin is not None and self._same(username, self._admin[0]):
+            raise Taken(None)
+        made = Identity(str(uuid.uuid4()), username)
+        row = {
+            "uuid": made.uuid,
+            "username": username,
+            "password_hash": self._hasher.hash(password),
+            "created": self._clock.now(),
+        }
+        try:
+            with write(self._engine) as connection:
+                connection.execute(identities.insert().values(row))
+        except IntegrityError:
+            query = select(identities.c.uuid).where(identities.c.username == username)
+            with self._engine.connect() as connection:
+                existing = connection.execute(query).scalar_one()
+            raise Taken(Identity(existing, username)) from None
+        return made
+
+    def _verify(self, stored: str, password: str) -> bool:
+        token = hmac.digest(self._key, f"{stored}\0{password}".encode(), "sha256")
+        with self._lock:
+            if token in self._right:
+                self._right.move_to_end(token)
+                return True
+        try:
+            self._hasher.verify(stored, password)
+        except (Argon2Error, InvalidHashError):
+            return False
+        with self._lock:
+            self._right[token] = None
+            while len(self._right) > _REMEMBERED:
+                self._right.popitem(last=False)
+        return True
+
+    def _same(self, text: str, expected: str | None) -> bool:
+        # digests first: compare_digest tells the length
+        return hmac.compare_digest(
+            *(hashlib.sha256((each or "").encode()).digest() for each in (text, expected))
+        )
+
+
+def _check_name(username: str) -> None:
+    if not username.strip() or len(username) > NAME_LIMIT:
+        raise ValueError(f"username: expected 1 to {NAME_LIMIT} characters, not all of them blanks")
+    if ":" in username or not username.isprintable():
+        raise ValueError(
+            "username: a colon or a control character can't be sent by HTTP Basic authentication"
+        )
