@@ -40,7 +40,7 @@ class _Misfit:
 
 
 def load_federation(path: Path) -> Federation:
-    """The federation of the catalogue file `path`; InputError "FILE:LINE: [table] key: expected ..., got ...".
+    """The federation of the file `path`; InputError "FILE:LINE: [table] key: expected ..., got ...".
 
     Only the first thing that is wrong is told in full; "(and N more)" says that there are others.
     """

@@ -56,7 +56,7 @@ class Table(BaseModel):
 
 class HostTable(Table):
     kind: Literal["local", "namespace"] = Field(description='"local" or "namespace"')
-    name: Text | None = Field(None, description="the name of a network namespace")
+    name: Text | None = Field(default=None, description="the name of a network namespace")
 
 
 class PlatformTable(Table):
@@ -65,44 +65,46 @@ class PlatformTable(Table):
     memory: Gib = Field(description=A_CAPACITY)
     storage: Gib = Field(description=A_CAPACITY)
     architectures: list[Text] = Field(
-        ["amd64"], min_length=1, description='a list of architectures such as ["amd64", "arm64"]'
+        default=["amd64"], min_length=1, description='a list of architectures such as ["amd64", "arm64"]'
     )
-    max_cores: int | None = Field(None, ge=1, description="a whole number of cores, at least 1")
-    max_memory: Gib | None = Field(None, description=A_CAPACITY)
-    max_duration: Seconds = Field(86_400.0, description=A_DURATION)
-    compute_performance: float = Field(150.0, gt=0, description="a benchmark score greater than 0")
+    max_cores: int | None = Field(default=None, ge=1, description="a whole number of cores, at least 1")
+    max_memory: Gib | None = Field(default=None, description=A_CAPACITY)
+    max_duration: Seconds = Field(default=86_400.0, description=A_DURATION)
+    compute_performance: float = Field(default=150.0, gt=0, description="a benchmark score greater than 0")
     options: dict[str, Any] = Field(default_factory=dict, description="a table of the platform's own options")
 
 
 class TariffTable(Table):
-    per_core_hour: Price = Field(0.0, description=A_PRICE)
-    per_gib_hour: Price = Field(0.0, description=A_PRICE)
-    per_gib_moved: Price = Field(0.0, description=A_PRICE)
+    per_core_hour: Price = Field(default=0.0, description=A_PRICE)
+    per_gib_hour: Price = Field(default=0.0, description=A_PRICE)
+    per_gib_moved: Price = Field(default=0.0, description=A_PRICE)
 
 
 class EnergyTable(Table):
-    watts_per_core: Price = Field(10.0, description=A_PRICE)
-    grams_co2_per_kwh: Price = Field(250.0, description=A_PRICE)
+    watts_per_core: Price = Field(default=10.0, description=A_PRICE)
+    grams_co2_per_kwh: Price = Field(default=250.0, description=A_PRICE)
 
 
 class PolicyTable(Table):
-    allowed_registries: list[Text] = Field(["*"], description='a list of patterns such as ["docker.io"]')
-    denied_registries: list[Text] = Field([], description='a list of patterns such as ["docker.io"]')
+    allowed_registries: list[Text] = Field(
+        default=["*"], description='a list of patterns such as ["docker.io"]'
+    )
+    denied_registries: list[Text] = Field(default=[], description='a list of patterns such as ["docker.io"]')
 
 
 class SiteTable(Table):
     name: Text = Field(description="a name for people, not empty")
     latitude: float = Field(ge=-90, le=90, description="degrees north between -90 and 90")
     longitude: float = Field(ge=-180, le=180, description="degrees east between -180 and 180")
-    rses: list[Text] = Field([], description="a list of strings")
-    data_hosts: list[Text] = Field([], description="a list of strings")
-    iperf3_address: Text | None = Field(None, description="a host name or an address")
-    iperf3_port: int = Field(5201, ge=1, le=65_535, description="a port between 1 and 65535")
-    host: HostTable | None = Field(None, description='a table such as { kind = "local" }')
-    platform: PlatformTable | None = Field(None, description="a table")
-    tariff: TariffTable = Field(TariffTable(), description="a table")
-    energy: EnergyTable = Field(EnergyTable(), description="a table")
-    policy: PolicyTable = Field(PolicyTable(), description="a table")
+    rses: list[Text] = Field(default=[], description="a list of strings")
+    data_hosts: list[Text] = Field(default=[], description="a list of strings")
+    iperf3_address: Text | None = Field(default=None, description="a host name or an address")
+    iperf3_port: int = Field(default=5201, ge=1, le=65_535, description="a port between 1 and 65535")
+    host: HostTable | None = Field(default=None, description='a table such as { kind = "local" }')
+    platform: PlatformTable | None = Field(default=None, description="a table")
+    tariff: TariffTable = Field(default=TariffTable(), description="a table")
+    energy: EnergyTable = Field(default=EnergyTable(), description="a table")
+    policy: PolicyTable = Field(default=PolicyTable(), description="a table")
 
 
 class FederationTable(Table):

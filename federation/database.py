@@ -1,7 +1,7 @@
 """One database by URL: SQLite with nothing to set up, PostgreSQL when a second process or host needs it.
 
 The engine is synchronous; asynchronous code calls it through `asyncio.to_thread`. Tables belong to the wings;
-this module only opens the database, begins transactions, stores instants, and applies every wing's migrations.
+this module opens the database, begins transactions, stores instants, and applies every wing's migrations.
 """
 
 from __future__ import annotations

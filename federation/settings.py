@@ -1,8 +1,8 @@
 """The settings of a broker: what an operator may turn, read once at start-up.
 
-In rising order: the defaults, a TOML file, the environment. Each field `name` is the key `name` of the file and
-the variable FAIRLEAD_NAME; an empty variable counts as one that isn't set. What isn't known or can't be used is
-an InputError that names the file and line, or the variable.
+In rising order: the defaults, a TOML file, the environment. Each field `name` is the key `name` of the file
+and the variable FAIRLEAD_NAME; an empty variable counts as one that isn't set. What isn't known or can't be
+used is an InputError that names the file and line, or the variable.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Settings:
 
 
 def data_directory(environ: Mapping[str, str]) -> Path:
-    """Where this user's data is kept, by the XDG base directory specification (relative paths don't count)."""
+    """Where this user's data is kept, by the XDG base directories (relative paths don't count)."""
     named = Path(environ.get("XDG_DATA_HOME", ""))
     if named.is_absolute():
         return named / "fairlead"

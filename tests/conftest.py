@@ -1,0 +1,213 @@
+"""What all tests share: both databases, the marks of what a machine must have, and the watch over skips."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from federation.database import connect, upgrade
+
+ALLOWED_SKIPS = Path(__file__).with_name("allowed_skips.txt")
+POSTGRESQL_START_SECONDS = 60.0
+
+_skips: list[tuple[str, str]] = []
+
+
+# What a machine must have for the marked tests
+
+
+@cache
+def lab_is_impossible() -> str | None:
+    """Why the lab can't run here, or None where it can."""
+    if os.geteuid() != 0:
+        return "the lab needs root"
+    if not Path("/dev/net/tun").exists():
+        return "the lab needs /dev/net/tun"
+    for tool in ("ip", "nsenter", "unshare"):
+        if shutil.which(tool) is None:
+            return f"the lab needs the command {tool}"
+    made = subprocess.run(["unshare", "--net", "true"], capture_output=True, timeout=30)
+    return None if made.returncode == 0 else "the lab may make no network namespaces here"
+
+
+@cache
+def podman_is_impossible() -> str | None:
+    """Why podman can't run here, or None where it can."""
+    if shutil.which("podman") is None:
+        return "there is no podman here"
+    try:
+        info = subprocess.run(["podman", "info"], capture_output=True, text=True, timeout=60)
+    except subprocess.TimeoutExpired:
+        return "podman doesn't work here: podman info takes longer than a minute"
+    if info.returncode == 0:
+        return None
+    return f"podman doesn't work here: {info.stderr.strip().splitlines()[-1:]}"
+
+
+NEEDS: dict[str, Callable[[], str | None]] = {"lab": lab_is_impossible, "podman": podman_is_impossible}
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for mark, impossible in NEEDS.items():
+        if item.get_closest_marker(mark) is not None:
+            reason = impossible()
+            if reason is not None:
+                pytest.skip(reason)
+
+
+# No skip goes unseen in CI
+
+
+def _note_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
+    if report.skipped and not hasattr(report, "wasxfail"):
+        longrepr = report.longrepr
+        text = str(longrepr[2] if isinstance(longrepr, tuple) else longrepr)
+        _skips.append((report.nodeid, text.removeprefix("Skipped: ")))
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    _note_skip(report)
+
+
+def pytest_collectreport(report: pytest.CollectReport) -> None:
+    _note_skip(report)
+
+
+def _forbidden_skips() -> list[tuple[str, str]]:
+    if os.environ.get("CI", "").lower() in ("", "0", "false"):
+        return []
+    lines = [line.strip() for line in ALLOWED_SKIPS.read_text().splitlines()]
+    allowed = [line for line in lines if line and not line.startswith("#")]
+    return [skip for skip in _skips if not any(reason in skip[1] for reason in allowed)]
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED) and _forbidden_skips():
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    forbidden = _forbidden_skips()
+    if forbidden:
+        terminalreporter.section(f"skips that {ALLOWED_SKIPS.name} does not allow", red=True)
+        for nodeid, reason in forbidden:
+            terminalreporter.write_line(f"{nodeid}: {reason}")
+
+
+# Both databases
+
+
+def _postgresql_binaries() -> Path | None:
+    """The directory with the server's binaries, where Debian puts them; the newest version of several."""
+    found = [path.parent for path in Path("/usr/lib/postgresql").glob("*/bin/postgres")]
+    return max(found, key=lambda path: float(path.parent.name), default=None)
+
+
+@contextmanager
+def _postgresql_cluster(binaries: Path) -> Iterator[str]:
+    """A private cluster that listens on a Unix socket alone; gives the socket's directory."""
+    directory = Path(tempfile.mkdtemp(prefix="fairlead-pg-"))
+    # the server refuses to run as root; setpriv becomes the server, so that its pid is the server's
+    run = ["setpriv", "--pdeathsig", "INT"]
+    if os.geteuid() == 0:
+        user = pwd.getpwnam("postgres")
+        os.chown(directory, user.pw_uid, user.pw_gid)
+        run += [f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
+    data = directory / "data"
+    server = None
+    try:
+        made = subprocess.run(
+            [*run, str(binaries / "initdb"), "-D", str(data), "-U", "postgres", "--auth=trust", "-N"]
+            + ["--encoding=UTF8", "--locale=C.UTF-8"],
+            cwd=directory,
+            capture_output=True,
+            text=True,
+            timeout=POSTGRESQL_START_SECONDS,
+        )
+        assert made.returncode == 0, f"initdb failed: {made.stderr}"
+        with (directory / "log").open("w") as log:
+            server = subprocess.Popen(
+                [*run, str(binaries / "postgres"), "-D", str(data), "-k", str(directory)]
+                + ["-c", "listen_addresses=", "-c", "fsync=off"],
+                cwd=directory,
+                stdout=log,
+                stderr=log,
+            )
+        ready = [str(binaries / "pg_isready"), "-q", "-h", str(directory)]
+        deadline = time.monotonic() + POSTGRESQL_START_SECONDS
+        while subprocess.run(ready, timeout=POSTGRESQL_START_SECONDS).returncode != 0:
+            alive = server.poll() is None and time.monotonic() < deadline
+            assert alive, f"PostgreSQL doesn't start: {(directory / 'log').read_text()}"
+            time.sleep(0.05)
+        yield str(directory)
+    finally:
+        if server is not None and server.poll() is None:
+            server.send_signal(signal.SIGINT)
+            try:
+                server.wait(30)
+            except subprocess.TimeoutExpired:
+                server.send_signal(signal.SIGQUIT)
+                server.wait(30)
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgresql_directory() -> Iterator[str]:
+    """The socket directory of a PostgreSQL that is started once a session, and stopped at its end."""
+    binaries = _postgresql_binaries()
+    if binaries is None:
+        pytest.skip("there are no PostgreSQL server binaries here")
+    if importlib.util.find_spec("psycopg") is None:
+        pytest.skip("there is no psycopg here")
+    with _postgresql_cluster(binaries) as directory:
+        yield directory
+
+
+@contextmanager
+def _postgresql_database(directory: str) -> Iterator[str]:
+    name = f"test_{uuid.uuid4().hex}"
+    server = f"postgresql+psycopg://postgres@/{{}}?host={directory}"
+    admin = sa.create_engine(server.format("postgres"), isolation_level="AUTOCOMMIT")
+    try:
+        with admin.connect() as connection:
+            connection.exec_driver_sql(f"CREATE DATABASE {name}")
+        yield server.format(name)
+    finally:
+        with admin.connect() as connection:
+            connection.exec_driver_sql(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        admin.dispose()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of an empty database of this test's own, on each back-end in turn."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'fairlead.db'}"
+        return
+    with _postgresql_database(request.getfixturevalue("postgresql_directory")) as url:
+        yield url
+
+
+@pytest.fixture
+def engine(database_url: str) -> Iterator[sa.Engine]:
+    """A database of this test's own with the tables of all wings, on each back-end in turn."""
+    engine = connect(database_url)
+    try:
+        upgrade(engine)
+        yield engine
+    finally:
+        engine.dispose()
