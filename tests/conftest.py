@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from broker.platforms.podman_cli import usable
 from federation.database import connect, upgrade
 
 ALLOWED_SKIPS = Path(__file__).with_name("allowed_skips.txt")
@@ -47,15 +48,7 @@ def lab_is_impossible() -> str | None:
 @cache
 def podman_is_impossible() -> str | None:
     """Why podman can't run here, or None where it can."""
-    if shutil.which("podman") is None:
-        return "there is no podman here"
-    try:
-        info = subprocess.run(["podman", "info"], capture_output=True, text=True, timeout=60)
-    except subprocess.TimeoutExpired:
-        return "podman doesn't work here: podman info takes longer than a minute"
-    if info.returncode == 0:
-        return None
-    return f"podman doesn't work here: {info.stderr.strip().splitlines()[-1:]}"
+    return usable()
 
 
 NEEDS: dict[str, Callable[[], str | None]] = {"lab": lab_is_impossible, "podman": podman_is_impossible}
