@@ -35,13 +35,13 @@ def explain(
         case Rung.MEASURED:
             text = f"{tests}: {rate}, {trip}"
         case Rung.OTHER_DIRECTION:
-            text = f"not measured in this direction; {tests} of the other one, made wider: {rate}, {trip}"
+            text = f"not measured in this direction; from the other one, {tests}, made wider: {rate}, {trip}"
         case Rung.SITE_PATHS:
             where = f"{_count(evidence.paths, 'other path')} of its two sites"
-            text = f"path not measured; {tests} of {where}, made wider: {rate}, {trip}"
+            text = f"path not measured; from {where}, {tests}, made wider: {rate}, {trip}"
         case Rung.ROUND_TRIP:
             where = f"{_count(evidence.paths, 'path')} at a similar round trip"
-            text = f"neither site's throughput measured; {tests} of {where}, made wider: {rate}, {trip}"
+            text = f"neither site's throughput measured; from {where}, {tests}, made wider: {rate}, {trip}"
         case _:
             text = f"nothing measured on or near this path; assumed from the distance: {rate}, {trip}"
     return text + _failures(history.path(Kind.THROUGHPUT, source, destination)) + _corrected(correction)

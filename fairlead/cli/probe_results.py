@@ -1,0 +1,156 @@
+"""`fairlead probe matrix` and `fairlead probe forecast`: what was measured, and what it lets one expect."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fairlead.cli._common import JsonOption, messages, output, print_json
+from federation.errors import InputError
+
+if TYPE_CHECKING:
+    from netprobe.forecast import Forecast
+    from netprobe.quantiles import Quantiles
+    from reports.matrix import Cell, Matrix
+
+app = typer.Typer()
+
+CatalogueOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--catalogue", help="The federation's sites (TOML); as set, else those of the lab that is up."
+    ),
+]
+DatabaseOption = Annotated[
+    str | None, typer.Option("--database", help="Where results are kept, as a URL; as set if not given.")
+]
+NOTHING_MEASURED = 1
+
+
+@app.command(
+    epilog="Example: fairlead probe matrix --png mesh.png. "
+    "Exit status: 0 done, 1 nothing was measured yet, 2 wrong usage, 3 the picture can't be written."
+)
+def matrix(
+    png: Annotated[Path | None, typer.Option(help="Draw the mesh as a heat map into this file.")] = None,
+    catalogue: CatalogueOption = None,
+    database: DatabaseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what every site sends to every other: throughput and round trip."""
+    from fairlead.cli._probe import measured_federation, opened_archive
+    from federation.clock import SystemClock
+    from reports.matrix import State
+    from reports.matrix import matrix as tabulate
+
+    federation = measured_federation(catalogue)
+    now = SystemClock().now()
+    found = tabulate(opened_archive(database).history(), federation, now)
+    if png is not None:
+        from reports.heatmap import draw
+
+        draw(found, png, now)
+        messages().print(f"heat map: {png}", markup=False)
+    if as_json:
+        # through pandas: a figure that isn't there becomes null
+        frame = found.frame()
+        print_json(frame.astype(object).where(frame.notna(), None).to_dict(orient="records"))
+    else:
+        _show(found)
+    cells = [*found.throughput.values(), *found.round_trip.values()]
+    if all(cell.state in (State.SELF, State.MISSING) for cell in cells):
+        messages().print("nothing was measured yet: `fairlead probe run PLAN` does", markup=False)
+        raise typer.Exit(NOTHING_MEASURED)
+
+
+@app.command(
+    epilog="Example: fairlead probe forecast perth manchester --size 25GB --files 400. "
+    "Exit status: 0 done, 2 wrong usage or an unknown site, 3 the database can't be reached."
+)
+def forecast(
+    source: Annotated[str, typer.Argument(help="The site that sends (its id).")],
+    destination: Annotated[str, typer.Argument(help="The site that receives (its id).")],
+    size: Annotated[str, typer.Option(help="How much to move, all files together.")] = "1 GB",
+    files: Annotated[int, typer.Option(min=1, help="In how many files.")] = 1,
+    catalogue: CatalogueOption = None,
+    database: DatabaseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say how long moving data from one site to another will take, how sure that is, and why."""
+    from fairlead.cli._probe import measured_federation, opened_archive
+    from federation.clock import SystemClock
+    from federation.units import format_seconds, format_size, parse_size_bytes
+    from netprobe.cost import seconds_for
+    from netprobe.forecast import Forecaster
+
+    size_bytes = parse_size_bytes(size)
+    federation = measured_federation(catalogue)
+    for site in (source, destination):
+        if site not in federation.sites:
+            known = ", ".join(federation.sites)
+            raise InputError(f"no site is called {site!r} in {federation.name!r}: expected one of {known}")
+    path = Forecaster(opened_archive(database), federation, SystemClock()).path(source, destination)
+    seconds = seconds_for(path, size_bytes, files)
+    if as_json:
+        document = {**asdict(path), "size_bytes": size_bytes, "files": files, "seconds": asdict(seconds)}
+        print_json(document)
+        return
+    what = f"{format_size(size_bytes)} in {files} file{'' if files == 1 else 's'}"
+    names = f"{federation[source].name} to {federation[destination].name}"
+    low, middle, high = (format_seconds(value) for value in (seconds.p10, seconds.p50, seconds.p90))
+    output().print(f"{names}, {what}: {middle} ({low} to {high}, in 8 cases of 10)", markup=False)
+    _show_forecast(path, seconds)
+
+
+def _show_forecast(path: Forecast, seconds: Quantiles) -> None:
+    from rich.table import Table
+
+    from federation.units import format_bits_per_second, format_seconds
+
+    table = Table()
+    for heading in ("", "10 %", "50 %", "90 %"):
+        table.add_column(heading, justify="left" if not heading else "right")
+    rate, factor = path.bits_per_second, path.correction
+    table.add_row("throughput", *(format_bits_per_second(value) for value in (rate.p10, rate.p50, rate.p90)))
+    table.add_row("correction", *(f"x{value:.2f}" for value in (factor.p10, factor.p50, factor.p90)))
+    table.add_row("time", *(format_seconds(value) for value in (seconds.p10, seconds.p50, seconds.p90)))
+    console = output()
+    console.print(table)
+    console.print(f"evidence: {path.rung.value}. {path.explanation}", markup=False)
+
+
+def _show(found: Matrix) -> None:
+    from rich.table import Table
+
+    from federation.units import format_bits_per_second, format_seconds
+
+    sites = list(found.federation.sites)
+    kinds = (
+        ("Throughput of one TCP stream", found.throughput, format_bits_per_second),
+        ("Round trip", found.round_trip, format_seconds),
+    )
+    for title, cells, words in kinds:
+        table = Table(title=f"{title}, from (rows) to (columns)", title_justify="left")
+        table.add_column("")
+        for site in sites:
+            table.add_column(site, justify="right")
+        for source in sites:
+            row = (_text(cells[source, destination], words) for destination in sites)
+            table.add_row(source, *row)
+        output().print(table)
+    for cell in found.throughput.values():
+        if cell.error is not None:
+            line = f"{cell.source} to {cell.destination}: newest test failed: {cell.error}"
+            output().print(line, markup=False)
+
+
+def _text(cell: Cell, words: Callable[[float], str]) -> str:
+    from reports.matrix import State
+
+    if cell.value is not None:
+        return words(cell.value)
+    return {State.SELF: "", State.FAILED: "failed"}.get(cell.state, "-")
