@@ -30,7 +30,7 @@ from netprobe.mover_http import BrokenError, MoverError, Resource
 
 BLOCK_BYTES = 1024 * 1024
 PROGRESS_SECONDS = 0.25
-# a broken connection is taken up again this often, after pauses of 0.2, 0.4, 0.8 and 1.6 s
+# in all; a broken connection is taken up again after pauses of 0.2, 0.4, 0.8 and 1.6 s
 ATTEMPTS = 5
 FIRST_PAUSE_SECONDS = 0.2
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -88,6 +88,7 @@ def fetch(
     size_bytes: int | None = None,
     checksum: str | None = None,
     stall_seconds: float = 30.0,
+    attempts: int = ATTEMPTS,
     progress: Callable[[int, float], None] = lambda size, seconds: None,
 ) -> Done:
     """Bring `url` to `path`. Raises MoverError, with nothing left at `path` that wasn't there before.
@@ -100,7 +101,7 @@ def fetch(
     try:
         descriptor = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
         try:
-            done = _body(url, path, _Sink(descriptor), size_bytes, stall_seconds, progress)
+            done = _body(url, path, _Sink(descriptor), size_bytes, stall_seconds, attempts, progress)
             if wanted is not None and done.sha256 != wanted:
                 raise MoverError(f"{url}: wrong checksum: expected sha256:{wanted}, got sha256:{done.sha256}")
             before = time.monotonic()
@@ -137,6 +138,7 @@ def _body(
     sink: _Sink,
     size_bytes: int | None,
     stall_seconds: float,
+    attempts: int,
     progress: Callable[[int, float], None],
 ) -> Done:
     begun = time.monotonic()
@@ -144,7 +146,7 @@ def _body(
     total, validator = size_bytes, None
     buffer = memoryview(bytearray(BLOCK_BYTES))
     shown = begun
-    for attempt in range(1, ATTEMPTS + 1):
+    for attempt in range(1, attempts + 1):
         done.attempts = attempt
         try:
             # without a validator the rest could be that of another file: begin again
@@ -172,7 +174,7 @@ def _body(
             break
         except BrokenError as problem:
             never_began = attempt == 1 and problem.hopeless
-            if never_began or attempt == ATTEMPTS:
+            if never_began or attempt == attempts:
                 tries = "" if never_began else f", tried {attempt} times"
                 raise MoverError(f"{url}: {problem}{tries}") from problem
             time.sleep(FIRST_PAUSE_SECONDS * 2 ** (attempt - 1))
@@ -224,6 +226,7 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
     one.add_argument("--size", type=int, help="bytes that the file must have")
     one.add_argument("--checksum", help="sha256:HEX that it must have")
     one.add_argument("--stall-seconds", type=float, default=30.0, help="silence that counts as broken")
+    one.add_argument("--attempts", type=int, default=ATTEMPTS, help="how often it is tried at most")
     two = commands.add_parser("head", help="say how large the file at URL is")
     two.add_argument("url")
     two.add_argument("--stall-seconds", type=float, default=30.0)
@@ -247,9 +250,8 @@ def main(argv: list[str] | None = None) -> int:
                     # whoever started us is gone: nobody wants the file
                     raise Stopped(signal.SIGPIPE) from None
 
-            done = fetch(
-                chosen.url, chosen.path, chosen.size, chosen.checksum, chosen.stall_seconds, progress
-            )
+            checks = chosen.size, chosen.checksum
+            done = fetch(chosen.url, chosen.path, *checks, chosen.stall_seconds, chosen.attempts, progress)
             _say(asdict(done))
     except MoverError as problem:
         # the HTTP status tells "there is no such file" from "the server can't be reached"

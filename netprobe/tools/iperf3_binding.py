@@ -1,9 +1,9 @@
 """Throughput by libiperf, through the PyPI package `iperf3`: the second engine, for those who ask for it.
 
 Each test runs in a Python process of its own, because the binding hangs when a server stops answering, can't
-run twice in a process, and swallows what other threads print meanwhile. It has no words for congestion control
-and for connect time-outs. And it never ends where the JSON is larger than a pipe (64 KiB: about 24 streams for
-10 s); the time limit ends that.
+run twice in a process, and swallows what other threads print meanwhile. It has no words for congestion
+control and for connect time-outs. And it never ends where the JSON is larger than a pipe (64 KiB: about 24
+streams for 10 s); the time limit ends that.
 """
 
 from __future__ import annotations

@@ -1,0 +1,32 @@
+"""What the probe commands share: which sites, and which archive."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from federation.catalogue import load_federation
+from federation.database import connect, upgrade
+from federation.errors import InputError
+from federation.settings import load_settings
+from federation.sites import Federation
+from lab.state import state_dir
+from netprobe.archive import Archive
+
+
+def measured_federation(catalogue: Path | None) -> Federation:
+    """The sites of `catalogue`, else of the settings, else of the lab that is up. Raises InputError."""
+    lab = state_dir() / "sites.toml"
+    chosen = catalogue or load_settings(None, os.environ).catalogue or (lab if lab.exists() else None)
+    if chosen is None:
+        raise InputError(
+            "no sites to measure: expected --catalogue FILE, FAIRLEAD_CATALOGUE, or `fairlead lab up`"
+        )
+    return load_federation(chosen)
+
+
+def opened_archive(database: str | None) -> Archive:
+    """The archive at the URL `database`, else at that of the settings; made where it isn't there yet."""
+    engine = connect(database or load_settings(None, os.environ).database_url)
+    upgrade(engine)
+    return Archive(engine)
