@@ -15,36 +15,37 @@ from federation.errors import OutsideError
 
 IMAGE = "localhost/fairlead-checksum:1"
 # the SHA-256 of every file under /data, as `sha256sum` prints it
-COMMAND = ("sh", "-c", "cd /data && find . -type f | sort | xargs sha256sum")
+COMMAND = ("sh", "-c", "cd /data && find . -type f -print0 | sort -z | xargs -0 -r sha256sum")
 # what busybox calls itself in the image: what COMMAND needs, and a little to look around with
 APPLETS = ("cat", "find", "ls", "sha256sum", "sh", "sleep", "sort", "xargs")
 
 
-def build_checksum_image() -> str:
-    """Put the image into podman's store, unless it is there, and return its name. Takes half a second.
+def build_checksum_image(name: str = IMAGE) -> str:
+    """Put the image into podman's store as `name`, unless it is there, and return the name. Half a second.
 
     Raises OutsideError in one line where podman can't run containers, or there is no static busybox.
     """
     reason = usable()
     if reason is not None:
         raise OutsideError(reason)
-    if has_checksum_image():
-        return IMAGE
+    if has_image(name):
+        return name
     root = checksum_root(find_busybox())
     changes = [f"CMD {json.dumps(COMMAND)}", "ENV PATH=/bin", "WORKDIR /data", "LABEL fairlead.demo=checksum"]
     flags = [part for change in changes for part in ("--change", change)]
-    _podman(["import", "--quiet", *flags, "-", IMAGE], root)
-    return IMAGE
+    _podman(["import", "--quiet", *flags, "-", name], root)
+    return name
 
 
-def has_checksum_image() -> bool:
-    return _run(["image", "exists", IMAGE]).returncode == 0
+def has_image(name: str = IMAGE) -> bool:
+    return _run(["image", "exists", name]).returncode == 0
 
 
-def remove_checksum_image() -> None:
-    """Remove the image, and containers made from it that have ended; not there: does nothing."""
-    if shutil.which("podman") is not None and has_checksum_image():
-        _podman(["image", "rm", "--force", IMAGE])
+def remove_checksum_image(name: str = IMAGE) -> bool:
+    """Remove the image. Whether it is gone: one that a container still uses stays."""
+    if shutil.which("podman") is None or not has_image(name):
+        return True
+    return _run(["image", "rm", name]).returncode == 0
 
 
 def find_busybox() -> Path:
