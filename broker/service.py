@@ -15,7 +15,7 @@ from broker.model import Note, Phase, Placement, Request
 from broker.offers.candidates import Candidate
 from broker.offers.checks import unknown_sizes
 from broker.offers.engine import MOST_OFFERS, as_information, find_candidates, make_offers
-from broker.platforms import load_platform
+from broker.platforms import Platform, load_platform
 from broker.records import NotAllowed, OfferSetRecord, Owner, SessionRecord
 from broker.sessions import ledger, store
 from broker.sessions.drive import Surroundings
@@ -39,16 +39,25 @@ class Broker:
     """All calls but `run` are synchronous, may block, and may be made from several threads at once."""
 
     def __init__(
-        self, settings: Settings, federation: Federation, engine: Engine, clock: Clock, online: bool
+        self,
+        settings: Settings,
+        federation: Federation,
+        engine: Engine,
+        clock: Clock,
+        online: bool,
+        platforms: Mapping[str, Platform] | None = None,
     ) -> None:
-        """`online` False: no catalogue is asked. Raises InputError for a platform that nobody knows."""
+        """`online` False: no catalogue is asked. `platforms` by site; None: those that the sites name.
+
+        Raises InputError for a platform that nobody knows.
+        """
         self._federation, self._engine, self._clock = federation, engine, clock
         self._lifetime = timedelta(seconds=settings.offer_lifetime_seconds)
         self._archive = Archive(engine)
         self._forecaster = Forecaster(self._archive, federation, clock)
         self._catalogues = load_catalogues(federation, online)
         self._bookings = load_source("static")
-        self._platforms = {
+        self._platforms = platforms or {
             site.id: load_platform(site, federation, clock, settings.work_directory / site.id)
             for site in federation
             if site.platform is not None
