@@ -28,7 +28,7 @@ def build_checksum_image(name: str = IMAGE) -> str:
     reason = usable()
     if reason is not None:
         raise OutsideError(reason)
-    if has_image(name):
+    if has_checksum_image(name):
         return name
     root = checksum_root(find_busybox())
     changes = [f"CMD {json.dumps(COMMAND)}", "ENV PATH=/bin", "WORKDIR /data", "LABEL fairlead.demo=checksum"]
@@ -37,13 +37,13 @@ def build_checksum_image(name: str = IMAGE) -> str:
     return name
 
 
-def has_image(name: str = IMAGE) -> bool:
+def has_checksum_image(name: str = IMAGE) -> bool:
     return _run(["image", "exists", name]).returncode == 0
 
 
 def remove_checksum_image(name: str = IMAGE) -> bool:
     """Remove the image. Whether it is gone: one that a container still uses stays."""
-    if shutil.which("podman") is None or not has_image(name):
+    if shutil.which("podman") is None or not has_checksum_image(name):
         return True
     return _run(["image", "rm", name]).returncode == 0
 

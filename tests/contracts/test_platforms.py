@@ -1,0 +1,250 @@
+"""What every compute platform owes, whatever drives it. Faults that only a real engine has: tests/broker."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from broker.model import Executable, Job, Level
+from broker.platforms import Platform, State
+from fairlead.demo_image import build_checksum_image, remove_checksum_image
+from tests.contracts.platform_support import (
+    CONTENT,
+    make_item,
+    make_job,
+    make_move,
+    make_platform,
+    until_exited,
+)
+from tests.netprobe.servers import FileServer, file_server
+
+
+class Case:
+    """A kind of platform, with an image that it can run and options that make it quick."""
+
+    def __init__(self, kind: str, image: str, root: Path, options: dict[str, Any]) -> None:
+        self.kind, self.image, self.root, self.options = kind, image, root, options
+        self.used: list[Job] = []
+
+    def platform(self) -> Platform:
+        """A new one each time, as after a restart: what is real stays, what is in memory is gone."""
+        return make_platform(self.kind, self.root, self.options)
+
+    def job(self, *command: str, **more: Any) -> Job:
+        self.used.append(make_job(self.image, *command, **more))
+        return self.used[-1]
+
+
+SIMULATED = {"stage_seconds": 0.05, "image_seconds": 0.01, "run_seconds": 0.3}
+
+
+@pytest.fixture(params=["simulated", pytest.param("podman", marks=pytest.mark.podman)])
+def case(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Case]:
+    if request.param == "simulated":
+        yield Case("simulated", "registry.example.org/any/image:1", tmp_path / "work", SIMULATED)
+        return
+    image = build_checksum_image(f"localhost/fairlead-test-{uuid.uuid4().hex[:8]}:1")
+    case = Case("podman", image, tmp_path / "work", {"stop_seconds": 1.0})
+    try:
+        yield case
+    finally:
+        for job in case.used:
+            asyncio.run(case.platform().release(job.id))
+        assert remove_checksum_image(image)
+
+
+@pytest.fixture
+def server() -> Iterator[FileServer]:
+    with file_server(CONTENT) as server:
+        yield server
+
+
+def test_a_job_s_life_from_data_to_release(case: Case, server: FileServer) -> None:
+    async def live() -> None:
+        platform, job = case.platform(), case.job("sh", "-c", ":")
+        item = make_item(server.url("/good"))
+        assert (await platform.poll(job)).state is State.ABSENT
+        path, _ = await platform.stage(job.id, item, make_move(item), lambda size: None)
+        assert path.is_relative_to(case.root)
+        assert not path.exists() or path.read_bytes() == CONTENT
+        await platform.prepare(job)
+        assert (await platform.poll(job)).state is State.ABSENT
+        await platform.start(job)
+        status = await until_exited(platform, job)
+        assert status.exit_code == 0
+        await platform.release(job.id)
+        assert (await platform.poll(job)).state is State.ABSENT
+        assert not path.exists()
+
+    asyncio.run(live())
+
+
+def test_progress_grows_to_the_size(case: Case, server: FileServer) -> None:
+    async def live() -> list[int]:
+        platform, job, item = case.platform(), case.job(), make_item(server.url("/good"))
+        seen: list[int] = []
+        await platform.stage(job.id, item, make_move(item), seen.append)
+        return seen
+
+    seen = asyncio.run(live())
+    assert seen == sorted(seen)
+    assert all(0 <= size <= len(CONTENT) for size in seen)
+
+
+def test_staging_again_returns_at_once(case: Case, server: FileServer) -> None:
+    async def live() -> None:
+        platform, job, item = case.platform(), case.job(), make_item(server.url("/good"))
+        path, _ = await platform.stage(job.id, item, make_move(item), lambda size: None)
+        asked = len(server.requests)
+        assert await platform.stage(job.id, item, make_move(item), lambda size: None) == (path, None)
+        assert len(server.requests) == asked
+
+    asyncio.run(live())
+
+
+def test_two_items_of_one_name_do_not_meet(case: Case, server: FileServer) -> None:
+    async def live() -> set[Path]:
+        platform, job = case.platform(), case.job()
+        items = [make_item(server.url("/good")) for _ in range(2)]
+        return {(await platform.stage(job.id, one, make_move(one), lambda size: None))[0] for one in items}
+
+    assert len(asyncio.run(live())) == 2
+
+
+@pytest.mark.parametrize("name", ["../../escape", "/etc/passwd", "..", "a b\nc", "é" * 300, "-rf", ".hidden"])
+def test_names_never_lead_out_of_the_job_s_directory(case: Case, server: FileServer, name: str) -> None:
+    async def live() -> list[Path]:
+        platform, job = case.platform(), case.job()
+        item = make_item(server.url("/good"), name)
+        staged, _ = await platform.stage(job.id, item, make_move(item), lambda size: None)
+        return [staged, await platform.make_storage(job.id, name)]
+
+    for path in asyncio.run(live()):
+        assert path.resolve().is_relative_to(case.root.resolve())
+        assert ".." not in path.relative_to(case.root).parts
+        assert len(path.name.encode()) < 240
+
+
+def test_storage_is_one_directory_a_name(case: Case) -> None:
+    async def live() -> None:
+        platform, job, other = case.platform(), case.job(), case.job()
+        first = await platform.make_storage(job.id, "results")
+        assert await case.platform().make_storage(job.id, "results") == first
+        assert await platform.make_storage(job.id, "scratch") != first
+        assert await platform.make_storage(other.id, "results") != first
+
+    asyncio.run(live())
+
+
+def test_starting_again_starts_nothing(case: Case) -> None:
+    async def live() -> None:
+        platform, job = case.platform(), case.job("cat", "/proc/sys/kernel/random/uuid")
+        await platform.prepare(job)
+        await platform.start(job)
+        first = await until_exited(platform, job)
+        await platform.start(job)
+        assert await platform.poll(job) == first
+
+    asyncio.run(live())
+
+
+def test_stop_ends_a_running_job_and_its_status_stays(case: Case) -> None:
+    async def live() -> None:
+        platform, job = case.platform(), case.job("sleep", "60")
+        await platform.prepare(job)
+        await platform.start(job)
+        assert (await platform.poll(job)).state is State.RUNNING
+        await platform.stop(job)
+        stopped = await platform.poll(job)
+        assert stopped.state is State.EXITED
+        assert stopped.exit_code not in (0, None)
+        await platform.stop(job)
+        assert await platform.poll(job) == stopped
+
+    asyncio.run(live())
+
+
+def test_stop_and_release_of_what_never_was(case: Case) -> None:
+    async def live() -> None:
+        platform, job = case.platform(), case.job()
+        await platform.stop(job)
+        await platform.release(job.id)
+        await platform.release(job.id)
+        assert (await platform.poll(job)).state is State.ABSENT
+
+    asyncio.run(live())
+
+
+def test_releasing_a_running_job_leaves_its_neighbour(case: Case) -> None:
+    async def live() -> None:
+        platform, job, other = case.platform(), case.job("sleep", "60"), case.job("sleep", "60")
+        for one in (job, other):
+            await platform.prepare(one)
+            await platform.start(one)
+        await platform.release(job.id)
+        assert (await platform.poll(job)).state is State.ABSENT
+        assert (await platform.poll(other)).state is not State.ABSENT
+
+    asyncio.run(live())
+
+
+def test_a_cancelled_stage_can_be_done_again(case: Case, server: FileServer) -> None:
+    async def live() -> None:
+        platform, job, item = case.platform(), case.job(), make_item(server.url("/stalled"))
+        staging = asyncio.create_task(
+            platform.stage(job.id, item, make_move(item, seconds=30.0), lambda size: None)
+        )
+        if case.kind == "simulated":
+            await asyncio.sleep(0)
+        else:
+            await asyncio.to_thread(server.reached.wait, 20)
+        staging.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await staging
+        assert not [path for path in case.root.rglob("*") if path.is_file()]
+        good = make_item(server.url("/good"), uuid=item.uuid)
+        await platform.stage(job.id, good, make_move(good), lambda size: None)
+
+    asyncio.run(live())
+
+
+WRONG: list[tuple[dict[str, str], str]] = [
+    ({"architecture": "s390x"}, "/executable/image/platform/architecture"),
+    ({"os": "windows"}, "/executable/image/platform/os"),
+]
+
+
+@pytest.mark.parametrize(("wrong", "path"), WRONG)
+def test_what_the_machines_cannot_run_is_refused_with_its_path(
+    case: Case, wrong: dict[str, str], path: str
+) -> None:
+    notes = case.platform().check(Executable("test", (case.image,), **wrong))  # type: ignore[arg-type]
+    assert [(note.path, note.level) for note in notes] == [(path, Level.ERROR)]
+    assert "here" in notes[0].text
+    assert next(iter(wrong.values())) in notes[0].text
+
+
+@pytest.mark.parametrize("architecture", ["amd64", "x86_64", "AMD64"])
+def test_what_it_can_run_is_not_refused(case: Case, architecture: str) -> None:
+    executable = Executable("test", (case.image,), architecture=architecture)
+    assert not case.platform().check(executable)
+    assert case.platform().image_seconds(executable) >= 0
+
+
+def test_unknown_and_wrong_options_are_named(case: Case) -> None:
+    from federation.errors import InputError
+
+    make: Callable[[dict[str, Any]], Platform] = lambda options: make_platform(case.kind, case.root, options)  # noqa: E731
+    with pytest.raises(InputError, match=r"site 'here': option 'colour' .* is not known: expected one of"):
+        make({"colour": "red"})
+    name = "image_seconds"
+    with pytest.raises(
+        InputError, match=r"site 'here': option 'image_seconds' .* expected float, got 'soon'"
+    ):
+        make({name: "soon"})
+    make({name: 3})
