@@ -1,0 +1,199 @@
+"""Running a plan: results are stored one by one, failures stay alone, a stop keeps what there is."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from federation.clock import SystemClock
+from federation.database import connect, upgrade
+from federation.sites import Federation, Place, Site
+from netprobe.archive import Archive
+from netprobe.measurement import Kind, Measurement
+from netprobe.plan import Plan, load_plan
+from netprobe.runner import Stopped, Summary, run_plan
+from tests.netprobe.servers import children, free_port, iperf3_server
+
+PLAN = """
+[[mesh]]
+tool = "ping"
+count = 3
+interval = "10 ms"
+
+[[pairs]]
+pairs = [["a", "b"], ["b", "a"]]
+tool = "iperf3"
+duration = 1
+time_limit = "5 s"
+"""
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Archive:
+    engine = connect(f"sqlite:///{tmp_path}/archive.db")
+    upgrade(engine)
+    return Archive(engine)
+
+
+def plan_of(tmp_path: Path, text: str) -> Plan:
+    (tmp_path / "plan.toml").write_text(text)
+    return load_plan(tmp_path / "plan.toml")
+
+
+def federation(a_port: int, b_port: int) -> Federation:
+    def site(name: str, port: int) -> Site:
+        return Site(name, name, Place(0, 0), iperf3_address="127.0.0.1", iperf3_port=port)
+
+    return Federation("test", {"a": site("a", a_port), "b": site("b", b_port)})
+
+
+def test_a_failing_pair_stops_nobody_and_all_is_kept(tmp_path: Path, archive: Archive) -> None:
+    seen: list[tuple[Measurement | None, Summary]] = []
+    with iperf3_server() as (_, port):
+        sites = federation(a_port=free_port(), b_port=port)  # nothing listens at a
+        summary = asyncio.run(
+            run_plan(plan_of(tmp_path, PLAN), sites, archive, SystemClock(), lambda *news: seen.append(news))
+        )
+    assert (summary.total, summary.succeeded, summary.failed, summary.stopped) == (4, 3, 1, False)
+    loads = {(one.source, one.destination): one for one in archive.recent(Kind.THROUGHPUT)}
+    assert loads["a", "b"].succeeded
+    assert "connection refused" in str(loads["b", "a"].error)
+    assert len(archive.recent(Kind.LATENCY)) == 2
+    assert {one.id for one in summary.results} == {
+        one.id for kind in (Kind.LATENCY, Kind.THROUGHPUT) for one in archive.recent(kind)
+    }
+    assert [summary.round for result, summary in seen if result is None] == [1, 2, 3]
+    assert [len(summary.results) for result, summary in seen if result is not None] == [1, 2, 3, 4]
+
+
+def test_each_result_is_in_the_archive_when_it_is_told_and_a_stop_keeps_it(
+    tmp_path: Path, archive: Archive
+) -> None:
+    before = children()
+
+    async def stopped() -> Summary:
+        with iperf3_server() as (_, port):
+            with_server = children()
+            sites = federation(a_port=port, b_port=port)
+            begun = asyncio.Event()
+
+            def on_progress(result: Measurement | None, summary: Summary) -> None:
+                if result is not None:
+                    assert result.id in {one.id for one in archive.recent(result.kind)}
+                if result is None and summary.round == 2:
+                    begun.set()
+
+            plan = plan_of(tmp_path, PLAN.replace("duration = 1", "duration = 30"))
+            running = asyncio.ensure_future(kept(run_plan(plan, sites, archive, SystemClock(), on_progress)))
+            await begun.wait()
+            await asyncio.sleep(0.3)
+            running.cancel()
+            summary = await running
+            assert children() == with_server
+            return summary
+
+    async def kept(run: object) -> Summary:
+        try:
+            await run  # type: ignore[misc]
+        except Stopped as stop:
+            return stop.summary
+        raise AssertionError("it was not stopped")
+
+    summary = asyncio.run(stopped())
+    assert summary.stopped
+    assert [one.kind for one in summary.results] == [Kind.LATENCY] * 2
+    assert len(archive.recent(Kind.LATENCY)) == 2
+    assert archive.recent(Kind.THROUGHPUT) == []
+    assert children() == before
+
+
+class Full:
+    """An archive on a full disk."""
+
+    def add(self, measurements: object) -> int:
+        raise OSError(28, "No space left on device")
+
+
+def test_an_archive_that_cannot_store_ends_the_run(tmp_path: Path) -> None:
+    before = children()
+    plan = plan_of(tmp_path, PLAN)
+    with pytest.raises(OSError, match="No space left"):
+        asyncio.run(run_plan(plan, federation(1, 1), Full(), SystemClock()))
+    assert children() == before
+
+
+CATALOGUE = """
+name = "loopback"
+[sites.a]
+name = "A"
+latitude = 0.0
+longitude = 0.0
+iperf3_address = "127.0.0.1"
+iperf3_port = {a}
+[sites.b]
+name = "B"
+latitude = 1.0
+longitude = 1.0
+iperf3_address = "127.0.0.1"
+iperf3_port = {b}
+"""
+
+
+def command(tmp_path: Path, plan: str, a_port: int, b_port: int) -> list[str]:
+    (tmp_path / "plan.toml").write_text(plan)
+    (tmp_path / "sites.toml").write_text(CATALOGUE.format(a=a_port, b=b_port))
+    program = [sys.executable, "-c", "from fairlead.cli import main; main()", "probe", "run"]
+    files = [str(tmp_path / "plan.toml"), "--catalogue", str(tmp_path / "sites.toml")]
+    return [*program, *files, "--database", f"sqlite:///{tmp_path}/run.db", "--json"]
+
+
+def test_the_command_counts_and_says_what_failed(tmp_path: Path) -> None:
+    with iperf3_server() as (_, port):
+        argv = command(tmp_path, PLAN, free_port(), port)
+        end = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    assert end.returncode == 1, end.stderr
+    document = json.loads(end.stdout)
+    assert (document["succeeded"], document["failed"], document["stopped"]) == (3, 1, False)
+    assert [line for line in end.stderr.splitlines() if line.startswith("failed: ")] == [
+        line for line in end.stderr.splitlines() if "destination a: connection refused" in line
+    ]
+    assert "100 % 4 of 4 tests" in end.stderr
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 130)])
+def test_ctrl_c_ends_in_one_line_and_keeps_the_results(
+    tmp_path: Path, number: signal.Signals, status: int
+) -> None:
+    with iperf3_server() as (_, port):
+        argv = command(tmp_path, PLAN.replace("duration = 1", "duration = 30"), port, port)
+        argv.remove("--json")
+        pipe = subprocess.PIPE
+        with subprocess.Popen(argv, stdout=pipe, stderr=pipe, text=True) as child:
+            assert child.stderr is not None
+            for line in child.stderr:
+                if "50 % 2 of 4 tests" in line:
+                    break
+            child.send_signal(number)
+            output, errors = child.communicate(timeout=10)
+    assert child.returncode == status
+    assert "Traceback" not in errors
+    assert output == (
+        "plan plan: stopped: 2 of 4 tests succeeded, 0 failed, 2 not run; what was measured is kept\n"
+    )
+    engine = connect(f"sqlite:///{tmp_path}/run.db")
+    assert len(Archive(engine).recent(Kind.LATENCY)) == 2
+
+
+def test_a_wrong_plan_is_status_2_and_one_line(tmp_path: Path) -> None:
+    argv = command(tmp_path, "[[mesh]]\n", 1, 1)
+    end = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    assert end.returncode == 2
+    assert end.stderr.startswith("fairlead: ")
+    assert "plan.toml:1: [[mesh]] tool: expected" in end.stderr
+    assert len(end.stderr.splitlines()) == 1
