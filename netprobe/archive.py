@@ -41,7 +41,8 @@ class Archive:
             while batch := list(islice(waiting, _BATCH)):
                 statement = insert(measurements).values([_row(measurement) for measurement in batch])
                 statement = statement.on_conflict_do_nothing(index_elements=["id"])
-                added += connection.execute(statement).rowcount
+                # counted by what comes back: not every driver knows the rows of such a statement
+                added += len(connection.execute(statement.returning(measurements.c.id)).all())
         return added
 
     def recent(

@@ -42,7 +42,7 @@ def draw(matrix: Matrix, path: Path, now: datetime) -> None:
         _Panel("Round trip", matrix.round_trip, "cividis_r", format_seconds),
     ]
     side = max(1.15 * len(sites), 4.0)
-    figure = Figure(figsize=(2 * side + 2.6, side + 1.9), dpi=140, layout="constrained")
+    figure = Figure(figsize=(2 * side + 2.6, side + 1.2), dpi=140, layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle(
         f"Measured paths of {matrix.federation.name}, {now:%Y-%m-%d %H:%M} UTC", color=_INK, fontsize=13
@@ -103,7 +103,7 @@ def _draw_cell(axes: Any, panel: _Panel, cell: Cell, row: int, column: int, norm
         )
         axes.add_patch(box)
         label = {"boxstyle": "round,pad=0.2", "facecolor": "white", "edgecolor": "none"}
-        axes.text(column, row, f"failed\n({cell.failed})", color=_FAILED, bbox=label, **style)
+        axes.text(column, row, f"{cell.failed}\nfailed", color=_FAILED, bbox=label, **style)
     else:
         words = "" if cell.state is State.SELF else "not\ntested"
         axes.text(column, row, words, color="#6b6b76", **style)

@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
-import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Engine
 
-from federation.database import connect, upgrade
 from netprobe.archive import Archive
 from netprobe.measurement import Kind, Measurement, Origin
 from netprobe.tables import metadata
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
-
-
-@pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
-    found = connect(f"sqlite:///{tmp_path / 'archive.db'}")
-    upgrade(found)
-    yield found
-    found.dispose()
 
 
 def measurement(source: str = "a", destination: str = "b", minutes: float = 0, **more: object) -> Measurement:
