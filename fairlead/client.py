@@ -1,7 +1,7 @@
 """A small client of any ExecutionBroker, and how an offer on the wire reads to a person.
 
-Works with documents as the contract has them (dictionaries with JSON names), so that a broker of somebody else's,
-which sends less than Fairlead does, is shown with what it sends.
+Works with documents as the contract has them (dictionaries with JSON names), so that a broker of somebody
+else's, which sends less than Fairlead does, is shown with what it sends.
 """
 
 from __future__ import annotations
@@ -27,10 +27,14 @@ FINAL = ("COMPLETED", "FAILED", "CANCELLED", "REJECTED", "EXPIRED")
 
 
 class BrokerClient:
-    """One broker at `url`, asked as `user`. Raises OutsideError where it can't be reached or fails, InputError
-    where it refuses what it was sent. Not for use by several threads at once."""
+    """One broker at `url`, asked as `user`. Not for use by several threads at once.
 
-    def __init__(self, url: str, user: str | None, password: str | None, timeout_seconds: float = 60.0) -> None:
+    Raises OutsideError where it can't be reached or fails, InputError where it refuses what it was sent.
+    """
+
+    def __init__(
+        self, url: str, user: str | None, password: str | None, timeout_seconds: float = 60.0
+    ) -> None:
         self.url = url.rstrip("/")
         auth = (user, password or "") if user else None
         try:
@@ -42,7 +46,9 @@ class BrokerClient:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
         self._http.close()
 
     def request(self, text: str) -> Document:
@@ -77,7 +83,9 @@ class BrokerClient:
         except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
             raise InputError(f"{self.url!r} is no URL of a broker: {error}") from error
         except httpx.HTTPError as error:
-            raise OutsideError(f"no broker answers at {self.url}: {str(error) or type(error).__name__}") from error
+            raise OutsideError(
+                f"no broker answers at {self.url}: {str(error) or type(error).__name__}"
+            ) from error
         return _document(response, f"{method} {path}")
 
 
@@ -85,15 +93,21 @@ def _document(response: httpx.Response, what: str) -> Document:
     if response.status_code == 401:
         raise InputError(f"{what}: the broker wants another name or password (--user, --password)")
     if response.status_code >= 500:
-        raise OutsideError(f"{what}: the broker failed with status {response.status_code}: {_detail(response)}")
+        raise OutsideError(
+            f"{what}: the broker failed with status {response.status_code}: {_detail(response)}"
+        )
     if response.status_code >= 400:
         raise InputError(f"{what}: refused with status {response.status_code}: {_detail(response)}")
     try:
         document = response.json()
     except ValueError as error:
-        raise OutsideError(f"{what}: what answers is no broker: no JSON in a {response.status_code} reply") from error
+        raise OutsideError(
+            f"{what}: what answers is no broker: no JSON in a {response.status_code} reply"
+        ) from error
     if not isinstance(document, dict):
-        raise OutsideError(f"{what}: what answers is no broker: expected an object, got {type(document).__name__}")
+        raise OutsideError(
+            f"{what}: what answers is no broker: expected an object, got {type(document).__name__}"
+        )
     return document
 
 
@@ -119,7 +133,8 @@ class Offer:
     uuid: str
     site: str
     start: datetime | None
-    transfer_seconds: tuple[float, float | None, float] | None  # 10 %, 50 % (where told), 90 %
+    transfer_seconds: tuple[float, float] | None  # 10 % and 90 %
+    transfer_median: str | None  # as the broker words it
     transfer_bytes: float | None
     cost: tuple[float, float] | None
     result_by: datetime | None
@@ -135,12 +150,12 @@ def _offer(session: Document, now: datetime) -> Offer:
     transfer = figure(session, "costs", TRANSFER_SECONDS)
     moved = figure(session, "costs", TRANSFER_BYTES)
     seconds = figure(session, "metrics", SECONDS_TO_RESULT)
-    median = value_of(session, "transfer_seconds_p50")
     return Offer(
         uuid=str(session.get("meta", {}).get("uuid", "")),
         site=site_of(session),
         start=_start(session),
-        transfer_seconds=(transfer[0], float(median) if median else None, transfer[1]) if transfer else None,
+        transfer_seconds=transfer,
+        transfer_median=_median(session),
         transfer_bytes=moved[1] if moved else None,
         cost=figure(session, "costs", MONEY),
         result_by=now + timedelta(seconds=seconds[1]) if seconds else None,
@@ -174,6 +189,16 @@ def value_of(component: Document, name: str) -> str | None:
         values = message.get("values")
         if isinstance(values, dict) and name in values:
             return str(values[name])
+    return None
+
+
+def _median(session: Document) -> str | None:
+    """From Fairlead's messages on the data: that on all files where there are several, else the only one."""
+    for kind in ("data-total", "data"):
+        for message in messages(session):
+            if str(message.get("kind", "")).endswith(":" + kind):
+                values = message.get("values")
+                return str(values["p50"]) if isinstance(values, dict) and "p50" in values else None
     return None
 
 

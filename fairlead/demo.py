@@ -1,7 +1,7 @@
 """The whole story, told in seven steps: on the lab where it can be, else on the simulated federation.
 
-Everything that it starts is ended in the reverse order when it is over, when it fails, and on Ctrl-C; `keep` leaves
-lab and broker for the user. What it makes for the user to look at is in one directory.
+Everything that it starts is ended in the reverse order when it is over, when it fails, and on Ctrl-C; `keep`
+leaves lab and broker for the user. What it makes for the user to look at is in one directory.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -28,11 +29,14 @@ from netprobe.measurement import Kind
 
 JOB = Path(__file__).resolve().parents[1] / "examples" / "checksum.yaml"
 # what an earlier telling may have left in the output directory
-LEFT_BEHIND = ("matrix.png", "fairlead.db", "fairlead.db-wal", "fairlead.db-shm", "server.log")
+LEFT_BEHIND = ("matrix.png", "sites.toml", "fairlead.db", "fairlead.db-wal", "fairlead.db-shm", "server.log")
 
 
-def tell(telling: Telling) -> bool:
-    """Tell the story; whether the container completed with the right output. Raises FairleadError."""
+def tell(telling: Telling) -> dict[str, Any]:
+    """Tell the story, and return what came of it. Raises FairleadError.
+
+    `right`: the container completed, and its output is what it should be.
+    """
     if not JOB.exists():
         raise InputError(f"{JOB} is missing: the demo is told from a checkout of Fairlead's source")
     text = read_job(JOB)
@@ -43,15 +47,33 @@ def tell(telling: Telling) -> bool:
         telling.say("the system packages and the Python environment are there (make setup)")
         stage = demo_steps.federation(telling, stack)
         demo_steps.measure(telling, stage)
+        if not telling.simulated:
+            demo_steps.image(telling, stack)
         broker = demo_steps.serve(telling, stage, stack)
         session = _ask_and_run(telling, broker, text)
         right = _evidence(telling, stage, session, text)
-        _what_next(telling, stage, broker, time.monotonic() - began)
+        seconds = time.monotonic() - began
+        transfers = [dict(one.figures) for one in stage.archive.all(Kind.TRANSFER)]
+        _what_next(telling, broker, seconds)
         if telling.keep:
             stack.pop_all()
     if not telling.keep:
         telling.say("everything that was started has ended")
-    return right
+    return {
+        "right": right,
+        "simulated": telling.simulated,
+        "seconds": round(seconds, 3),
+        "session": session,
+        "transfers": [] if telling.simulated else transfers,
+    }
+
+
+def why_not_here() -> str | None:
+    """One line: why this machine can't have the lab with podman; None where it can."""
+    from broker.platforms import podman_cli
+    from lab import lab
+
+    return lab.supported() or podman_cli.usable()
 
 
 def _clear_output(output: Path) -> None:
@@ -71,7 +93,9 @@ def _undisturbed_end() -> Iterator[ExitStack]:
         try:
             yield stack
         finally:
-            previous = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+            previous = {
+                number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)
+            }
             try:
                 stack.close()
             finally:
@@ -85,7 +109,8 @@ def _ask_and_run(telling: Telling, broker: Served, text: str) -> Document:
     telling.command(f"fairlead run {shown} --accept best")
     telling.say("or with any other client:")
     telling.command(
-        f"curl -u {broker.user}:... -H 'Content-Type: application/yaml' --data-binary @{shown} {broker.url}/requests"
+        f"curl -u {broker.user}:... -H 'Content-Type: application/yaml' --data-binary @{shown} "
+        f"{broker.url}/requests"
     )
     with broker.client() as client:
         offerset = client.request(text)
@@ -96,7 +121,7 @@ def _ask_and_run(telling: Telling, broker: Served, text: str) -> Document:
         show_offers(telling.console, found)
         telling.step(6, f"Accept the best, at {found[0].site}")
         client.move(found[0].uuid, "ACCEPTED")
-        return follow(client, found[0].uuid, Narrator(telling.console))
+        return follow(client, found[0].uuid, Narrator(telling.console, found[0].reasons))
 
 
 def _evidence(telling: Telling, stage: Stage, session: Document, text: str) -> bool:
@@ -121,11 +146,14 @@ def _evidence(telling: Telling, stage: Stage, session: Document, text: str) -> b
     return True
 
 
-def _what_next(telling: Telling, stage: Stage, broker: Served, seconds: float) -> None:
+def _what_next(telling: Telling, broker: Served, seconds: float) -> None:
     telling.step(7, f"That was it, in {seconds:.0f} s. What to try next")
-    kept = f"FAIRLEAD_DATABASE_URL={stage.database_url}"
-    telling.say(f"the heat map is {telling.output / 'matrix.png'}; the archive stays, too: look at it with")
-    telling.command(f"{kept} fairlead probe matrix" + (f" --catalogue {stage.catalogue}" if telling.keep else ""))
+    output = os.path.relpath(telling.output)
+    telling.say(f"heat map, archive and the broker's log stay in {output}; look again with")
+    telling.command(
+        f"fairlead probe forecast capetown lausanne --size 200MB --catalogue {output}/sites.toml "
+        f"--database sqlite:///{output}/fairlead.db"
+    )
     if telling.keep:
         telling.say(f"lab and broker are left up (the broker is process {broker.process.pid}):")
         telling.command(

@@ -1,4 +1,4 @@
-"""Steps 2 to 4 of the demo: a federation, its measurements, a broker; and whether this machine can have the lab."""
+"""Steps 2 to 4 of the demo: a federation, its measurements, a broker."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pathlib import Path
 from fairlead.cli._common import steps
 from fairlead.served import Served, start
 from fairlead.telling import Telling
+from federation import __file__ as federation_package
 from federation.catalogue import builtin_federation, load_federation
 from federation.clock import SystemClock
 from federation.database import connect, upgrade
@@ -21,24 +22,18 @@ from federation.units import format_seconds
 from netprobe.archive import Archive
 from netprobe.measurement import Measurement
 
+BUILTIN = Path(federation_package).with_name("data") / "simulated.toml"
 PLAN = Path(__file__).resolve().parents[1] / "examples" / "lab-plan.toml"
 
 
 @dataclass(frozen=True)
 class Stage:
-    """Where the story is told: the sites, and the archive that the broker reads, too. `catalogue` None: built in."""
+    """Where the story is told: the sites (`catalogue` None: the built-in ones), and the archive."""
 
     federation: Federation
     catalogue: Path | None
     archive: Archive
     database_url: str
-
-
-def why_no_lab() -> str | None:
-    """One line: why this machine can't have the lab with podman; None where it can."""
-    from lab import lab
-
-    return lab.supported()
 
 
 def federation(telling: Telling, stack: ExitStack) -> Stage:
@@ -53,6 +48,8 @@ def federation(telling: Telling, stack: ExitStack) -> Stage:
         catalogue = _lab(telling, stack)
         sites = load_federation(catalogue)
     telling.say("sites: " + ", ".join(site.name for site in sites))
+    # stays when the lab has gone, so that the archive can still be looked at
+    shutil.copyfile(catalogue or BUILTIN, telling.output / "sites.toml")
     url = f"sqlite:///{(telling.output / 'fairlead.db').resolve()}"
     engine = connect(url)
     stack.callback(engine.dispose)
@@ -69,7 +66,7 @@ def _lab(telling: Telling, stack: ExitStack) -> Path:
         telling.say("a lab is up already: it is used, and left as it is")
     began = time.monotonic()
     status = lab.up()
-    telling.say(f"up in {time.monotonic() - began:.1f} s: network namespaces, joined by the emulated wide-area network")
+    telling.say(f"up in {time.monotonic() - began:.1f} s: network namespaces, joined by an emulated network")
     return status.catalogue
 
 
@@ -106,6 +103,30 @@ def _probe(telling: Telling, stage: Stage) -> None:
         f"{summary.succeeded} of {summary.total} tests in {summary.rounds} rounds without a conflict, "
         f"{format_seconds(summary.seconds)}"
     )
+
+
+def show_matrix(telling: Telling, stage: Stage) -> None:
+    """The mesh as a table, and as a heat map in the output directory."""
+    from fairlead.cli.probe_results import show
+    from reports.heatmap import draw
+    from reports.matrix import matrix
+
+    clock = SystemClock()
+    mesh = matrix(stage.archive.history(), stage.federation, clock.now())
+    picture = telling.output / "matrix.png"
+    telling.command(f"fairlead probe matrix --png {os.path.relpath(picture)}")
+    show(mesh, telling.console)
+    draw(mesh, picture, clock.now())
+    telling.say(f"as a heat map, with the round trips: {os.path.relpath(picture)}")
+
+
+def image(telling: Telling, stack: ExitStack) -> None:
+    """The container image that the example runs, made on the spot; removed by `stack` unless it was there."""
+    from fairlead.demo_image import build_checksum_image, has_checksum_image, remove_checksum_image
+
+    if not has_checksum_image():
+        stack.callback(remove_checksum_image)
+    telling.say(f"image made from nothing but a static busybox: {build_checksum_image()}")
 
 
 def serve(telling: Telling, stage: Stage, stack: ExitStack) -> Served:

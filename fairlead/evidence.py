@@ -63,4 +63,9 @@ def _cells(transfer: Measurement) -> tuple[str, str, str, str]:
     high = figures.get("predicted_seconds_p90", predicted)
     quantiles = " / ".join(format_seconds(value) for value in (low, predicted, high))
     off = f"{100 * (actual / predicted - 1):+.0f} %" if predicted > 0 else ""
-    return size, quantiles, format_seconds(actual), f"{off}, {'inside' if low <= actual <= high else 'outside'}"
+    return (
+        size,
+        quantiles,
+        format_seconds(actual),
+        f"{off}, {'inside' if low <= actual <= high else 'outside'}",
+    )

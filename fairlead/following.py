@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -58,7 +58,7 @@ def offer_table(found: Sequence[Offer]) -> Table:
             offer.site,
             _clock(offer.start),
             "-" if offer.transfer_bytes is None else format_size(offer.transfer_bytes),
-            _quantiles(offer.transfer_seconds),
+            _quantiles(offer),
             _range(offer.cost),
             _clock(offer.result_by),
         )
@@ -74,7 +74,9 @@ def show_offers(console: Console, found: Sequence[Offer]) -> None:
             console.print(f"   {reason}", markup=False)
 
 
-def follow(client: BrokerClient, uuid: str, on_change: OnChange, poll_seconds: float = POLL_SECONDS) -> Document:
+def follow(
+    client: BrokerClient, uuid: str, on_change: OnChange, poll_seconds: float = POLL_SECONDS
+) -> Document:
     """Watch a session to its end and return it as it stands then."""
     seen: tuple[object, int, object] | None = None
     while True:
@@ -90,24 +92,27 @@ def follow(client: BrokerClient, uuid: str, on_change: OnChange, poll_seconds: f
 
 
 class Narrator:
-    """Prints each phase and each new message of a session once, with the seconds since it was accepted."""
+    """Prints each phase and each message of a session once, with the seconds since it was accepted.
 
-    def __init__(self, console: Console) -> None:
+    `known` are the texts that the user has read already, with the offer.
+    """
+
+    def __init__(self, console: Console, known: Iterable[str] = ()) -> None:
         self._console = console
         self._began = time.monotonic()
         self._phase: object = None
-        self._told = 0
+        self._told = set(known)
 
     def __call__(self, session: Document) -> None:
         phase = session.get("phase")
         if phase != self._phase:
             self._phase = phase
             self._line(f"[bold]{phase}[/bold]")
-        told = messages(session)
-        for message in told[self._told :]:
-            if not is_output(message):
-                self._line("  " + escape(str(message.get("message", ""))))
-        self._told = max(self._told, len(told))
+        for message in messages(session):
+            text = str(message.get("message", ""))
+            if text not in self._told and not is_output(message):
+                self._told.add(text)
+                self._line("  " + escape(text))
 
     def _line(self, text: str) -> None:
         self._console.print(f"{time.monotonic() - self._began:7.1f} s  {text}")
@@ -120,7 +125,7 @@ def is_output(message: Document) -> bool:
 
 
 def container_output(session: Document, stream: str = "stdout") -> str:
-    """What the container printed on `stream`, as far as the broker keeps it (empty for other people's sessions)."""
+    """What the container printed on `stream`, as far as the broker keeps it and shows it to whoever asks."""
     for message in messages(session):
         if str(message.get("kind", "")).endswith(stream):
             values = message.get("values")
@@ -142,12 +147,11 @@ def _clock(instant: datetime | None) -> str:
     return instant.strftime("%H:%M:%S" if same_day else "%Y-%m-%d %H:%M:%S")
 
 
-def _quantiles(seconds: tuple[float, float | None, float] | None) -> str:
-    if seconds is None:
+def _quantiles(offer: Offer) -> str:
+    if offer.transfer_seconds is None:
         return "-"
-    if seconds[2] == 0:
-        return "already there"
-    return " / ".join("?" if value is None else format_seconds(value) for value in seconds)
+    low, high = offer.transfer_seconds
+    return f"{format_seconds(low)} / {offer.transfer_median or '?'} / {format_seconds(high)}"
 
 
 def _range(cost: tuple[float, float] | None) -> str:

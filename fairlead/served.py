@@ -45,8 +45,8 @@ class Served:
 def start(arguments: Sequence[str], log: Path, environment: Mapping[str, str] | None = None) -> Served:
     """Start `fairlead serve ARGUMENTS` on a free loopback port and wait until it answers.
 
-    It is in a session of its own: a Ctrl-C in the terminal is for its parent, which then stops it. What it says
-    goes to `log`. Raises OutsideError with its last line where it doesn't come up.
+    It is in a session of its own: a Ctrl-C in the terminal is for its parent, which then stops it. What it
+    says goes to `log`. Raises OutsideError with its last line where it doesn't come up.
     """
     from fairlead.serving import listen
 
@@ -54,7 +54,17 @@ def start(arguments: Sequence[str], log: Path, environment: Mapping[str, str] | 
         port = free.getsockname()[1]
     user, password = "admin", secrets.token_urlsafe(12)
     given = {"FAIRLEAD_ADMIN_USER": user, "FAIRLEAD_ADMIN_PASSWORD": password, **(environment or {})}
-    command = [sys.executable, "-m", "fairlead", "serve", *arguments, "--host", "127.0.0.1", "--port", str(port)]
+    command = [
+        sys.executable,
+        "-m",
+        "fairlead",
+        "serve",
+        *arguments,
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+    ]
     with log.open("wb") as sink:
         process = subprocess.Popen(
             command,
@@ -80,7 +90,9 @@ def _wait(served: Served) -> None:
             if served.process.poll() is not None:
                 raise OutsideError(f"the broker ended at once: {_last_line(served.log)}")
             if time.monotonic() > deadline:
-                raise OutsideError(f"the broker doesn't answer after {START_SECONDS:.0f} s: {_last_line(served.log)}")
+                raise OutsideError(
+                    f"the broker doesn't answer after {START_SECONDS:.0f} s: {_last_line(served.log)}"
+                )
             time.sleep(0.05)
 
 

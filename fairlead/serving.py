@@ -50,8 +50,9 @@ def settings_with_admin(settings: Settings) -> tuple[Settings, str | None]:
 def simulated_broker(environ: Mapping[str, str] = os.environ) -> Iterator[Broker]:
     """A self-contained broker: built-in federation, recorded measurements, and a database that goes with the
     block. Needs no network, no root and no container engine."""
-    from netprobe.archive import Archive
     from netprobe.recorded import load_recorded
+
+    from netprobe.archive import Archive
 
     settings, password = settings_with_admin(load_settings(None, environ))
     federation = builtin_federation()
@@ -101,7 +102,7 @@ def address_of(listening: socket.socket) -> str:
 
 
 def server(broker: Broker, url: str, log_level: str = "warning") -> uvicorn.Server:
-    """The HTTP server, not started. `url` is what the broker calls itself where its settings name nothing else."""
+    """The HTTP server, not started. `url`: what the broker calls itself unless its settings say otherwise."""
     try:
         import uvicorn
 

@@ -13,7 +13,10 @@ from fairlead.cli._common import JsonOption, messages, output, print_json
 def demo(
     keep: Annotated[bool, typer.Option("--keep", help="Leave lab and broker up at the end.")] = False,
     simulated: Annotated[
-        bool, typer.Option("--simulated", help="Tell it on the simulated federation, also where the lab would work.")
+        bool,
+        typer.Option(
+            "--simulated", help="Tell it on the simulated federation, also where the lab would work."
+        ),
     ] = False,
     directory: Annotated[
         Path, typer.Option("--output", help="Directory for the heat map, the archive and the broker's log.")
@@ -22,8 +25,9 @@ def demo(
 ) -> None:
     """Tell the whole story: a federation, its measurements, ranked offers, a container that ran.
 
-    Needs root, network namespaces and podman for the real thing; where they are missing it says so in one line
-    and tells the same story on the built-in simulated federation. Exit status 1: the container's output was wrong.
+    Needs root, network namespaces and podman for the real thing; where they are missing it says so in one
+    line and tells the same story on the built-in simulated federation. Exit status 1: the container's output
+    was wrong.
 
     \b
     Example:

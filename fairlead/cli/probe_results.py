@@ -13,6 +13,8 @@ from fairlead.cli._common import JsonOption, messages, output, print_json
 from federation.errors import InputError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from netprobe.forecast import Forecast
     from netprobe.quantiles import Quantiles
     from reports.matrix import Cell, Matrix
@@ -60,7 +62,7 @@ def matrix(
         frame = found.frame()
         print_json(frame.astype(object).where(frame.notna(), None).to_dict(orient="records"))
     else:
-        _show(found)
+        show(found, output())
     cells = [*found.throughput.values(), *found.round_trip.values()]
     if all(cell.state in (State.SELF, State.MISSING) for cell in cells):
         messages().print("nothing was measured yet: `fairlead probe run PLAN` does", markup=False)
@@ -123,7 +125,8 @@ def _show_forecast(path: Forecast, seconds: Quantiles) -> None:
     console.print(f"evidence: {path.rung.value}. {path.explanation}", markup=False)
 
 
-def _show(found: Matrix) -> None:
+def show(found: Matrix, console: Console) -> None:
+    """The mesh as two tables, and below them why the newest test of a path failed, where it did."""
     from rich.table import Table
 
     from federation.units import format_bits_per_second, format_seconds
@@ -141,11 +144,11 @@ def _show(found: Matrix) -> None:
         for source in sites:
             row = (_text(cells[source, destination], words) for destination in sites)
             table.add_row(source, *row)
-        output().print(table)
+        console.print(table)
     for cell in found.throughput.values():
         if cell.error is not None:
             line = f"{cell.source} to {cell.destination}: newest test failed: {cell.error}"
-            output().print(line, markup=False)
+            console.print(line, markup=False)
 
 
 def _text(cell: Cell, words: Callable[[float], str]) -> str:

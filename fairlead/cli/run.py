@@ -19,21 +19,27 @@ DEFAULT_URL = "http://127.0.0.1:8080"
 
 
 def run(
-    job: Annotated[Path, typer.Argument(help="The request, as the contract has it (YAML or JSON).", show_default=False)],
+    job: Annotated[
+        Path, typer.Argument(help="The request, as the contract has it (YAML or JSON).", show_default=False)
+    ],
     url: Annotated[str, typer.Option(envvar="FAIRLEAD_URL", help="Where the broker answers.")] = DEFAULT_URL,
     user: Annotated[str | None, typer.Option(envvar="FAIRLEAD_USER", help="Who asks.")] = None,
-    password: Annotated[str | None, typer.Option(envvar="FAIRLEAD_PASSWORD", help="And the password.")] = None,
+    password: Annotated[
+        str | None, typer.Option(envvar="FAIRLEAD_PASSWORD", help="And the password.")
+    ] = None,
     accept: Annotated[
         str | None,
-        typer.Option(metavar="best|none|N", help="Which offer to accept; asked for on a terminal.", show_default=False),
+        typer.Option(
+            metavar="best|none|N", help="Which offer to accept; asked for on a terminal.", show_default=False
+        ),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="The same as --accept best.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Ask for offers, accept one, and follow it until its output is there.
 
-    Exit status 0 when the session completed (or --accept none and there are offers), 1 when the broker says NO
-    or the session failed, 3 when no broker answers.
+    Exit status 0 when the session completed (or --accept none and there are offers), 1 when the broker says
+    NO or the session failed, 3 when no broker answers.
 
     \b
     Example:
@@ -67,7 +73,7 @@ def run(
             return
         client.move(chosen.uuid, "ACCEPTED")
         try:
-            session = follow(client, chosen.uuid, Narrator(say))
+            session = follow(client, chosen.uuid, Narrator(say, chosen.reasons))
         except KeyboardInterrupt:
             say.print(f"the session goes on without us: {client.url}/sessions/{chosen.uuid}", markup=False)
             raise

@@ -16,7 +16,8 @@ from federation.errors import InputError
 
 def serve(
     catalogue: Annotated[
-        Path | None, typer.Option(help="The sites (TOML), as `fairlead lab up` writes them.", show_default=False)
+        Path | None,
+        typer.Option(help="The sites (TOML), as `fairlead lab up` writes them.", show_default=False),
     ] = None,
     settings_file: Annotated[
         Path | None, typer.Option("--settings", help="Settings (TOML).", show_default=False)
@@ -26,7 +27,9 @@ def serve(
     ] = None,
     port: Annotated[
         int | None,
-        typer.Option(min=0, max=65535, help="Port; 0 is any free one.", show_default="8080, or from the settings"),
+        typer.Option(
+            min=0, max=65535, help="Port; 0 is any free one.", show_default="8080, or from the settings"
+        ),
     ] = None,
     simulated: Annotated[
         bool, typer.Option("--simulated", help="Simulated sites in a temporary database: needs nothing else.")
@@ -52,7 +55,9 @@ def serve(
         settings = replace(settings, catalogue=catalogue)
     say = messages()
     with ExitStack() as stack:
-        listening = stack.enter_context(listen(host or settings.host, settings.port if port is None else port))
+        listening = stack.enter_context(
+            listen(host or settings.host, settings.port if port is None else port)
+        )
         broker = stack.enter_context(simulated_broker() if simulated else real_broker(settings))
         url = address_of(listening)
         running = server(broker, url)
@@ -60,7 +65,9 @@ def serve(
         say.print(f"Fairlead serves {broker.federation.name!r} at {url} (sites: {sites})", markup=False)
         if broker.generated_password:
             user = broker.settings.admin_user
-            say.print(f"administrator: {user}, password (shown once): {broker.generated_password}", markup=False)
+            say.print(
+                f"administrator: {user}, password (shown once): {broker.generated_password}", markup=False
+            )
         say.print("Ctrl-C ends it.")
         running.run(sockets=[listening])
         if not running.started:
