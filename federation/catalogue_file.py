@@ -45,6 +45,7 @@ Seconds = Annotated[float, _by(_whole_seconds), Field(gt=0)]
 Price = Annotated[float, Field(ge=0)]
 A_SITE_ID = 'lower-case letters, digits, "-" and "_"'
 A_PRICE = "a number of at least 0"
+A_PATTERN_LIST = 'a list of patterns such as ["docker.io"]'
 A_CAPACITY = f"{A_SIZE}, of at least 1 GiB"
 
 
@@ -86,10 +87,8 @@ class EnergyTable(Table):
 
 
 class PolicyTable(Table):
-    allowed_registries: list[Text] = Field(
-        default=["*"], description='a list of patterns such as ["docker.io"]'
-    )
-    denied_registries: list[Text] = Field(default=[], description='a list of patterns such as ["docker.io"]')
+    allowed_registries: list[Text] = Field(default=["*"], description=A_PATTERN_LIST)
+    denied_registries: list[Text] = Field(default=[], description=A_PATTERN_LIST)
 
 
 class SiteTable(Table):

@@ -132,12 +132,7 @@ def _version_locations() -> list[str]:
     """The directories with the wings' migrations, by the entry points of the group `fairlead.migrations`."""
     locations: list[str] = []
     for entry in sorted(entry_points(group=MIGRATIONS_GROUP), key=lambda entry: entry.name):
-        try:
-            package = importlib.import_module(entry.value)
-        except ModuleNotFoundError as error:
-            if error.name != entry.value:
-                raise
-            continue
+        package = importlib.import_module(entry.value)
         locations.extend(str(path) for path in package.__path__)
     return locations
 

@@ -126,6 +126,8 @@ def _scaled(value: float, unit: str) -> str:
     if not math.isfinite(value):
         return "unknown"
     rounded = _three_digits(value)
+    if abs(rounded) < 0.001:
+        return f"0 {unit}"
     prefixes = ("", "k", "M", "G", "T", "P", "E")
     power = 0
     while abs(rounded) >= 1000 and power < len(prefixes) - 1:

@@ -120,12 +120,13 @@ def _postgresql_cluster(binaries: Path) -> Iterator[str]:
         user = pwd.getpwnam("postgres")
         os.chown(directory, user.pw_uid, user.pw_gid)
         run += [f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
-    data = directory / "data"
+    data = str(directory / "data")
+    initdb = ["-D", data, "-U", "postgres", "--auth=trust", "-N", "--encoding=UTF8", "--locale=C.UTF-8"]
+    postgres = ["-D", data, "-k", str(directory), "-c", "listen_addresses=", "-c", "fsync=off"]
     server = None
     try:
         made = subprocess.run(
-            [*run, str(binaries / "initdb"), "-D", str(data), "-U", "postgres", "--auth=trust", "-N"]
-            + ["--encoding=UTF8", "--locale=C.UTF-8"],
+            [*run, str(binaries / "initdb"), *initdb],
             cwd=directory,
             capture_output=True,
             text=True,
@@ -134,8 +135,7 @@ def _postgresql_cluster(binaries: Path) -> Iterator[str]:
         assert made.returncode == 0, f"initdb failed: {made.stderr}"
         with (directory / "log").open("w") as log:
             server = subprocess.Popen(
-                [*run, str(binaries / "postgres"), "-D", str(data), "-k", str(directory)]
-                + ["-c", "listen_addresses=", "-c", "fsync=off"],
+                [*run, str(binaries / "postgres"), *postgres],
                 cwd=directory,
                 stdout=log,
                 stderr=log,
