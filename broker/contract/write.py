@@ -7,10 +7,10 @@ nor notes about them, nor what is private in a session's history, nor the secret
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 from broker.contract import kinds
 from broker.contract.common import Metadata, Schedule, StartDurationInstant, StartDurationInterval
@@ -31,6 +31,8 @@ from broker.model import Figure, Level, Note, Phase, Placement
 from broker.records import OfferSetRecord, Owner, SessionRecord
 from broker.sessions.phases import Actor, allowed
 
+# scheme://, user and password, the rest up to the query, the query
+_URL_SECRETS = re.compile(r"(\b[A-Za-z][A-Za-z0-9+.-]*://)(?:[^\s/?#@]*@)?([^\s?#]*)(?:\?[^\s#]*)?")
 _SECRET_PATHS = ("/executable/environment", "/executable/command", "/executable/entrypoint")
 
 
@@ -47,11 +49,11 @@ def offerset_document(record: OfferSetRecord, base: str, viewer: Owner | None) -
         kind=kinds.OFFERSET,
         meta=Metadata(
             uuid=record.uuid,
-            name=record.name,
+            name=record.name or next((_executable_name(session) for session in record.sessions), None),
             url=f"{base}/offersets/{record.uuid}",
             created=format_instant(record.created),
             modified=format_instant(record.modified),
-            messages=[message(note, record.created) for note in notes],
+            messages=[_message(note, record.created, full) for note in notes],
         ),
         result="YES" if record.yes else "NO",
     )
@@ -70,7 +72,7 @@ def session_document(record: SessionRecord, base: str, viewer: Owner | None) -> 
         kind=kinds.SCHEDULED_SESSION,
         meta=Metadata(
             uuid=record.uuid,
-            name=record.name,
+            name=record.name or _executable_name(record),
             url=url,
             created=format_instant(record.created),
             modified=format_instant(record.modified),
@@ -91,13 +93,15 @@ def session_document(record: SessionRecord, base: str, viewer: Owner | None) -> 
             "storage": storage_documents(record, url),
             "data": data_documents(record, url),
         }
-        document |= prune(parts if full else _without_url_secrets(parts))
+        document |= prune(parts if full else parts | {"data": _scrubbed(parts["data"])})
     return document
 
 
-def message(note: Note, time: datetime) -> MessageItem:
+def _message(note: Note, time: datetime, full: bool) -> MessageItem:
     """A note as a message; where it points to in the request is the value `path`."""
     values = dict(note.values)
+    if not full:
+        values = _scrubbed(values)
     if note.path is not None:
         values.setdefault("path", note.path)
     return MessageItem(
@@ -106,7 +110,7 @@ def message(note: Note, time: datetime) -> MessageItem:
         level=note.level.value,
         template=note.template,
         values=values,
-        message=note.text,
+        message=note.template.format_map(_Values(values)),
     )
 
 
@@ -139,15 +143,22 @@ def schedule(placement: Placement) -> Schedule:
     )
 
 
+class _Values(dict[str, str]):
+    """What a note lacks of what its template asks for is shown as missing: better than no answer."""
+
+    def __missing__(self, name: str) -> str:
+        return f"(no {name})"
+
+
 def _messages(record: SessionRecord, full: bool) -> list[MessageItem]:
     offered = list(record.placement.notes) if record.placement else []
     if record.placement and not any("site" in note.values for note in offered):
         site = {"site": record.placement.site_id}
         offered.insert(0, Note("site", "this session is for the site {site}", site, Level.INFO))
-    found = [message(note, record.created) for note in offered if full or not _secret(note)]
+    found = [_message(note, record.created, full) for note in offered if full or not _secret(note)]
     for timed in record.notes:
         if full or not (timed.private or _secret(timed.note)):
-            found.append(message(timed.note, timed.time))
+            found.append(_message(timed.note, timed.time, full))
     return found
 
 
@@ -159,27 +170,18 @@ def _options(phase: Phase) -> list[Any]:
     return [EnumValueOption(kind="uri:enum-value-option", path="/phase", values=phases)]
 
 
+def _executable_name(record: SessionRecord) -> str | None:
+    return record.request.executable.name if record.request else None
+
+
 def _secret(note: Note) -> bool:
     return note.path is not None and note.path.startswith(_SECRET_PATHS)
 
 
-def _without_url_secrets(value: Any) -> Any:
+def _scrubbed(value: Any) -> Any:
     """`value` with user names, passwords and queries (signatures, tokens) taken out of every URL in it."""
     if isinstance(value, Mapping):
-        return {
-            name: _bare(member)
-            if name in ("location", "dataurl", "access_url")
-            else _without_url_secrets(member)
-            for name, member in value.items()
-        }
-    return [_without_url_secrets(member) for member in value] if isinstance(value, list) else value
-
-
-def _bare(url: Any) -> Any:
-    if not isinstance(url, str):
-        return url
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return None
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+        return {name: _scrubbed(member) for name, member in value.items()}
+    if isinstance(value, list):
+        return [_scrubbed(member) for member in value]
+    return _URL_SECRETS.sub(r"\1\2", value) if isinstance(value, str) else value
