@@ -55,9 +55,7 @@ def up(file: Path | None = None) -> Status:
         before = running_description()
         lab = before if file is None and before is not None else description.load(file)
         if before is not None and (before.sites.keys(), before.mtu) != (lab.sites.keys(), lab.mtu):
-            raise InputError(
-                f"{file}: the lab is up with other sites or MTU: `fairlead lab down` comes first"
-            )
+            raise InputError(f"{file}: other sites or MTU than the lab that is up: `fairlead lab down` first")
         try:
             if before is None or file is not None:
                 _note(lab, file or description.DEFAULT)
@@ -85,9 +83,7 @@ def reload(file: Path | None = None) -> Lab:
         lab = description.load(file or own)
         noted = state.read_json(state_dir() / "state.json")
         if (list(lab.sites), lab.mtu) != (noted["sites"], noted["mtu"]):
-            raise InputError(
-                f"{file or own}: a reload changes paths: `fairlead lab down` comes before other sites"
-            )
+            raise InputError(f"{file or own}: a reload changes paths only: `fairlead lab down` first")
         if file is not None:
             state.write(own, file.read_text(encoding="utf-8"))
         emulator = recorded(EMULATOR)
@@ -141,6 +137,8 @@ def _raise(lab: Lab, reread: bool) -> None:
 
 def _network(lab: Lab) -> None:
     if network.problems(lab, state.name()):
+        # what runs in a namespace that lost its name would seem alive
+        _end_recorded()
         _clear_network(network.namespaces(state.name(), lab.sites))
         network.build(lab, state.name())
 
@@ -158,13 +156,10 @@ def _emulator(reread: bool) -> Process:
 
 def _servers(lab: Lab, site_id: str) -> list[tuple[Process, int, Path]]:
     site = lab.sites[site_id]
-    storage_root = str(storage.data_dir(site_id))
+    root = str(storage.data_dir(site_id))
     commands = {
         "iperf3": (IPERF3_PORT, ["iperf3", "-s", "-B", site.address, "-p", str(IPERF3_PORT)]),
-        "storage": (
-            HTTP_PORT,
-            ["busybox", "httpd", "-f", "-p", f"{site.address}:{HTTP_PORT}", "-h", storage_root],
-        ),
+        "storage": (HTTP_PORT, [sys.executable, "-m", "lab.web", site.address, str(HTTP_PORT), root]),
     }
     servers = []
     for kind, (port, command) in commands.items():
@@ -210,9 +205,7 @@ def _clear_now() -> bool:
     site_ids = noted["sites"] if isinstance(noted, dict) else list(description.load().sites)
     names = network.namespaces(state.name(), site_ids)
     there = state_dir().exists() or any(network.namespace_file(name).exists() for name in names)
-    notes = (state_dir() / "processes").glob("*.json")
-    known = [processes.from_document(state.read_json(note)) for note in notes]
-    processes.end([process for process in known if process is not None])
+    _end_recorded()
     _clear_network(names)
     try:
         if state_dir().exists():
@@ -220,6 +213,12 @@ def _clear_now() -> bool:
     except OSError as error:
         raise OutsideError(f"{error.filename}: {error.strerror}") from None
     return there
+
+
+def _end_recorded() -> None:
+    notes = (state_dir() / "processes").glob("*.json")
+    known = [processes.from_document(state.read_json(note)) for note in notes]
+    processes.end([process for process in known if process is not None])
 
 
 def _clear_network(names: list[str]) -> None:

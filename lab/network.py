@@ -28,7 +28,7 @@ DEVICE_ADDRESS = "10.77.0.1"
 WAN_TABLE = 77
 # a long haul at some hundred Mbit/s needs far larger windows than Linux allows by default
 WINDOW_BYTES = 128 * 1024 * 1024
-PROGRAMS = ("ip", "nsenter", "sysctl", "iperf3", "busybox", "ping")
+PROGRAMS = ("ip", "nsenter", "sysctl", "iperf3", "ping")
 
 ROUTER_SETTINGS = (
     "net.ipv4.ip_forward=1",

@@ -17,6 +17,9 @@ from federation.errors import OutsideError
 
 GRACE_SECONDS = 1.0
 
+# what this very process has started, and so has to wait for
+_children: set[int] = set()
+
 
 @dataclass(frozen=True)
 class Process:
@@ -76,6 +79,7 @@ def start(argv: Sequence[str], log: Path, ready_line: bool = False, patience: fl
     except OSError as error:
         raise OutsideError(f"{argv[0]}: {error.strerror}") from None
     process = identify(child.pid)
+    _children.add(child.pid)
     if ready_line and child.stdout is not None:
         with child.stdout as output:
             answer = output.readline() if select.select([output], [], [], patience)[0] else b""
@@ -138,6 +142,11 @@ def end(processes: Iterable[Process]) -> None:
                 with suppress(OSError):
                     signal.pidfd_send_signal(handle, number)
             _wait(handles, GRACE_SECONDS)
+        for handle, process in handles.items():
+            if process.pid in _children:
+                with suppress(OSError):
+                    os.waitid(os.P_PIDFD, handle, os.WEXITED | os.WNOHANG)
+                _children.discard(process.pid)
     finally:
         for handle in handles:
             os.close(handle)
@@ -148,7 +157,3 @@ def _wait(handles: Iterable[int], patience: float) -> None:
     deadline = time.monotonic() + patience
     while left and (remaining := deadline - time.monotonic()) > 0:
         left -= set(select.select(list(left), [], [], remaining)[0])
-    for handle in handles:
-        # our own children leave their exit status behind; others' do not concern us
-        with suppress(OSError):
-            os.waitid(os.P_PIDFD, handle, os.WEXITED | os.WNOHANG)

@@ -70,7 +70,6 @@ def lock() -> Iterator[None]:
     """
     file = _root() / f".{name()}.lock"
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
         descriptor = _acquire(file)
     except OSError as error:
         raise OutsideError(f"{file}: {error.strerror}") from None
@@ -89,12 +88,17 @@ def lock() -> Iterator[None]:
 def _acquire(file: Path) -> int:
     deadline = time.monotonic() + LOCK_PATIENCE_SECONDS
     while True:
-        descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = -1
         try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             # whoever held it may have removed the file meanwhile: then this lock locks nothing
-            if file.exists() and os.fstat(descriptor).st_ino == file.stat().st_ino:
+            if os.fstat(descriptor).st_ino == file.stat().st_ino:
                 return descriptor
+        except FileNotFoundError:
+            # removed between two of these lines
+            pass
         except BlockingIOError:
             if time.monotonic() > deadline:
                 os.close(descriptor)
@@ -102,4 +106,5 @@ def _acquire(file: Path) -> int:
                     f"another `fairlead lab` command has held {file} for {LOCK_PATIENCE_SECONDS:.0f} s"
                 ) from None
             time.sleep(0.05)
-        os.close(descriptor)
+        if descriptor >= 0:
+            os.close(descriptor)

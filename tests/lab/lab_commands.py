@@ -1,0 +1,35 @@
+"""What the lab's tests run."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lab import lab
+
+SMALL = Path(__file__).with_name("small.toml")
+
+
+def command(*arguments: str) -> list[str]:
+    """The command line of `fairlead lab ...`."""
+    return [sys.executable, "-c", "from fairlead.cli import main; main()", "lab", *arguments]
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run `fairlead lab ...` to its end."""
+    return subprocess.run(command(*arguments), capture_output=True, text=True, timeout=60)
+
+
+def at(site: str, argv: Sequence[str], **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run a command at a site of the lab, to its end."""
+    return subprocess.run(lab.host(site).argv(argv), capture_output=True, text=True, timeout=60, **options)
+
+
+def namespaces() -> list[str]:
+    """The namespaces of the tests' lab that exist."""
+    prefix = f"{os.environ['FAIRLEAD_LAB_NAME']}-"
+    return sorted(file.name for file in Path("/run/netns").glob(f"{prefix}*"))
