@@ -83,11 +83,13 @@ def as_information(notes: Sequence[Note]) -> tuple[Note, ...]:
 
 def _priced(candidate: Candidate, slot: Slot, now: datetime) -> Priced:
     request, site, staging = candidate.request, candidate.site, candidate.staging
-    last = slot.start + request.duration
-    first = last
+    first = last = expected = slot.start + request.duration
     if slot.waits_for_data:
         soonest = ceil_second(now + timedelta(seconds=candidate.prepare.p10))
         first = min(max(soonest, request.earliest_start) + request.duration, last)
+        # Starts on the wire are whole seconds; ranking is finer.
+        ready = now + timedelta(seconds=candidate.prepare.p90)
+        expected = max(ready, request.earliest_start) + request.duration
     size = slot.size
     placement = Placement(
         site_id=site.id,
@@ -104,7 +106,7 @@ def _priced(candidate: Candidate, slot: Slot, now: datetime) -> Priced:
         notes=candidate.warnings,
         start_within=slot.start_within,
     )
-    return Priced(placement, (first, last), slot.waits_for_data)
+    return Priced(placement, expected, slot.waits_for_data)
 
 
 def _broken_limits(candidate: Candidate, placement: Placement) -> list[Note]:

@@ -18,10 +18,10 @@ MOVES_IN_FULL = 10
 
 @dataclass(frozen=True)
 class Priced:
-    """A placement and when its result is expected, 10 % and 90 % quantiles."""
+    """A placement and when its result is expected (90 %), to the fraction of a second that ranking needs."""
 
     placement: Placement
-    result: tuple[datetime, datetime]
+    result: datetime
     waits_for_data: bool
 
     @property
@@ -30,11 +30,12 @@ class Priced:
 
 
 def rank(offers: Sequence[Priced]) -> list[Priced]:
-    """By when the result is there (90 %, to the second), then by price, then by name."""
-    return sorted(
-        offers,
-        key=lambda o: (round(o.result[1].timestamp()), o.price, o.placement.site_id),
-    )
+    """By when the result is there (90 %, to a tenth of a second), then by price, then by name."""
+    return sorted(offers, key=lambda o: (_tenths(o), o.price, o.placement.site_id))
+
+
+def _tenths(offer: Priced) -> int:
+    return round(offer.result.timestamp() * 10)
 
 
 def explained(ranked: Sequence[Priced], expires: datetime) -> list[Placement]:
@@ -60,7 +61,7 @@ def _place_note(ranked: Sequence[Priced], position: int) -> Note:
         "place": str(position + 1),
         "offers": str(len(ranked)),
         "site": offer.placement.site_id,
-        "result": f"{offer.result[1]:%Y-%m-%dT%H:%M:%SZ}",
+        "result": f"{offer.result:%Y-%m-%dT%H:%M:%SZ}",
         "price": f"{offer.price:.4g}",
     }
     text = "{place} of {offers}: result expected from {site} by {result} (90 %)"
@@ -69,9 +70,9 @@ def _place_note(ranked: Sequence[Priced], position: int) -> Note:
     other = ranked[1] if position == 0 else ranked[0]
     values["other"] = other.placement.site_id
     values["other_price"] = f"{other.price:.4g}"
-    seconds = abs(round(other.result[1].timestamp()) - round(offer.result[1].timestamp()))
-    if seconds:
-        values["difference"] = format_seconds(seconds)
+    tenths = abs(_tenths(other) - _tenths(offer))
+    if tenths:
+        values["difference"] = format_seconds(tenths / 10)
         text += ", {difference} before the next, {other}" if position == 0 else ", {difference} after {other}"
     elif offer.price != other.price:
         word = "less" if offer.price < other.price else "more"
@@ -85,13 +86,13 @@ def _compute_note(offer: Priced, expires: datetime) -> Note:
     placement = offer.placement
     values = {
         "site": placement.site_id,
-        "cores": str(placement.cores),
+        "cores": "1 core" if placement.cores == 1 else f"{placement.cores} cores",
         "memory": str(placement.memory_gib),
         "start": f"{placement.start:%Y-%m-%dT%H:%M:%SZ}",
         "expires": f"{expires:%Y-%m-%dT%H:%M:%SZ}",
         "prepare": format_seconds(placement.prepare_seconds),
     }
-    text = "{cores} cores and {memory} GiB at {site} are free from {start} on, and held until {expires}; "
+    text = "{cores} and {memory} GiB at {site} are free from {start} on, and held until {expires}; "
     text += "data and image are ready within {prepare} (90 %)"
     if offer.waits_for_data:
         text += ", which is what the start waits for"

@@ -7,7 +7,6 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from pathlib import Path
 from typing import TypeVar
 
 from sqlalchemy import Connection, Engine
@@ -17,6 +16,7 @@ from broker.offers.checks import pool
 from broker.platforms import Platform, PlatformError, State, Status
 from broker.records import NotAllowed, SessionRecord, TimedNote
 from broker.sessions import ledger, store
+from broker.sessions.job import make_job, outcome
 from broker.sessions.limits import within
 from broker.sessions.phases import Actor
 from broker.sessions.staging import stage
@@ -104,7 +104,7 @@ class _Drive:
             await self._phase(Phase.AVAILABLE)
             phase = Phase.AVAILABLE
         progress = await self._progress()
-        job = _job(self._uuid, request, placement, progress)
+        job = make_job(self._uuid, request, placement, progress)
         if phase is Phase.AVAILABLE:
             await self._start(platform, job, request, placement)
             phase = Phase.RUNNING
@@ -136,7 +136,7 @@ class _Drive:
                 await asyncio.to_thread(self._around.archive.add, [measurement])
                 await self._note(note)
             paths[item.uuid] = str(path)
-        job = _job(self._uuid, request, placement, Progress(paths))
+        job = make_job(self._uuid, request, placement, Progress(paths))
         await within(self._clock, IMAGE_LIMIT, "bringing the image", platform.prepare(job))
         await self.change(
             lambda connection, _, now: store.write_progress(connection, self._uuid, Progress(paths))
@@ -213,7 +213,7 @@ class _Drive:
             status = await self._poll(platform, job)
         if status.state is State.ABSENT:
             raise PlatformError("the container is gone: something else than this broker removed it")
-        notes = _outcome(status, over_time)
+        notes = outcome(status, over_time)
         failed = over_time or status.exit_code != 0
 
         def ended(connection: Connection, session: SessionRecord, now: datetime) -> None:
@@ -314,41 +314,3 @@ class _Drive:
             store.add_notes(connection, kept, store.timed([note], now), now)
 
         await self.change(show)
-
-
-def _job(uuid: str, request: Request, placement: Placement, progress: Progress) -> Job:
-    """What the platform starts. Data that goes to a mounted storage appears as a file below its mount."""
-    binds = []
-    for mount in request.mounts:
-        if mount.resource in progress.paths:
-            binds.append((progress.paths[mount.resource], mount.path, mount.mode))
-        for item in request.data:
-            if item.storage == mount.resource and item.uuid in progress.paths:
-                path = Path(progress.paths[item.uuid])
-                binds.append((str(path), f"{mount.path.rstrip('/')}/{path.name}", mount.mode))
-    return Job(
-        id=uuid,
-        site_id=placement.site_id,
-        executable=request.executable,
-        cores=placement.cores,
-        memory_gib=placement.memory_gib,
-        duration=request.duration,
-        binds=tuple(binds),
-    )
-
-
-def _outcome(status: Status, over_time: bool) -> list[tuple[Note, bool]]:
-    """Notes on how a container ended, and whether each is private: its output is."""
-    code = "unknown" if status.exit_code is None else str(status.exit_code)
-    level = Level.INFO if status.exit_code == 0 and not over_time else Level.ERROR
-    notes = []
-    if over_time:
-        text = "The offered time was over, and the container was stopped"
-        notes.append((Note("time-limit", text, {}, Level.ERROR), False))
-    notes.append(
-        (Note("exit-code", "The container ended with exit code {code}", {"code": code}, level), False)
-    )
-    for name, output in (("stdout", status.stdout), ("stderr", status.stderr)):
-        if output:
-            notes.append((Note(f"output-{name}", "{text}", {"text": output}, Level.INFO), True))
-    return notes
