@@ -13,6 +13,7 @@ import pytest
 from broker.model import Executable, Job, Level
 from broker.platforms import Platform, State
 from fairlead.demo_image import build_checksum_image, remove_checksum_image
+from federation.errors import InputError
 from tests.contracts.platform_support import (
     CONTENT,
     make_item,
@@ -237,8 +238,6 @@ def test_what_it_can_run_is_not_refused(case: Case, architecture: str) -> None:
 
 
 def test_unknown_and_wrong_options_are_named(case: Case) -> None:
-    from federation.errors import InputError
-
     make: Callable[[dict[str, Any]], Platform] = lambda options: make_platform(case.kind, case.root, options)  # noqa: E731
     with pytest.raises(InputError, match=r"site 'here': option 'colour' .* is not known: expected one of"):
         make({"colour": "red"})

@@ -1,0 +1,124 @@
+"""Files brought to a site: right and whole, or an error that says why and nothing left. Needs no engine."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import subprocess
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from broker.model import DataItem
+from broker.platforms import PlatformError
+from tests.contracts.platform_support import CONTENT, make_item, make_move, make_platform
+from tests.netprobe.servers import FileServer, file_server
+
+
+@pytest.fixture
+def server() -> Iterator[FileServer]:
+    with file_server(CONTENT) as server:
+        yield server
+
+
+def stage(root: Path, item: DataItem) -> Path:
+    platform = make_platform("podman", root)
+    path, _ = asyncio.run(platform.stage("job", item, make_move(item), lambda size: None))
+    return path
+
+
+def files(root: Path) -> list[Path]:
+    return [path for path in root.rglob("*") if path.is_file()]
+
+
+CHECKSUMS = [
+    ("sha256", hashlib.sha256(CONTENT).hexdigest()),
+    ("md5", hashlib.md5(CONTENT).hexdigest()),
+    ("adler32", f"{zlib.adler32(CONTENT):08x}"),
+]
+
+
+@pytest.mark.parametrize("checksum", CHECKSUMS)
+def test_every_kind_of_checksum_is_verified(
+    tmp_path: Path, server: FileServer, checksum: tuple[str, str]
+) -> None:
+    assert stage(tmp_path, make_item(server.url("/good"), checksum=checksum)).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("checksum", CHECKSUMS)
+def test_a_wrong_checksum_names_the_file_and_both_values_and_leaves_nothing(
+    tmp_path: Path, server: FileServer, checksum: tuple[str, str]
+) -> None:
+    algorithm, right = checksum
+    wrong = "0" * len(right)
+    with pytest.raises(PlatformError) as caught:
+        stage(tmp_path, make_item(server.url("/good"), checksum=(algorithm, wrong)))
+    for word in ("site here", "cube.fits", f"{algorithm}:{wrong}", f"{algorithm}:{right}"):
+        assert word in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert files(tmp_path) == []
+
+
+def test_a_wrong_size_is_an_error(tmp_path: Path, server: FileServer) -> None:
+    with pytest.raises(PlatformError, match=r"cube\.fits: .*wrong size"):
+        stage(tmp_path, make_item(server.url("/good"), size_bytes=5, checksum=None))
+    assert files(tmp_path) == []
+
+
+def test_a_missing_file_and_a_dead_server_are_errors(tmp_path: Path, server: FileServer) -> None:
+    with pytest.raises(PlatformError, match="404"):
+        stage(tmp_path, make_item(server.url("/missing")))
+    with file_server(b"") as dead:
+        url = dead.url("/good")
+    with pytest.raises(PlatformError, match="connection refused"):
+        stage(tmp_path, make_item(url))
+
+
+def test_a_spoilt_file_is_brought_again(tmp_path: Path, server: FileServer) -> None:
+    item = make_item(server.url("/good"))
+    path = stage(tmp_path, item)
+    path.write_bytes(CONTENT[:-1] + b"?")
+    assert stage(tmp_path, item) == path
+    assert path.read_bytes() == CONTENT
+
+
+def test_the_job_s_directory_is_closed_to_others(tmp_path: Path, server: FileServer) -> None:
+    stage(tmp_path / "work", make_item(server.url("/good")))
+    assert (tmp_path / "work" / "job").stat().st_mode & 0o077 == 0
+
+
+def test_what_can_never_fit_is_refused_before_anything_is_asked(tmp_path: Path, server: FileServer) -> None:
+    item = make_item(server.url("/good"), size_bytes=10**18)
+    with pytest.raises(PlatformError, match=r"site here: 1000000000000 MB needed in .*, \d+ MB free"):
+        stage(tmp_path, item)
+    assert server.requests == []
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(disk)], check=True)
+    try:
+        yield disk
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+@pytest.mark.lab
+def test_a_small_disk_is_refused_before_anything_is_asked(small_disk: Path, server: FileServer) -> None:
+    with pytest.raises(PlatformError, match=r"site here: 1 MB needed in .*, [01] MB free"):
+        stage(small_disk, make_item(server.url("/good")))
+    assert server.requests == []
+
+
+@pytest.mark.lab
+def test_a_disk_that_fills_up_on_the_way_is_an_error_and_nothing_is_left(
+    small_disk: Path, server: FileServer
+) -> None:
+    item = make_item(server.url("/no-length"), size_bytes=None, checksum=None)
+    with pytest.raises(PlatformError, match=r"site here: cube\.fits: .*no space left on the disk"):
+        stage(small_disk, item)
+    assert files(small_disk) == []
