@@ -76,7 +76,7 @@ def measure(telling: Telling, stage: Stage) -> None:
     if telling.simulated:
         from netprobe.recorded import load_recorded
 
-        added = stage.archive.add(load_recorded(SystemClock()))
+        added = load_recorded(stage.archive, SystemClock().now())
         telling.say(f"recorded: {added} results that were once measured on the lab")
     else:
         telling.command(f"fairlead probe run {os.path.relpath(PLAN)} --catalogue {stage.catalogue}")

@@ -64,7 +64,7 @@ def simulated_broker(environ: Mapping[str, str] = os.environ) -> Iterator[Broker
         engine = connect(url)
         try:
             upgrade(engine)
-            Archive(engine).add(load_recorded(SystemClock()))
+            load_recorded(Archive(engine), SystemClock().now())
             yield Broker(settings, federation, engine, online=False, generated_password=password)
         finally:
             engine.dispose()

@@ -43,8 +43,10 @@ def test_every_command_has_help_with_an_example(name: str) -> None:
     if "Commands:" not in lines:
         assert "Example" in done.stdout
         return
-    for line in lines[lines.index("Commands:") + 1 :]:
-        if line.startswith("  ") and not line.startswith("   "):
+    listed = lines[lines.index("Commands:") + 1 :]
+    for line in listed[: listed.index("")] if "" in listed else listed:
+        # a help text that is too long goes on, further in, on the next line
+        if not line.startswith("   "):
             help_text = fairlead(name, line.split()[0], "--help").stdout
             assert "Example" in help_text, f"fairlead {name} {line.split()[0]} --help shows no example"
 

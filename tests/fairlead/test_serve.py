@@ -1,0 +1,105 @@
+"""`fairlead serve` as a process: it starts, answers, and ends in one clear line."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from fairlead.served import start
+
+START = re.compile(r"http://127\.0\.0\.1:\d+")
+
+
+def serve(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "fairlead", "serve", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, **environment},
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def one_line(done: subprocess.CompletedProcess[str], status: int, *words: str) -> None:
+    assert done.returncode == status, done.stderr
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    for word in words:
+        assert word in done.stderr
+
+
+def test_a_port_in_use() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        one_line(serve("--simulated", "--port", port), 3, "127.0.0.1", port, "in use")
+
+
+def test_a_bad_catalogue(tmp_path: Path) -> None:
+    bad = tmp_path / "sites.toml"
+    bad.write_text('name = "mine"\n[sites.perth]\nname = 7\n')
+    one_line(serve("--catalogue", str(bad), "--port", "0"), 2, f"{bad}:3")
+
+
+def test_no_catalogue(tmp_path: Path) -> None:
+    done = serve("--port", "0", FAIRLEAD_CATALOGUE="", XDG_DATA_HOME=str(tmp_path))
+    one_line(done, 2, "--catalogue", "--simulated")
+    assert serve("--simulated", "--catalogue", "sites.toml").returncode == 2
+
+
+def test_a_database_that_can_not_be_had(tmp_path: Path) -> None:
+    catalogue = Path(__file__).resolve().parents[2] / "federation" / "data" / "simulated.toml"
+    (tmp_path / "file").write_text("")
+    url = f"sqlite:///{tmp_path / 'file' / 'fairlead.db'}"
+    done = serve("--catalogue", str(catalogue), "--port", "0", FAIRLEAD_DATABASE_URL=url)
+    one_line(done, 3, "file")
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_it_ends_clean_on_a_signal(number: signal.Signals, status: int, tmp_path: Path) -> None:
+    log = tmp_path / "server.log"
+    before = set(tmp_path.iterdir())
+    served = start(["--simulated"], log, {"TMPDIR": str(tmp_path)})
+    assert any(path.name.startswith("fairlead-") for path in tmp_path.iterdir())
+    served.process.send_signal(number)
+    assert served.process.wait(20) == status
+    assert set(tmp_path.iterdir()) == before | {log}, "the temporary database stays behind"
+    assert "Traceback" not in log.read_text()
+
+
+def test_a_password_is_made_up_and_shown_once(tmp_path: Path) -> None:
+    log = tmp_path / "server.log"
+    environment = {**os.environ, "TMPDIR": str(tmp_path), "FAIRLEAD_ADMIN_USER": "", "FAIRLEAD_ADMIN_PASSWORD": ""}
+    with log.open("wb") as sink:
+        command = [sys.executable, "-m", "fairlead", "serve", "--simulated", "--port", "0"]
+        process = subprocess.Popen(command, stdout=sink, stderr=sink, env=environment)
+    try:
+        deadline = time.monotonic() + 30
+        while "Ctrl-C" not in log.read_text():
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        text = log.read_text()
+        url = START.search(text)
+        password = re.search(r"administrator: admin, password \(shown once\): (\S+)", text)
+        assert url is not None
+        assert password is not None
+        identity = {"username": "ada", "password": "a long enough secret"}
+        # it listens already; the request waits until the application is up
+        answers = [
+            httpx.post(f"{url[0]}/admin/identities", json=identity, auth=("admin", word), trust_env=False)
+            for word in ("wrong", password[1])
+        ]
+        assert [answer.status_code for answer in answers] == [401, 201]
+        assert text.count(password[1]) == 1
+    finally:
+        process.terminate()
+        process.wait(20)
