@@ -1,0 +1,74 @@
+"""Recorded measurements of the lab: what the built-in simulated federation knows of its network.
+
+They were really measured, on the lab's five sites: `fairlead probe run examples/lab-plan.toml` twice, and two
+tests more of the one path whose own had failed. All that came of it is there, the failures too.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from importlib.resources import files
+from typing import Any
+
+from netprobe.archive import Archive
+from netprobe.measurement import Kind, Measurement, Origin
+
+# The newest one is this old once loaded.
+NEWEST_AGE = timedelta(minutes=3)
+
+
+def load_recorded(archive: Archive, now: datetime) -> int:
+    """Put the recorded measurements into `archive`, shifted so that the newest is a few minutes old.
+
+    The number of new ones: 0 where they are in it already, which then keep their times.
+    """
+    found = recorded()
+    newest = max(measurement.started for measurement in found)
+    shift = now - NEWEST_AGE - newest
+    return archive.add(replace(measurement, started=measurement.started + shift) for measurement in found)
+
+
+def recorded() -> list[Measurement]:
+    """The measurements as they were taken."""
+    text = files("netprobe").joinpath("data/recorded.json").read_text(encoding="utf-8")
+    return [_read(document) for document in json.loads(text)["measurements"]]
+
+
+def document(measurements: Iterable[Measurement]) -> dict[str, Any]:
+    """What `recorded` reads back: without the raw documents and addresses."""
+    return {"measurements": [_written(measurement) for measurement in measurements]}
+
+
+def _written(measurement: Measurement) -> dict[str, Any]:
+    return {
+        "id": measurement.id,
+        "kind": measurement.kind.value,
+        "source": measurement.source,
+        "destination": measurement.destination,
+        "started": measurement.started.isoformat(),
+        "seconds": round(measurement.seconds, 3),
+        "tool": measurement.tool,
+        "origin": measurement.origin.value,
+        "figures": dict(measurement.figures),
+        "parameters": dict(measurement.parameters),
+        "error": measurement.error,
+    }
+
+
+def _read(document: dict[str, Any]) -> Measurement:
+    return Measurement(
+        kind=Kind(document["kind"]),
+        source=document["source"],
+        destination=document["destination"],
+        started=datetime.fromisoformat(document["started"]),
+        seconds=document["seconds"],
+        tool=document["tool"],
+        origin=Origin(document["origin"]),
+        figures=document["figures"],
+        parameters=document["parameters"],
+        error=document["error"],
+        id=document["id"],
+    )
