@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from broker.contract.common import Component, Schedule
 from broker.contract.compute import Compute
@@ -23,7 +25,8 @@ class Connector(Wire):
 class ScheduledSession(Component):
     """ScheduledExecutionSession."""
 
-    phase: Phase | None = None
+    # from JSON, too, where it is a text
+    phase: Annotated[Phase, Field(strict=False)] | None = None
     expires: str | None = None
     executable: Executable | None = None
     compute: Compute | None = None

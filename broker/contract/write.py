@@ -129,15 +129,16 @@ def figures(items: Sequence[Figure], kind: str) -> list[MinMaxFloat | AbstractIt
 
 
 def schedule(placement: Placement) -> Schedule:
-    """Preparation, then exactly one start, for the whole duration."""
-    end = placement.start + placement.duration
+    """Preparation, then the starts that are held (an offer may be accepted late), for the whole duration."""
+    end = placement.start + placement.start_within + placement.duration
     return Schedule(
         preparing=StartDurationInstant(
             start=format_instant(placement.prepare_start),
             duration=format_duration(timedelta(seconds=math.ceil(placement.prepare_seconds))),
         ),
         available=StartDurationInterval(
-            start=f"{format_instant(placement.start)}/PT0S", duration=format_duration(placement.duration)
+            start=f"{format_instant(placement.start)}/{format_duration(placement.start_within)}",
+            duration=format_duration(placement.duration),
         ),
         releasing=StartDurationInstant(start=format_instant(end), duration="PT0S"),
     )

@@ -72,7 +72,7 @@ def compute_document(record: SessionRecord, url: str) -> dict[str, Any]:
     if placement:
         document["schedule"] = {
             "available": {
-                "start": f"{format_instant(placement.start)}/PT0S",
+                "start": f"{format_instant(placement.start)}/{format_duration(placement.start_within)}",
                 "duration": format_duration(placement.duration),
             }
         }
