@@ -11,6 +11,8 @@ from federation.sites import Platform, Site
 
 # the names that other systems have for the architectures that images name in Go's way
 ALIASES = {"x86_64": "amd64", "x86-64": "amd64", "aarch64": "arm64", "arm64v8": "arm64"}
+# options in the same table that are read elsewhere: what offers declare, and the static capacity source's bookings
+ELSEWHERE = frozenset({"io_throughput", "bookings"})
 
 
 def read_options(site: Site, defaults: Mapping[str, Any]) -> dict[str, Any]:
@@ -22,6 +24,8 @@ def read_options(site: Site, defaults: Mapping[str, Any]) -> dict[str, Any]:
         raise InputError(f"site {site.id!r} has no platform")
     found = dict(defaults)
     for name, value in site.platform.options.items():
+        if name in ELSEWHERE:
+            continue
         where = f"site {site.id!r}: option {name!r} of platform {site.platform.kind!r}"
         if name not in defaults:
             raise InputError(f"{where} is not known: expected one of {', '.join(sorted(defaults))}")
