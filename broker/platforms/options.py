@@ -11,7 +11,7 @@ from federation.sites import Platform, Site
 
 # the names that other systems have for the architectures that images name in Go's way
 ALIASES = {"x86_64": "amd64", "x86-64": "amd64", "aarch64": "arm64", "arm64v8": "arm64"}
-# options in the same table that are read elsewhere: what offers declare, and the static capacity source's bookings
+# options in the same table that are read elsewhere: by offers, and by the static source of bookings
 ELSEWHERE = frozenset({"io_throughput", "bookings"})
 
 

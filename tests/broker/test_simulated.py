@@ -1,4 +1,4 @@
-"""The simulated platform's own promises: seconds on the clock, nothing on disk, a memory that a restart loses."""
+"""The simulated platform's own promises: seconds on the clock, nothing on disk, all forgotten at a restart."""
 
 from __future__ import annotations
 
