@@ -150,6 +150,7 @@ def _offer(session: Document, now: datetime) -> Offer:
     transfer = figure(session, "costs", TRANSFER_SECONDS)
     moved = figure(session, "costs", TRANSFER_BYTES)
     seconds = figure(session, "metrics", SECONDS_TO_RESULT)
+    later = now + timedelta(seconds=seconds[1]) if seconds else None
     return Offer(
         uuid=str(session.get("meta", {}).get("uuid", "")),
         site=site_of(session),
@@ -158,7 +159,7 @@ def _offer(session: Document, now: datetime) -> Offer:
         transfer_median=_median(session),
         transfer_bytes=moved[1] if moved else None,
         cost=figure(session, "costs", MONEY),
-        result_by=now + timedelta(seconds=seconds[1]) if seconds else None,
+        result_by=_instant(value_of(session, "result")) or later,
         reasons=tuple(text for _, text in notes(session)),
     )
 
@@ -209,9 +210,13 @@ def site_of(session: Document) -> str:
 
 def _start(session: Document) -> datetime | None:
     text = session.get("schedule", {}).get("available", {}).get("start")
-    if not text:
-        return None
+    return _instant(str(text).partition("/")[0]) if text else None
+
+
+def _instant(text: str | None) -> datetime | None:
+    """An ISO 8601 instant with its offset; None for anything else."""
     try:
-        return datetime.fromisoformat(str(text).partition("/")[0])
+        found = datetime.fromisoformat(text or "")
     except ValueError:
         return None
+    return found if found.tzinfo is not None else None

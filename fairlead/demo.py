@@ -148,7 +148,7 @@ def _evidence(telling: Telling, stage: Stage, session: Document, text: str) -> b
 
 def _what_next(telling: Telling, broker: Served, seconds: float) -> None:
     telling.step(7, f"That was it, in {seconds:.0f} s. What to try next")
-    output = os.path.relpath(telling.output)
+    output = telling.shown_output
     telling.say(f"heat map, archive and the broker's log stay in {output}; look again with")
     telling.command(
         f"fairlead probe forecast capetown lausanne --size 200MB --catalogue {output}/sites.toml "

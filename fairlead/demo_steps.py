@@ -114,10 +114,10 @@ def show_matrix(telling: Telling, stage: Stage) -> None:
     clock = SystemClock()
     mesh = matrix(stage.archive.history(), stage.federation, clock.now())
     picture = telling.output / "matrix.png"
-    telling.command(f"fairlead probe matrix --png {os.path.relpath(picture)}")
+    telling.command(f"fairlead probe matrix --png {telling.shown_output}/matrix.png")
     show(mesh, telling.console)
     draw(mesh, picture, clock.now())
-    telling.say(f"as a heat map, with the round trips: {os.path.relpath(picture)}")
+    telling.say(f"the same as a heat map: {telling.shown_output}/matrix.png")
 
 
 def image(telling: Telling, stack: ExitStack) -> None:

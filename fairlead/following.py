@@ -9,7 +9,9 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
 from fairlead.client import FINAL, BrokerClient, Document, Offer, messages
 from federation.errors import InputError
@@ -71,7 +73,7 @@ def show_offers(console: Console, found: Sequence[Offer]) -> None:
     for number, offer in enumerate(found, start=1):
         console.print(f"[bold]{number}. {escape(offer.site)}[/bold]")
         for reason in offer.reasons:
-            console.print(f"   {reason}", markup=False)
+            console.print(Padding(Text(reason), (0, 0, 0, 3), expand=False))
 
 
 def follow(
@@ -115,7 +117,11 @@ class Narrator:
                 self._line("  " + escape(text))
 
     def _line(self, text: str) -> None:
-        self._console.print(f"{time.monotonic() - self._began:7.1f} s  {text}")
+        passed = f"{time.monotonic() - self._began:7.1f} s"
+        # wrapped lines stand below the text, not below the time
+        grid = Table.grid(padding=(0, 2))
+        grid.add_row(passed, text)
+        self._console.print(grid)
 
 
 def is_output(message: Document) -> bool:

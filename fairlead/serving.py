@@ -50,9 +50,8 @@ def settings_with_admin(settings: Settings) -> tuple[Settings, str | None]:
 def simulated_broker(environ: Mapping[str, str] = os.environ) -> Iterator[Broker]:
     """A self-contained broker: built-in federation, recorded measurements, and a database that goes with the
     block. Needs no network, no root and no container engine."""
-    from netprobe.recorded import load_recorded
-
     from netprobe.archive import Archive
+    from netprobe.recorded import load_recorded
 
     settings, password = settings_with_admin(load_settings(None, environ))
     federation = builtin_federation()

@@ -17,6 +17,12 @@ class Telling:
     simulated: bool
     keep: bool
 
+    @property
+    def shown_output(self) -> str:
+        """`output` as a user would type it."""
+        path = self.output.resolve()
+        return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
     def step(self, number: int, title: str) -> None:
         self.console.print()
         self.console.print(f"{number}. {title}", markup=False, style="bold cyan")

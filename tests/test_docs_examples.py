@@ -26,7 +26,7 @@ from netprobe.recorded import load_recorded
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-BLOCK = re.compile(r"^```console\n(.*?)^```", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^ *```console\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 
 # beginnings of the commands that work against a simulated broker and recorded measurements
 RUN = ("fairlead run ", "fairlead site check", "fairlead probe matrix", "fairlead probe forecast", "curl ")
@@ -51,8 +51,10 @@ def examples() -> list[Example]:
             first = text.count("\n", 0, block.start(1)) + 1
             # a command may go on after a backslash
             joined = re.sub(r"\\\n\s*", " ", block[1])
-            lines = [line for line in joined.splitlines() if line.startswith("$ ")]
-            found += [Example(page, first, line.removeprefix("$ ").partition("  #")[0].strip()) for line in lines]
+            lines = [line.strip() for line in joined.splitlines() if line.strip().startswith("$ ")]
+            found += [
+                Example(page, first, line.removeprefix("$ ").partition("  #")[0].strip()) for line in lines
+            ]
     return found
 
 
@@ -112,7 +114,7 @@ def test_example(example: Example, environment: dict[str, str], tmp_path: Path) 
         assert done.returncode == 0, f"{example}: $ {command}: {done.stderr}"
     elif words[0] == "fairlead":
         # what comes after -- or after the site of `lab exec` is another program's
-        own = words[: words.index("exec")] + ["exec"] if words[1:3] == ["lab", "exec"] else words
+        own = words[:3] if words[1:3] == ["lab", "exec"] else words
         done = _shell(shlex.join([*own, "--help"]), ROOT, environment)
         assert done.returncode == 0, f"{example}: $ {command}: {done.stderr}"
     else:

@@ -6,21 +6,28 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
+
+# rich takes longer to import than most commands take to run: only where something is shown
+if TYPE_CHECKING:
+    from rich.console import Console
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 
 
 def output() -> Console:
     """Results, on standard output: tables as wide as the terminal, or 120 columns where there is none."""
+    from rich.console import Console
+
     return Console(width=None if sys.stdout.isatty() else 120, highlight=False, soft_wrap=False)
 
 
 def messages() -> Console:
     """Progress and remarks, on standard error, so that results can be piped."""
+    from rich.console import Console
+
     return Console(stderr=True, width=None if sys.stderr.isatty() else 120, highlight=False)
 
 

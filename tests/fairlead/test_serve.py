@@ -77,7 +77,12 @@ def test_it_ends_clean_on_a_signal(number: signal.Signals, status: int, tmp_path
 
 def test_a_password_is_made_up_and_shown_once(tmp_path: Path) -> None:
     log = tmp_path / "server.log"
-    environment = {**os.environ, "TMPDIR": str(tmp_path), "FAIRLEAD_ADMIN_USER": "", "FAIRLEAD_ADMIN_PASSWORD": ""}
+    environment = {
+        **os.environ,
+        "TMPDIR": str(tmp_path),
+        "FAIRLEAD_ADMIN_USER": "",
+        "FAIRLEAD_ADMIN_PASSWORD": "",
+    }
     with log.open("wb") as sink:
         command = [sys.executable, "-m", "fairlead", "serve", "--simulated", "--port", "0"]
         process = subprocess.Popen(command, stdout=sink, stderr=sink, env=environment)
