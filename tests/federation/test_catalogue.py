@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import tomllib
+from importlib.metadata import entry_points
 from importlib.resources import files
 
 import pytest
@@ -18,6 +19,7 @@ from federation.errors import InputError
 from federation.hosts import LocalHost, NamespaceHost
 from federation.sites import Energy, Place, Policy, Site, Tariff
 
+KINDS = ", ".join(sorted(entry.name for entry in entry_points(group="fairlead.platforms")))
 EXAMPLE = files("federation") / "data" / "example.toml"
 BASE = """name = "Test"
 [sites.perth]
@@ -131,7 +133,7 @@ def test_the_builtin_federation_has_space_and_differs_in_price():
         (BASE + PLATFORM + 'max_duration = "1 month"', 11, '[sites.perth.platform] max_duration: expected a duration such as "3d", "1h30m", "90 min" or "PT3H", got "1 month"'),
         (BASE + PLATFORM + "max_cores = 65", 11, "[sites.perth.platform] max_cores: expected at most the platform's 64 cores, got 65"),
         (BASE + PLATFORM + 'max_memory = "1 TiB"', 11, "[sites.perth.platform] max_memory: expected at most the platform's 256 GiB, got 1024 GiB"),
-        (BASE + PLATFORM.replace("simulated", "simulatd"), 7, '[sites.perth.platform] kind: expected one of podman, simulated, got "simulatd"'),
+        (BASE + PLATFORM.replace("simulated", "simulatd"), 7, '[sites.perth.platform] kind: expected one of ' + KINDS + ', got "simulatd"'),
         (BASE + PLATFORM + "core = 1", 11, "[sites.perth.platform] core: unknown key; expected one of kind, cores, memory, storage, architectures, max_cores, max_memory, max_duration, compute_performance, options"),
         (BASE + "[sites.perth.tarif]\nx = 1", 6, "[sites.perth] tarif: unknown key; expected one of name, latitude, longitude, rses, data_hosts, iperf3_address, iperf3_port, host, platform, tariff, energy, policy"),
         (BASE + "[other]\nx = 1", 6, "other: unknown key; expected one of name, sites"),

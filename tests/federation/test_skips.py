@@ -11,16 +11,26 @@ from pathlib import Path
 import pytest
 
 CONFTEST = Path(__file__).parent.parent / "conftest.py"
-SKIPPING = "import pytest\n\ndef test_it(): pytest.skip('no quantum computer here')\ndef test_other(): pass\n"
-MODULE = "import pytest\npytest.skip('no quantum computer here', allow_module_level=True)\n"
+TESTS = {
+    "test_function.py": """
+import pytest
+
+def test_skipped(): pytest.skip("no quantum computer here")
+def test_passed(): pass
+@pytest.mark.xfail
+def test_known_to_fail(): assert False
+""",
+    "test_module.py": "import pytest\npytest.skip('the moon is down', allow_module_level=True)\n",
+}
 
 
 @pytest.fixture
 def run(tmp_path):
-    def run(test: str, allowed: str, ci: str) -> subprocess.CompletedProcess[str]:
+    def run(allowed: str, ci: str) -> subprocess.CompletedProcess[str]:
         shutil.copy(CONFTEST, tmp_path)
         (tmp_path / "allowed_skips.txt").write_text(allowed)
-        (tmp_path / "test_it.py").write_text(test)
+        for name, text in TESTS.items():
+            (tmp_path / name).write_text(text)
         return subprocess.run(
             [
                 sys.executable,
@@ -29,38 +39,32 @@ def run(tmp_path):
                 "-q",
                 "-p",
                 "no:cacheprovider",
-                "--rootdir",
-                str(tmp_path),
-                str(tmp_path),
+                f"--rootdir={tmp_path}",
+                tmp_path,
             ],
             cwd=tmp_path,
             env={**os.environ, "CI": ci},
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=300,
         )
 
     return run
 
 
-@pytest.mark.parametrize("test", [SKIPPING, MODULE])
-def test_a_skip_that_nobody_allowed_fails_ci_and_is_named(run, test):
-    done = run(test, "# a comment\n\n", ci="true")
+def test_skips_that_nobody_allowed_fail_ci_and_are_named(run):
+    done = run("# a comment\n\nquantum entanglement\n", ci="true")
     assert done.returncode == 1
-    assert "skips that allowed_skips.txt does not allow" in done.stdout
-    assert "no quantum computer here" in done.stdout.split("does not allow")[1]
+    named = done.stdout.split("skips that allowed_skips.txt does not allow")[1].splitlines()[1:3]
+    assert sorted(named) == [
+        "test_function.py::test_skipped: no quantum computer here",
+        "test_module.py: the moon is down",
+    ]
+    assert "known_to_fail" not in done.stdout
 
 
-def test_an_allowed_skip_passes_ci(run):
-    done = run(SKIPPING, "quantum computer\n", ci="true")
-    assert done.returncode == 0, done.stdout
-
-
-def test_outside_ci_a_skip_is_a_skip(run):
-    done = run(SKIPPING, "", ci="")
-    assert done.returncode == 0, done.stdout
-
-
-def test_an_expected_failure_is_no_skip(run):
-    done = run("import pytest\n@pytest.mark.xfail\ndef test_it(): assert False\n", "", ci="1")
-    assert done.returncode == 0, done.stdout
+def test_allowed_skips_pass_ci_and_outside_ci_all_do(run):
+    for allowed, ci in (("quantum computer\nthe moon\n", "1"), ("", "")):
+        done = run(allowed, ci)
+        assert done.returncode == 0, done.stdout
+        assert "1 passed, 2 skipped, 1 xfailed" in done.stdout
