@@ -1,4 +1,4 @@
-"""The simulated platform's own promises: seconds on the clock, nothing on disk, all forgotten at a restart."""
+"""The simulated platform: seconds on the clock, nothing on disk, all forgotten at a restart."""
 
 from __future__ import annotations
 
