@@ -68,6 +68,8 @@ def arguments(server: Endpoint, chosen: Options, connect_seconds: float) -> list
     command += ["-P", str(chosen.streams), "--connect-timeout", str(max(1, round(connect_seconds * 1000)))]
     if chosen.omit_seconds:
         command += ["-O", str(chosen.omit_seconds)]
+        if not chosen.reverse and not chosen.udp:
+            command += ["--get-server-output"]
     if chosen.congestion:
         command += ["-C", chosen.congestion]
     if chosen.udp:
@@ -99,7 +101,7 @@ Command = Callable[[Endpoint, Options, float], list[str]]
 
 
 async def measure(tool: str, clock: Clock, test: Test, command_of: Command) -> Measurement:
-    """Run the client until it gives a document other than "busy", or the time is over."""
+    """Run the client until it isn't turned away by a busy server, or the time is over."""
     chosen = options(tool, test.parameters)
     started, begun = clock.now(), time.monotonic()
     deadline = begun + test.time_limit_seconds
@@ -115,7 +117,9 @@ async def measure(tool: str, clock: Clock, test: Test, command_of: Command) -> M
     )
     command = client.host.argv(command_of(server, chosen, sides.connect_seconds))
     document: dict[str, Any] = {}
+    attempts = 0
     while True:
+        attempts += 1
         try:
             end = await _process.run(command, max(0.1, deadline - time.monotonic()))
         except OSError as problem:
@@ -123,10 +127,12 @@ async def measure(tool: str, clock: Clock, test: Test, command_of: Command) -> M
             break
         document = iperf3_document.parse(end.stdout)
         error = _error(end, document, sides, test.time_limit_seconds)
-        pause = random.uniform(0.2, 0.8)
+        # jitter, so that two that wait for one server don't meet again
+        pause = random.uniform(0.1, 0.5)
         # a try that can't finish in time would only keep the server from others
         needed = pause + chosen.omit_seconds + chosen.duration_seconds + 0.5
-        if end.timed_out or not iperf3_document.busy(document) or deadline - time.monotonic() < needed:
+        again = iperf3_document.worth_another_try(document, attempts)
+        if end.timed_out or not again or deadline - time.monotonic() < needed:
             break
         await asyncio.sleep(pause)
     at = iperf3_document.addresses(document)
