@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from broker.http.access import Gate
 from broker.http.description import describe
 from broker.http.media import DEFAULT, Refused, Writer, choose_writer
 from broker.http.routes import Front, make_router
@@ -49,7 +50,7 @@ def create_app(
 
     front = Front(
         service=broker,
-        identities=Identities(engine, clock, settings.admin_user, settings.admin_password),
+        gate=Gate(Identities(engine, clock, settings.admin_user, settings.admin_password)),
         engine=engine,
         public_url=settings.public_url,
         running=lambda: bool(supervisor) and not supervisor[0].done(),

@@ -40,7 +40,7 @@ class Taken(Exception):  # noqa: N818 - an answer, not a failure
 
 
 class Identities:
-    """Checks and makes users. Calls may block (argon2 takes some 50 ms, on purpose) and are thread-safe."""
+    """Checks and makes users. Calls may block (argon2, on purpose) and are thread-safe."""
 
     def __init__(
         self, engine: Engine, clock: Clock, admin_user: str | None, admin_password: str | None
@@ -48,7 +48,8 @@ class Identities:
         """Without both an admin user and a password there is no administrator."""
         self._engine, self._clock = engine, clock
         self._admin = (admin_user, admin_password) if admin_user and admin_password else None
-        self._hasher = PasswordHasher()
+        # the least that OWASP's password storage cheat sheet recommends for argon2id: 19 MiB, 2 passes
+        self._hasher = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
         # checked for users who don't exist, so that the time tells nothing
         self._nobody = self._hasher.hash(secrets.token_hex())
         # Basic authentication sends the password with each request: what was right a moment ago needs no
@@ -57,22 +58,38 @@ class Identities:
         self._right: OrderedDict[bytes, None] = OrderedDict()
         self._lock = threading.Lock()
 
-    def check(self, username: str, password: str) -> Owner | None:
-        """Who this is, or None where name or password is wrong."""
+    def recall(self, username: str, password: str) -> Owner | None:
+        """Who this is, where that takes no argon2: the administrator, or who was right a moment ago."""
         if self._admin is not None:
             # both are compared in any case, and in constant time
             same_user = self._same(username, self._admin[0])
             same_password = self._same(password, self._admin[1])
             if same_user and same_password:
                 return Owner(ADMIN_ID, username, admin=True)
-        if len(username) > NAME_LIMIT or len(password) > PASSWORD_LIMIT:
+        found, stored = self._find(username, password)
+        token = self._token(stored, password)
+        with self._lock:
+            if found is None or token not in self._right:
+                return None
+            self._right.move_to_end(token)
+        return found
+
+    def check(self, username: str, password: str) -> Owner | None:
+        """Who this is, or None where name or password is wrong."""
+        known = self.recall(username, password)
+        if known is not None:
+            return known
+        found, stored = self._find(username, password)
+        try:
+            self._hasher.verify(stored, password)
+        except (Argon2Error, InvalidHashError):
             return None
-        query = select(identities.c.uuid, identities.c.password_hash).where(identities.c.username == username)
-        with self._engine.connect() as connection:
-            row = connection.execute(query).first()
-        if not self._verify(row.password_hash if row else self._nobody, password):
-            return None
-        return Owner(row.uuid, username) if row else None
+        if found is not None:
+            with self._lock:
+                self._right[self._token(stored, password)] = None
+                while len(self._right) > _REMEMBERED:
+                    self._right.popitem(last=False)
+        return found
 
     def create(self, username: str, password: str) -> Identity:
         """A new user. Raises ValueError for a name or password that can't be one, Taken where it exists."""
@@ -98,21 +115,17 @@ class Identities:
             raise Taken(Identity(existing, username)) from None
         return made
 
-    def _verify(self, stored: str, password: str) -> bool:
-        token = hmac.digest(self._key, f"{stored}\0{password}".encode(), "sha256")
-        with self._lock:
-            if token in self._right:
-                self._right.move_to_end(token)
-                return True
-        try:
-            self._hasher.verify(stored, password)
-        except (Argon2Error, InvalidHashError):
-            return False
-        with self._lock:
-            self._right[token] = None
-            while len(self._right) > _REMEMBERED:
-                self._right.popitem(last=False)
-        return True
+    def _find(self, username: str, password: str) -> tuple[Owner | None, str]:
+        """The user of that name and its hash; nobody and nobody's hash where there is none."""
+        if len(username) > NAME_LIMIT or len(password) > PASSWORD_LIMIT:
+            return None, self._nobody
+        query = select(identities.c.uuid, identities.c.password_hash).where(identities.c.username == username)
+        with self._engine.connect() as connection:
+            row = connection.execute(query).first()
+        return (Owner(row.uuid, username), row.password_hash) if row else (None, self._nobody)
+
+    def _token(self, stored: str, password: str) -> bytes:
+        return hmac.digest(self._key, f"{stored}\0{password}".encode(), "sha256")
 
     def _same(self, text: str, expected: str | None) -> bool:
         # digests first: compare_digest tells the length

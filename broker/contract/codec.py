@@ -56,7 +56,7 @@ def write_json(document: Any) -> bytes:
 
 # libyaml where PyYAML was built with it: the pure Python scanner takes seconds for a megabyte
 _Safe: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+_SafeDumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
 class _Loader(_Safe):  # type: ignore[misc]
@@ -65,8 +65,13 @@ class _Loader(_Safe):  # type: ignore[misc]
     yaml_implicit_resolvers: dict[str, list[tuple[str, Any]]] = {}  # noqa: RUF012 - PyYAML's own name and shape
 
 
+class _Dumper(_SafeDumper):  # type: ignore[misc]
+    """Puts into quotes what either YAML 1.1 (PyYAML's own) or 1.2 would take for something else than a text."""
+
+
 def _resolve(tag: str, pattern: str, first: str) -> None:
-    _Loader.add_implicit_resolver("tag:yaml.org,2002:" + tag, re.compile(pattern), list(first))
+    for each in (_Loader, _Dumper):
+        each.add_implicit_resolver("tag:yaml.org,2002:" + tag, re.compile(pattern), list(first))
 
 
 _resolve("null", r"^(?:~|null|Null|NULL|)$", "~nN")

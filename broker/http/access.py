@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 
+from anyio import CapacityLimiter, to_thread
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
@@ -15,32 +16,39 @@ from broker.records import Owner
 _CHALLENGE = {"WWW-Authenticate": 'Basic realm="Fairlead", charset="UTF-8"'}
 
 
-async def who(request: Request, identities: Identities) -> Owner | None:
-    """Who asks; None where the request doesn't say. Raises Refused (401) where what it says is wrong."""
-    header = request.headers.get("authorization")
-    if header is None:
-        return None
-    name, password = _credentials(header)
-    owner = await run_in_threadpool(identities.check, name, password)
-    if owner is None:
-        raise Refused(401, "username or password is wrong", _CHALLENGE)
-    return owner
+class Gate:
+    """Tells who asks. Guessing passwords keeps two threads busy at most, none of those that answer."""
 
+    def __init__(self, identities: Identities) -> None:
+        self.identities = identities
+        self._limiter = CapacityLimiter(2)
 
-async def somebody(request: Request, identities: Identities) -> Owner:
-    """Who asks. Raises Refused (401) for nobody."""
-    owner = await who(request, identities)
-    if owner is None:
-        raise Refused(401, "this needs a username and a password (HTTP Basic)", _CHALLENGE)
-    return owner
+    async def who(self, request: Request) -> Owner | None:
+        """Who asks; None where the request doesn't say. Raises Refused (401) where what it says is wrong."""
+        header = request.headers.get("authorization")
+        if header is None:
+            return None
+        name, password = _credentials(header)
+        owner = await run_in_threadpool(self.identities.recall, name, password)
+        if owner is None:
+            owner = await to_thread.run_sync(self.identities.check, name, password, limiter=self._limiter)
+        if owner is None:
+            raise Refused(401, "username or password is wrong", _CHALLENGE)
+        return owner
 
+    async def somebody(self, request: Request) -> Owner:
+        """Who asks. Raises Refused (401) for nobody."""
+        owner = await self.who(request)
+        if owner is None:
+            raise Refused(401, "this needs a username and a password (HTTP Basic)", _CHALLENGE)
+        return owner
 
-async def administrator(request: Request, identities: Identities) -> Owner:
-    """Who asks, if it is the administrator. Raises Refused: 401 for nobody, 403 for others."""
-    owner = await somebody(request, identities)
-    if not owner.admin:
-        raise Refused(403, "only the administrator may do this")
-    return owner
+    async def administrator(self, request: Request) -> Owner:
+        """Who asks, if it is the administrator. Raises Refused: 401 for nobody, 403 for others."""
+        owner = await self.somebody(request)
+        if not owner.admin:
+            raise Refused(403, "only the administrator may do this")
+        return owner
 
 
 def _credentials(header: str) -> tuple[str, str]:

@@ -18,9 +18,9 @@ from starlette.responses import Response
 from broker.contract.codec import Malformed
 from broker.contract.read import read_update
 from broker.contract.write import offerset_document, session_document
-from broker.http.access import administrator, somebody, who
+from broker.http.access import Gate
 from broker.http.media import Refused, choose_writer, malformed, read_body
-from broker.identities import Identities, Taken
+from broker.identities import Taken
 from broker.model import Phase
 from broker.records import NotAllowed, OfferSetRecord, Owner, SessionRecord
 
@@ -50,7 +50,7 @@ class Front:
     """
 
     service: Service
-    identities: Identities
+    gate: Gate
     engine: Engine
     public_url: str | None
     running: Callable[[], bool]
@@ -77,7 +77,7 @@ def make_router(front: Front) -> APIRouter:
     async def make_offers(request: Request) -> Response:
         """Ask for offers: where and when can this run? YES and NO alike are a 303 with the whole answer."""
         writer = choose_writer(request.headers.get("accept"))
-        owner = await somebody(request, front.identities)
+        owner = await front.gate.somebody(request)
         document = await read_body(request)
         record = await _ask(front.service.request, document, owner)
         base = front.base(request)
@@ -87,7 +87,7 @@ def make_router(front: Front) -> APIRouter:
     async def run_directly(request: Request) -> Response:
         """Run at the best place at once; a request that can't be run is a 400 with a FAILED session."""
         writer = choose_writer(request.headers.get("accept"))
-        owner = await somebody(request, front.identities)
+        owner = await front.gate.somebody(request)
         document = await read_body(request)
         record = await _ask(front.service.direct, document, owner)
         base = front.base(request)
@@ -99,7 +99,7 @@ def make_router(front: Front) -> APIRouter:
     async def read_offerset(request: Request) -> Response:
         """An offer set, as it is now."""
         writer = choose_writer(request.headers.get("accept"))
-        viewer = await who(request, front.identities)
+        viewer = await front.gate.who(request)
         uuid = _uuid(request, "offer set")
         record = await run_in_threadpool(front.service.offerset, uuid)
         if record is None:
@@ -109,7 +109,7 @@ def make_router(front: Front) -> APIRouter:
     async def read_session(request: Request) -> Response:
         """A session, as it is now."""
         writer = choose_writer(request.headers.get("accept"))
-        viewer = await who(request, front.identities)
+        viewer = await front.gate.who(request)
         uuid = _uuid(request, "session")
         record = await run_in_threadpool(front.service.session, uuid)
         if record is None:
@@ -119,7 +119,7 @@ def make_router(front: Front) -> APIRouter:
     async def update_session(request: Request) -> Response:
         """Accept or reject an offer, or cancel a session: an update of its phase."""
         writer = choose_writer(request.headers.get("accept"))
-        owner = await somebody(request, front.identities)
+        owner = await front.gate.somebody(request)
         uuid = _uuid(request, "session")
         document = await read_body(request)
         known = await run_in_threadpool(front.service.session, uuid)
@@ -140,7 +140,7 @@ def make_router(front: Front) -> APIRouter:
     async def create_identity(request: Request) -> Response:
         """Make a user (administrator only)."""
         writer = choose_writer(request.headers.get("accept"))
-        await administrator(request, front.identities)
+        await front.gate.administrator(request)
         document = await read_body(request)
         members = document if isinstance(document, dict) else {}
         username, password = members.get("username"), members.get("password")
@@ -148,7 +148,7 @@ def make_router(front: Front) -> APIRouter:
             missing = "username" if not isinstance(username, str) else "password"
             raise Refused(400, f"{missing}: expected a text", path=f"/{missing}")
         try:
-            made = await run_in_threadpool(front.identities.create, username, password)
+            made = await run_in_threadpool(front.gate.identities.create, username, password)
         except ValueError as error:
             raise Refused(400, str(error), path="/" + str(error).partition(":")[0]) from None
         except Taken as error:

@@ -5,7 +5,8 @@ import math
 from contextlib import suppress
 
 import pytest
-from hypothesis import given
+import yaml
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from broker.contract.codec import DEPTH_LIMIT, JSON, YAML, Malformed, pointer
@@ -27,8 +28,17 @@ def test_json_comes_back_as_it_was(document):
 
 @given(documents)
 def test_yaml_comes_back_as_it_was(document):
-    written = YAML.write(document)
-    assert YAML.read(written) == document
+    assert YAML.read(YAML.write(document)) == document
+
+
+@given(texts)
+@example("0E0")
+@example("no")
+@example("2026-01-01")
+def test_a_text_stays_a_text_for_readers_of_yaml_1_1_too(text):
+    written = YAML.write({"a": text})
+    assert YAML.read(written) == {"a": text}
+    assert yaml.safe_load(written) == {"a": text}
 
 
 @given(st.binary(max_size=200))
