@@ -18,7 +18,7 @@ from broker.records import NotAllowed, SessionRecord, TimedNote
 from broker.sessions import ledger, store
 from broker.sessions.job import make_job, outcome
 from broker.sessions.limits import within
-from broker.sessions.phases import Actor
+from broker.sessions.phases import DRIVEN, Actor
 from broker.sessions.staging import stage
 from broker.sessions.store import Progress
 from federation.clock import Clock
@@ -88,6 +88,8 @@ class _Drive:
 
     async def run(self) -> None:
         session = await self.read()
+        if session.phase not in DRIVEN:
+            return  # it ended after the supervisor had looked
         request, placement = session.request, session.placement
         if request is None or placement is None:
             raise PlatformError("the session has no placement")

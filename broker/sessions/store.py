@@ -178,7 +178,8 @@ def expire(connection: Connection, now: datetime, among: Collection[str]) -> Non
     query = select(sessions.c.uuid).where(
         sessions.c.uuid.in_(among), sessions.c.phase == Phase.OFFERED.value, sessions.c.expires <= now
     )
-    due = list(connection.execute(query.with_for_update()).scalars())
+    # in one order everywhere, so that two who expire the same offers don't wait for each other
+    due = list(connection.execute(query.order_by(sessions.c.uuid).with_for_update()).scalars())
     _set_phase(connection, due, Phase.EXPIRED, now)
     ledger.free(connection, due)
 
