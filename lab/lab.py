@@ -13,7 +13,9 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 from federation.errors import InputError, OutsideError
@@ -117,22 +119,19 @@ def _raise(lab: Lab, reread: bool) -> None:
         # files take longest the first time: make them while the network comes up
         making = beside.submit(storage.make_all, lab, cancelled)
         try:
-            _network(lab)
-            emulator = _emulator(reread)
             for site_id in lab.sites:
                 storage.data_dir(site_id).mkdir(parents=True, exist_ok=True)
-            servers = [server for site_id in lab.sites for server in _servers(lab, site_id)]
+            _network(lab)
+            running = _services(lab, reread)
             state.write(state_dir() / "sites.toml", catalogue.catalogue(lab, state.name()))
             made = making.result()
             storage.place(lab, made)
             state.write(state_dir() / "files.json", json.dumps(files_document(lab, made), indent=2))
-            for server, port, log in servers:
-                _wait_listening(server, port, log)
+            for one, process in running.items():
+                _wait_ready(one, process)
         except BaseException:
             cancelled.set()
             raise
-    if not emulator.alive():
-        raise OutsideError(f"the emulator ended: {processes.last_line(_log(EMULATOR))}")
 
 
 def _network(lab: Lab) -> None:
@@ -143,49 +142,63 @@ def _network(lab: Lab) -> None:
         network.build(lab, state.name())
 
 
-def _emulator(reread: bool) -> Process:
-    running = recorded(EMULATOR)
-    if running is not None and running.alive():
-        if reread:
-            os.kill(running.pid, signal.SIGHUP)
-        return running
-    command = [sys.executable, "-m", "lab.emulator", network.DEVICE, str(state_dir() / "lab.toml")]
-    argv = NamespaceHost(f"{state.name()}-{network.ROUTER}").argv(command)
-    return _start(EMULATOR, argv, ready_line=True)
+@dataclass(frozen=True)
+class _Service:
+    """A process that belongs to the lab; the emulator has no port."""
+
+    name: str
+    host: NamespaceHost
+    command: tuple[str, ...]
+    port: int | None = None
+
+    @property
+    def log(self) -> Path:
+        return state_dir() / "processes" / f"{self.name}.log"
 
 
-def _servers(lab: Lab, site_id: str) -> list[tuple[Process, int, Path]]:
-    site = lab.sites[site_id]
-    root = str(storage.data_dir(site_id))
-    commands = {
-        "iperf3": (IPERF3_PORT, ["iperf3", "-s", "-B", site.address, "-p", str(IPERF3_PORT)]),
-        "storage": (HTTP_PORT, [sys.executable, "-m", "lab.web", site.address, str(HTTP_PORT), root]),
-    }
-    servers = []
-    for kind, (port, command) in commands.items():
-        name = service(kind, site_id)
-        process = recorded(name)
-        if process is None or not process.alive():
-            process = _start(name, site.host(state.name()).argv(command))
-        servers.append((process, port, _log(name)))
-    return servers
+def _wanted(lab: Lab) -> list[_Service]:
+    router = NamespaceHost(f"{state.name()}-{network.ROUTER}")
+    emulator = (sys.executable, "-m", "lab.emulator", network.DEVICE, str(state_dir() / "lab.toml"))
+    wanted = [_Service(EMULATOR, router, emulator)]
+    for site in lab.sites.values():
+        host = site.host(state.name())
+        iperf3 = ("iperf3", "-s", "-B", site.address, "-p", str(IPERF3_PORT))
+        root = str(storage.data_dir(site.id))
+        web = (sys.executable, "-m", "lab.web", site.address, str(HTTP_PORT), root)
+        wanted.append(_Service(service("iperf3", site.id), host, iperf3, IPERF3_PORT))
+        wanted.append(_Service(service("storage", site.id), host, web, HTTP_PORT))
+    return wanted
 
 
-def _start(name: str, argv: list[str], ready_line: bool = False) -> Process:
-    process = processes.start(argv, _log(name), ready_line)
-    state.write(state_dir() / "processes" / f"{name}.json", json.dumps(process.document()))
-    return process
+def _services(lab: Lab, reread: bool) -> dict[_Service, Process]:
+    """All processes of the lab, started where they don't run."""
+    wanted = _wanted(lab)
+    running = {one: process for one in wanted if (process := recorded(one.name)) and process.alive()}
+    missing = [one for one in wanted if one not in running]
+    _end_strays(missing, running.values())
+    for one in missing:
+        process = processes.start(one.host.argv(one.command), one.log, ready_line=one.port is None)
+        state.write(one.log.with_suffix(".json"), json.dumps(process.document()))
+        running[one] = process
+    if reread and wanted[0] not in missing:
+        os.kill(running[wanted[0]].pid, signal.SIGHUP)
+    return running
 
 
-def _log(name: str) -> Path:
-    return state_dir() / "processes" / f"{name}.log"
+def _end_strays(missing: list[_Service], known: Iterable[Process]) -> None:
+    """End what a killed `up` had no time to note: it would hold the port, or the device."""
+    commands = {one.command for one in missing}
+    inside = processes.in_namespaces(network.namespace_file(one.host.namespace) for one in missing)
+    strays = [pid for pid in inside - {one.pid for one in known} if processes.command(pid) in commands]
+    processes.end([process for pid in strays if (process := processes.identify(pid)) is not None])
 
 
-def _wait_listening(process: Process, port: int, log: Path) -> None:
+def _wait_ready(one: _Service, process: Process) -> None:
     deadline = time.monotonic() + READY_SECONDS
-    while not network.listening(process.pid, port):
+    while one.port is not None and not network.listening(process.pid, one.port):
         if not process.alive() or time.monotonic() > deadline:
-            raise OutsideError(f"no server came up on port {port} ({log.stem}): {processes.last_line(log)}")
+            words = processes.last_line(one.log)
+            raise OutsideError(f"{one.name} does not listen on port {one.port}: {words}")
         time.sleep(0.01)
 
 

@@ -52,6 +52,13 @@ def identify(pid: int) -> Process | None:
     return None if fields[0] in "ZX" else Process(pid, int(fields[19]), boot)
 
 
+def command(pid: int) -> tuple[str, ...]:
+    """The command line of a process; empty where there is none."""
+    with suppress(OSError):
+        return tuple(Path(f"/proc/{pid}/cmdline").read_text(errors="replace").split("\0")[:-1])
+    return ()
+
+
 def from_document(document: Any) -> Process | None:
     """The process that `Process.document` described; None for anything else."""
     try:

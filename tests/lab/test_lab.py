@@ -216,6 +216,19 @@ def test_up_completes_what_a_killed_up_began(own_lab: Path, slow_files: Path) ->
     assert ping("beta", "10.77.1.2")
 
 
+def test_up_ends_a_server_that_a_killed_up_had_no_time_to_note(own_lab: Path) -> None:
+    first = lab.up(SMALL)
+    for name in ("emulator", "iperf3-beta"):
+        (own_lab / "processes" / f"{name}.json").unlink()
+    again = lab.up()
+    assert again.problems == ()
+    for name in ("emulator", "iperf3-beta"):
+        stray = first.processes[name]
+        assert stray is not None
+        assert not stray.alive()
+    assert ping("alpha", "10.77.2.2")
+
+
 def test_an_up_that_fails_halfway_leaves_nothing(own_lab: Path, tmp_path: Path) -> None:
     broken = tmp_path / "bin"
     broken.mkdir()
