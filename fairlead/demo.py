@@ -27,7 +27,9 @@ from fairlead.telling import Telling
 from federation.errors import InputError, OutsideError
 from netprobe.measurement import Kind
 
-JOB = Path(__file__).resolve().parents[1] / "examples" / "checksum.yaml"
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+JOB = EXAMPLES / "checksum.yaml"
+PLAN = EXAMPLES / "lab-plan.toml"
 # what an earlier telling may have left in the output directory
 LEFT_BEHIND = ("matrix.png", "sites.toml", "fairlead.db", "fairlead.db-wal", "fairlead.db-shm", "server.log")
 

@@ -23,7 +23,6 @@ from netprobe.archive import Archive
 from netprobe.measurement import Measurement
 
 BUILTIN = Path(federation_package).with_name("data") / "simulated.toml"
-PLAN = Path(__file__).resolve().parents[1] / "examples" / "lab-plan.toml"
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,7 @@ def measure(telling: Telling, stage: Stage) -> None:
         added = load_recorded(stage.archive, SystemClock().now())
         telling.say(f"recorded: {added} results that were once measured on the lab")
     else:
-        telling.command(f"fairlead probe run {os.path.relpath(PLAN)} --catalogue {stage.catalogue}")
+        telling.command(f"fairlead probe run {os.path.relpath(telling.plan)} --catalogue {stage.catalogue}")
         _probe(telling, stage)
     show_matrix(telling, stage)
 
@@ -88,7 +87,7 @@ def _probe(telling: Telling, stage: Stage) -> None:
     from netprobe.plan import expand, load_plan
     from netprobe.runner import Summary, run_plan
 
-    plan = load_plan(PLAN)
+    plan = load_plan(telling.plan)
     total = len(expand(plan, stage.federation))
     with steps("   measuring", total, telling.console) as progress:
 

@@ -10,10 +10,12 @@ from rich.console import Console
 
 @dataclass(frozen=True)
 class Telling:
-    """`output` is the directory that keeps the picture, the broker's log and the archive."""
+    """`output` is the directory that keeps the picture, the broker's log and the archive; `plan` says what is
+    measured on the lab."""
 
     console: Console
     output: Path
+    plan: Path
     simulated: bool
     keep: bool
 

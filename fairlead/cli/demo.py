@@ -21,6 +21,9 @@ def demo(
     directory: Annotated[
         Path, typer.Option("--output", help="Directory for the heat map, the archive and the broker's log.")
     ] = Path("demo-output"),
+    plan: Annotated[
+        Path | None, typer.Option(help="What to measure on the lab.", show_default="examples/lab-plan.toml")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Tell the whole story: a federation, its measurements, ranked offers, a container that ran.
@@ -33,14 +36,14 @@ def demo(
     Example:
       fairlead demo --keep
     """
-    from fairlead.demo import tell, why_not_here
+    from fairlead.demo import PLAN, tell, why_not_here
     from fairlead.telling import Telling
 
     console = messages() if as_json else output()
     reason = None if simulated else why_not_here()
     if reason is not None:
         console.print(f"no lab on this machine: {reason}: the same story on simulated sites", markup=False)
-    telling = Telling(console, directory, simulated=simulated or reason is not None, keep=keep)
+    telling = Telling(console, directory, plan or PLAN, simulated or reason is not None, keep)
     outcome = tell(telling)
     if as_json:
         print_json(outcome)
