@@ -16,11 +16,16 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
+import hypothesis
 import pytest
 import sqlalchemy as sa
 
 from broker.platforms.podman_cli import usable
 from federation.database import connect, upgrade
+
+# a machine that does something else, too, is no reason for a test to fail
+hypothesis.settings.register_profile("fairlead", deadline=None)
+hypothesis.settings.load_profile("fairlead")
 
 ALLOWED_SKIPS = Path(__file__).with_name("allowed_skips.txt")
 POSTGRESQL_START_SECONDS = 60.0

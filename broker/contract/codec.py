@@ -66,7 +66,7 @@ class _Loader(_Safe):  # type: ignore[misc]
 
 
 class _Dumper(_SafeDumper):  # type: ignore[misc]
-    """Puts into quotes what either YAML 1.1 (PyYAML's own) or 1.2 would take for something else than a text."""
+    """Puts into quotes what either YAML 1.1 (PyYAML's own) or 1.2 would take for something else."""
 
 
 def _resolve(tag: str, pattern: str, first: str) -> None:
