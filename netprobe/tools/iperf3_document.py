@@ -49,7 +49,7 @@ def worth_another_try(document: Mapping[str, Any], attempts: int) -> bool:
     error = str(document.get("error", "")).lower()
     if "server is busy" in error:
         return True
-    return attempts < 3 and not began(document) and _any(error, "refused", "reset", "closed unexpectedly")
+    return attempts < 3 and not began(document) and _any(error, "refused", "reset")
 
 
 def began(document: Mapping[str, Any]) -> bool:
