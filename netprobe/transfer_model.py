@@ -12,6 +12,9 @@ import math
 
 # Linux starts a connection with ten segments (RFC 6928) ...
 INITIAL_WINDOW_SEGMENTS = 10
+# ... doubles the window in a little more than a round trip: chosen on 24 lab transfers under bbr, and
+# better than 1.0 on 24 others over the same paths, too (median error 6.8 % before, 4.8 % after) ...
+DOUBLING_ROUND_TRIPS = 1.25
 # ... and an Ethernet path that nobody looked at carries segments of 1448 bytes.
 DEFAULT_MSS_BYTES = 1448.0
 # Assumption: what a storage server takes from request to first byte.
@@ -25,12 +28,14 @@ DISK_BITS_PER_SECOND = 20e9
 def ramp_seconds(size_bytes: float, bits_per_second: float, rtt_seconds: float, mss_bytes: float) -> float:
     """Seconds from the first byte's arrival to the last one's, with slow start.
 
-    The window starts at 10 segments and doubles every round trip (so does the rate of bbr's start-up, whose
-    pacing gain of 2.89 doubles what is delivered each round) until it covers rate * round trip; then the rate
+    The window starts at 10 segments and doubles every DOUBLING_ROUND_TRIPS (bbr's start-up, by its pacing gain
+    of 2.89, doubles what is delivered each round at best) until it covers rate * round trip; then the rate
     holds. Within a round bytes arrive evenly. Grows with size and round trip, falls with rate; 0 for 0 bytes.
     """
     rate = bits_per_second / 8
-    window = INITIAL_WINDOW_SEGMENTS * mss_bytes
+    # a step of the ramp, and what arrives in the first one
+    rtt_seconds *= DOUBLING_ROUND_TRIPS
+    window = INITIAL_WINDOW_SEGMENTS * mss_bytes * DOUBLING_ROUND_TRIPS
     if rtt_seconds <= 0 or rate * rtt_seconds <= window:
         return size_bytes / rate
     doublings = math.ceil(math.log2(rate * rtt_seconds / window))
@@ -55,7 +60,9 @@ def file_seconds(size_bytes: float, bits_per_second: float, rtt_seconds: float, 
 def arrived_bytes(seconds: float, bits_per_second: float, rtt_seconds: float, mss_bytes: float) -> float:
     """Bytes that have arrived `seconds` after the first one: the inverse of `ramp_seconds` in size."""
     rate = bits_per_second / 8
-    window = INITIAL_WINDOW_SEGMENTS * mss_bytes
+    # a step of the ramp, and what arrives in the first one
+    rtt_seconds *= DOUBLING_ROUND_TRIPS
+    window = INITIAL_WINDOW_SEGMENTS * mss_bytes * DOUBLING_ROUND_TRIPS
     if rtt_seconds <= 0 or rate * rtt_seconds <= window:
         return seconds * rate
     doublings = math.ceil(math.log2(rate * rtt_seconds / window))

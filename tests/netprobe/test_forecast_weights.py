@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from netprobe.quantiles import Quantiles
 from netprobe.transfer_model import (
+    DOUBLING_ROUND_TRIPS,
     INITIAL_WINDOW_SEGMENTS,
     arrived_bytes,
     file_seconds,
@@ -134,17 +135,15 @@ def test_slow_start_costs_something_but_no_more_than_its_rounds(
     found = ramp_seconds(size, rate, rtt, segment)
     plain = size * 8 / rate
     rounds = max(math.ceil(math.log2(max(rate / 8 * rtt / (INITIAL_WINDOW_SEGMENTS * segment), 1))), 0)
-    assert plain * (1 - 1e-9) <= found <= plain + rounds * rtt + 1e-6 * found
+    assert plain * (1 - 1e-9) <= found <= plain + (rounds + 1) * DOUBLING_ROUND_TRIPS * rtt + 1e-6 * found
 
 
 def test_slow_start_by_hand() -> None:
     # 10 segments of 1000 bytes; 80 kB a round trip: windows 10, 20, 40 kB, then the rate
+    slower = DOUBLING_ROUND_TRIPS
     rate, rtt = 80_000 * 8 / 0.1, 0.1
-    assert ramp_seconds(10_000, rate, rtt, 1000) == pytest.approx(0.1)
-    assert ramp_seconds(30_000, rate, rtt, 1000) == pytest.approx(0.2)
-    assert ramp_seconds(70_000, rate, rtt, 1000) == pytest.approx(0.3)
-    assert ramp_seconds(150_000, rate, rtt, 1000) == pytest.approx(0.4)
-    assert ramp_seconds(950_000, rate, rtt, 1000) == pytest.approx(1.4)
+    for size, rounds in ((10_000, 1), (30_000, 2), (70_000, 3), (150_000, 4), (950_000, 14)):
+        assert ramp_seconds(size * slower, rate, rtt, 1000) == pytest.approx(rounds * rtt * slower)
 
 
 @given(sizes, rates, round_trips, segments)
