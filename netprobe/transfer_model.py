@@ -28,7 +28,7 @@ DISK_BITS_PER_SECOND = 20e9
 def ramp_seconds(size_bytes: float, bits_per_second: float, rtt_seconds: float, mss_bytes: float) -> float:
     """Seconds from the first byte's arrival to the last one's, with slow start.
 
-    The window starts at 10 segments and doubles every DOUBLING_ROUND_TRIPS (bbr's start-up, by its pacing gain
+    The window starts at 10 segments and doubles every DOUBLING_ROUND_TRIPS (bbr's start-up, by its gain
     of 2.89, doubles what is delivered each round at best) until it covers rate * round trip; then the rate
     holds. Within a round bytes arrive evenly. Grows with size and round trip, falls with rate; 0 for 0 bytes.
     """
