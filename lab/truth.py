@@ -20,6 +20,9 @@ HEADER_BYTES = 52
 ROUND_TRIP_SHARE = 0.05
 ROUND_TRIP_SECONDS = 0.001
 RATE_SHARE = 0.10
+# until the losses of TCP's start are made good
+WARM_UP_SECONDS = 2
+WARM_UP_ROUND_TRIPS = 25
 # one second more between attempts each time
 ATTEMPTS = 3
 
@@ -66,13 +69,16 @@ def round_trip(lab: Lab, lab_name: str, source: str, destination: str, count: in
 
 
 def throughput(
-    lab: Lab, lab_name: str, source: str, destination: str, seconds: int = 6, warm_up: int = 3
+    lab: Lab, lab_name: str, source: str, destination: str, seconds: int = 6, warm_up: int | None = None
 ) -> Comparison:
     """What iperf3 receives, after the connection has found its speed. Raises OutsideError.
 
     The client is the receiver (-R), because only the receiver's own seconds are true: iperf3's total also
-    counts what the queue held when the warm-up ended, some 10 % of a short test on a long path.
+    counts what the queue held when the warm-up ended, some 10 % of a short test on a long path. A warm-up that
+    is too short shows as too much: what arrived behind a lost packet is only counted when that one has come.
     """
+    if warm_up is None:
+        warm_up = round(WARM_UP_SECONDS + WARM_UP_ROUND_TRIPS * lab.round_trip_seconds(source, destination))
     iperf3 = ["iperf3", "-J", "-R", "-c", lab.sites[source].address, "-t", str(warm_up + seconds)]
     report: dict[str, Any] = {}
     for attempt in range(ATTEMPTS):
@@ -114,11 +120,11 @@ def all_round_trips(lab: Lab, lab_name: str) -> list[Comparison]:
         return list(beside.map(lambda pair: round_trip(lab, lab_name, *pair), pairs))
 
 
-def all_throughputs(lab: Lab, lab_name: str, seconds: int = 6, warm_up: int = 3) -> list[Comparison]:
+def all_throughputs(lab: Lab, lab_name: str, seconds: int = 6) -> list[Comparison]:
     """Every directed path, in rounds in which no site has two tests."""
 
     def measure(pair: tuple[str, str]) -> Comparison:
-        return throughput(lab, lab_name, *pair, seconds=seconds, warm_up=warm_up)
+        return throughput(lab, lab_name, *pair, seconds=seconds)
 
     found: list[Comparison] = []
     for group in rounds([(path.source, path.destination) for path in lab.paths]):
