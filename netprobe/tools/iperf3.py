@@ -68,8 +68,6 @@ def arguments(server: Endpoint, chosen: Options, connect_seconds: float) -> list
     command += ["-P", str(chosen.streams), "--connect-timeout", str(max(1, round(connect_seconds * 1000)))]
     if chosen.omit_seconds:
         command += ["-O", str(chosen.omit_seconds)]
-        if not chosen.reverse and not chosen.udp:
-            command += ["--get-server-output"]
     if chosen.congestion:
         command += ["-C", chosen.congestion]
     if chosen.udp:

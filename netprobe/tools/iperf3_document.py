@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import ipaddress
 import json
-import re
 import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 # kept of the document: the intervals grow with streams and time, and nothing here reads them
-KEPT = ("start", "end", "error", "server_output_text")
-# "[  5]   1.00-2.00   sec  26.1 MBytes   219 Mbits/sec", and "(omitted)" after it where it isn't counted
-_LINE = re.compile(
-    r"^\[ *(SUM|\d+)\] +([\d.]+)-([\d.]+) +sec +([\d.]+) ([KMGT]?)Bytes +[\d.]+ \S+ *$", re.MULTILINE
-)
-_PREFIX = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+KEPT = ("start", "end", "error")
 
 
 @dataclass(frozen=True)
@@ -78,7 +72,7 @@ def figures(document: Mapping[str, Any]) -> dict[str, float]:
     received, sent = _mapping(end, "sum_received"), _mapping(end, "sum_sent")
     if not received.get("bytes"):
         return {}
-    found = {"bits_per_second": _counted(document) or float(received["bits_per_second"])}
+    found = {"bits_per_second": float(received["bits_per_second"])}
     if sent.get("bytes"):
         found["sent_bits_per_second"] = float(sent["bits_per_second"])
     if "retransmits" in sent:
@@ -96,27 +90,6 @@ def figures(document: Mapping[str, Any]) -> dict[str, float]:
     if least:
         found["rtt_seconds_min"] = min(least)
     return found
-
-
-def _counted(document: Mapping[str, Any]) -> float | None:
-    """The received rate from the server's own account of a test that left out its beginning.
-
-    Up to 3.13 the receiver's total counts some of what came before the beginning was over, about a round
-    trip's worth: 8 % too much in 3 s over 230 ms (measured). It is all in the first interval that counts;
-    the others are right, to three digits. None where there is no such account: nothing was left out, the
-    server is another kind, or we are the receiver.
-    """
-    text = document.get("server_output_text")
-    omit = _mapping(_mapping(document, "start"), "test_start").get("omit")
-    if not omit or not isinstance(text, str):
-        return None
-    lines = _LINE.findall(text.partition("- - - -")[0])
-    several = any(line[0] == "SUM" for line in lines)
-    lines = [line for line in lines if not several or line[0] == "SUM"][1:]
-    seconds = sum(float(end) - float(start) for _, start, end, _, _ in lines)
-    if seconds < 1:
-        return None
-    return sum(float(amount) * _PREFIX[prefix] for *_, amount, prefix in lines) * 8 / seconds
 
 
 def explain(message: str, sides: Sides) -> str:

@@ -175,26 +175,3 @@ def test_what_passes_is_tried_again(error: str, attempts: int, again: bool) -> N
     assert iperf3_document.worth_another_try({"error": error}, attempts) is again
     # where data had flowed, a second test would be another test
     assert not iperf3_document.worth_another_try({"error": "reset", "intervals": [{}]}, 1)
-
-
-SERVER = """Accepted connection from 10.77.4.2, port 60866
-[ ID] Interval           Transfer     Bitrate
-[  5]   0.00-1.00   sec   862 KBytes  7.06 Mbits/sec                  (omitted)
-[  5]   1.00-2.00   sec  12.7 MBytes   106 Mbits/sec                  (omitted)
-[  5]   0.00-1.00   sec  30.5 MBytes   256 Mbits/sec                  
-[  5]   1.00-2.00   sec  26.1 MBytes   219 Mbits/sec                  
-[  5]   2.00-3.00   sec  26.1 MBytes   219 Mbits/sec                  
-[  5]   3.00-3.19   sec  4.89 MBytes   218 Mbits/sec                  
-- - - - - - - - - - - - - - - - - - - - - - - - -
-[ ID] Interval           Transfer     Bitrate
-[  5]   0.00-3.19   sec  87.5 MBytes   230 Mbits/sec                  receiver
-"""  # noqa: W291
-
-
-def test_what_came_before_the_count_is_not_counted() -> None:
-    document = recorded("tcp-P4-omit")
-    before = figures(document)["bits_per_second"]
-    document["server_output_text"] = SERVER
-    assert figures(document)["bits_per_second"] == pytest.approx(219e6, rel=0.003)
-    document["start"]["test_start"]["omit"] = 0
-    assert figures(document)["bits_per_second"] == before
