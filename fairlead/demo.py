@@ -19,6 +19,7 @@ import yaml
 
 from fairlead import demo_steps
 from fairlead.client import Document, notes, offers
+from fairlead.demo_image import IMAGE
 from fairlead.demo_steps import Stage
 from fairlead.evidence import expected_checksums, missing_checksums, transfer_table
 from fairlead.following import Narrator, container_output, follow, now, read_job, show_offers
@@ -162,7 +163,7 @@ def _what_next(telling: Telling, broker: Served, seconds: float) -> None:
             f"FAIRLEAD_URL={broker.url} FAIRLEAD_USER={broker.user} FAIRLEAD_PASSWORD={broker.password} "
             f"fairlead run {os.path.relpath(JOB)}"
         )
-        end = "" if telling.simulated else " && fairlead lab down"
+        end = "" if telling.simulated else f" && fairlead lab down && podman rmi {IMAGE}"
         telling.command(f"kill {broker.process.pid}{end}")
         return
     telling.command("fairlead demo --keep        # the same, and leaves lab and broker up to play with")
