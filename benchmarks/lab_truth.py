@@ -3,7 +3,7 @@
     fairlead lab up && python benchmarks/lab_truth.py
 
 Ping's median has to be within 5 % (or 1 ms) of the configured round trip, and iperf3 within 10 % of what the
-emulator lets through as TCP payload. Takes three minutes; other work on the machine disturbs it.
+emulator lets through as TCP payload. Takes four minutes; other work on the machine disturbs it.
 Exit status: 0 all true, 1 some path is not, 3 the lab is not up.
 """
 
@@ -36,7 +36,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--seconds", type=int, default=6, help="of each iperf3 test, after its warm-up")
+    parser.add_argument(
+        "--seconds", type=int, default=truth.CYCLE_SECONDS, help="of each iperf3 test, after its warm-up"
+    )
     seconds = parser.parse_args().seconds
     status = lab.status()
     if status is None or status.problems:

@@ -20,6 +20,8 @@ HEADER_BYTES = 52
 ROUND_TRIP_SHARE = 0.05
 ROUND_TRIP_SECONDS = 0.001
 RATE_SHARE = 0.10
+# bbr sends next to nothing for 0.2 s and a round trip every ten seconds, so count a whole cycle
+CYCLE_SECONDS = 10
 # until the losses of TCP's start are made good
 WARM_UP_SECONDS = 2
 WARM_UP_ROUND_TRIPS = 25
@@ -69,13 +71,18 @@ def round_trip(lab: Lab, lab_name: str, source: str, destination: str, count: in
 
 
 def throughput(
-    lab: Lab, lab_name: str, source: str, destination: str, seconds: int = 6, warm_up: int | None = None
+    lab: Lab,
+    lab_name: str,
+    source: str,
+    destination: str,
+    seconds: int = CYCLE_SECONDS,
+    warm_up: int | None = None,
 ) -> Comparison:
     """What iperf3 receives, after the connection has found its speed. Raises OutsideError.
 
     The client is the receiver (-R), because only the receiver's own seconds are true: iperf3's total also
-    counts what the queue held when the warm-up ended, some 10 % of a short test on a long path. A warm-up that
-    is too short shows as too much: what arrived behind a lost packet is only counted when that one has come.
+    counts what the queue held when the warm-up ended, some 10 % of a short test on a long path. A warm-up
+    that is too short shows as too much: what arrived behind a lost packet counts when that one has come.
     """
     if warm_up is None:
         warm_up = round(WARM_UP_SECONDS + WARM_UP_ROUND_TRIPS * lab.round_trip_seconds(source, destination))
@@ -120,7 +127,7 @@ def all_round_trips(lab: Lab, lab_name: str) -> list[Comparison]:
         return list(beside.map(lambda pair: round_trip(lab, lab_name, *pair), pairs))
 
 
-def all_throughputs(lab: Lab, lab_name: str, seconds: int = 6) -> list[Comparison]:
+def all_throughputs(lab: Lab, lab_name: str, seconds: int = CYCLE_SECONDS) -> list[Comparison]:
     """Every directed path, in rounds in which no site has two tests."""
 
     def measure(pair: tuple[str, str]) -> Comparison:
