@@ -1,4 +1,7 @@
-"""The broker's own plain data: what is asked, where it could run, what is offered. Nothing here knows HTTP or SQL."""
+"""The broker's own plain data: what is asked, where it could run, what is offered.
+
+Nothing here knows HTTP or SQL.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +24,8 @@ class Level(StrEnum):
 class Note:
     """A message for the client: a template with `{name}` places, and what goes into them.
 
-    `kind` is a short stable slug ("resource-limit"); the wire makes a URI of it. `path` says which part of the
-    request is meant ("/compute/cores/min").
+    `kind` is a short stable slug ("resource-limit"); the wire makes a URI of it. `path` says which part of
+    the request is meant ("/compute/cores/min").
     """
 
     kind: str
@@ -153,7 +156,7 @@ class Placement:
     costs: tuple[Figure, ...]
     metrics: tuple[Figure, ...]
     notes: tuple[Note, ...]  # INFO: why it ranks where it does, with figures
-    # the session starts in [start, start + start_within], as preparation allows; zero: at `start` at the latest
+    # the session starts in [start, start + start_within], as preparation allows
     start_within: timedelta = timedelta(0)
 
 
