@@ -41,7 +41,7 @@ docs: $(STAMP)
 	$(BIN)/mkdocs build --strict
 
 benchmark: setup
-	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script" $(ARGS); done
+	@set -e; for script in benchmarks/[!_]*.py; do echo "== $$script"; $(BIN)/python "$$script" $(ARGS); done
 
 clean:
 	rm -rf .venv .tools site dist build demo-output .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,14 +1,14 @@
 """Is the ranking right? Random requests in the lab, each really tried at every site.
 
-    fairlead lab up && fairlead probe run examples/lab-plan.toml      # as root; a quiet machine measures best
-    python benchmarks/ranking.py --catalogue SITES.toml --files FILES.json --database sqlite:///measured.db
+    python benchmarks/ranking.py [--requests 30] [--seed 1] [--database URL]
 
-`SITES.toml` and `FILES.json` lie in the lab's state directory (`fairlead lab status` names it). For each
-request one to three random files have replicas at two random sites, and those two sites have no room to
-compute (a job that may run where its data lies needs no network, and no ranking). The broker answers as it
-always does. Then the data is moved for real to every other site, from both replicas, and the chosen site is
-compared with the best possible choice of site and replicas, and with the site that is nearest to a replica on
-the map. Seconds are from first connect to verified and synced; the job itself takes as long everywhere.
+Uses the lab that is up, or brings one up and takes it down again (needs root and network namespaces), and
+measures it where the archive is empty; a quiet machine measures best. For each request one to three random
+files have replicas at two random sites, and those two sites have no room to compute (a job that may run where
+its data lies needs no network, and no ranking). The broker answers as it always does. Then the data is moved
+for real to every other site, from both replicas, and the chosen site is compared with the best possible choice
+of site and replicas, and with the site that is nearest to a replica on the map. Seconds are from first connect
+to verified and synced; the job itself takes as long everywhere.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import dataclasses
-import json
 import random
 import statistics
 import sys
@@ -24,17 +23,19 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from _lab import MeasuredLab, measured_lab
+
 from broker.contract import kinds
 from broker.model import Phase
 from broker.records import Owner
 from broker.service import Broker
-from federation.catalogue import load_federation
+from fairlead.demo_image import build_checksum_image, remove_checksum_image
 from federation.clock import SystemClock
-from federation.database import connect, upgrade
 from federation.settings import Settings
 from federation.sites import Federation, Site
 from netprobe.tools.transfer import fetch
 
+IMAGE = "localhost/fairlead-ranking:1"
 ROW = "{:>5} {:>6}  {:<22} {:<11} {:>7} {:<11} {:>7} {:>6}  {:<11} {:>7}"
 
 
@@ -43,7 +44,7 @@ def request_for(files: list[dict[str, Any]], holders: list[Site]) -> dict[str, A
     return {
         "executable": {
             "kind": kinds.DOCKER_CONTAINER,
-            "image": {"locations": ["localhost/fairlead-checksum:1"]},
+            "image": {"locations": [IMAGE]},
         },
         "data": [
             {
@@ -88,18 +89,23 @@ def kilometres(site: Site, holders: list[Site]) -> float:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--catalogue", type=Path, required=True)
-    parser.add_argument("--files", type=Path, required=True)
-    parser.add_argument("--database", required=True)
+    parser.add_argument("--database", help="URL of the archive; a temporary one if not given")
     parser.add_argument("--requests", type=int, default=30)
     parser.add_argument("--most-bytes", type=int, default=60_000_000, help="of one file")
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
-    chance = random.Random(given.seed)
-    federation = load_federation(given.catalogue)
-    files = [file for file in json.loads(given.files.read_text()) if file["size_bytes"] <= given.most_bytes]
-    engine = connect(given.database)
-    upgrade(engine)
+    build_checksum_image(IMAGE)
+    try:
+        with measured_lab(given.database) as measured:
+            return compare(measured, given.requests, given.most_bytes, random.Random(given.seed))
+    finally:
+        remove_checksum_image(IMAGE)
+
+
+def compare(measured: MeasuredLab, requests: int, most_bytes: int, chance: random.Random) -> int:
+    """Print a row a request, and what they come to; 1 where the ranking misses its target."""
+    federation = measured.federation
+    files = [file for file in measured.files if file["size_bytes"] <= most_bytes]
     owner = Owner("admin", "admin", admin=True)
 
     print(
@@ -108,10 +114,10 @@ def main() -> int:
         )
     )
     ratios, nearest_ratios = [], []
-    for _ in range(given.requests):
+    for _ in range(requests):
         wanted, holders = draw(chance, files, federation)
         others = [site for site in federation if site not in holders]
-        chosen = ask(federation, holders, wanted, engine, owner)
+        chosen = ask(federation, holders, wanted, measured.engine, owner)
         took = asyncio.run(try_all(wanted, holders, others))
         best = {
             site.id: sum(min(took[file["name"], holder.id, site.id] for holder in holders) for file in wanted)

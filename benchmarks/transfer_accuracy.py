@@ -21,22 +21,19 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from federation.catalogue import load_federation
+from _lab import measured_lab
+
 from federation.clock import SystemClock
-from federation.database import connect, upgrade
 from federation.sites import Federation
-from federation.units import format_bits_per_second, format_seconds, format_size
-from lab import lab, state, status
+from federation.units import format_size
+from lab import state
 from netprobe.archive import Archive
 from netprobe.cost import seconds_for
 from netprobe.forecast import Forecaster
 from netprobe.measurement import Measurement
-from netprobe.plan import load_plan
 from netprobe.quantiles import Quantiles
-from netprobe.runner import Summary, run_plan
 from netprobe.tools import transfer
 
-PLAN = Path(__file__).parent.parent / "examples" / "lab-plan.toml"
 SMALLEST, LARGEST = 4_900_000, 200_000_000
 TARGET_ERROR, TARGET_COVERAGE = 0.15, 0.70
 
@@ -133,22 +130,6 @@ def line(outcome: Outcome) -> str:
     return f"{path:<26}{format_size(job.size_bytes):>9}{seconds}{signed:+9.1%}  {verdict}"
 
 
-def measure(federation: Federation, archive: Archive) -> None:
-    def tell(result: Measurement | None, summary: Summary) -> None:
-        if result is None:
-            print(f"measuring: round {summary.round} of {summary.rounds}", file=sys.stderr, flush=True)
-        elif result.error:
-            print(f"failed: {result.error}", file=sys.stderr, flush=True)
-
-    summary = asyncio.run(run_plan(load_plan(PLAN), federation, archive, SystemClock(), tell))
-    rates = [one.figures["bits_per_second"] for one in summary.results if "bits_per_second" in one.figures]
-    print(
-        f"measured: {summary.succeeded} of {summary.total} tests succeeded in "
-        f"{format_seconds(summary.seconds)}, {format_bits_per_second(min(rates))} "
-        f"to {format_bits_per_second(max(rates))}"
-    )
-
-
 def summarise(outcomes: Sequence[Outcome]) -> bool:
     """Print the last line; whether the target is met."""
     error = statistics.median(outcome.error for outcome in outcomes)
@@ -175,28 +156,13 @@ def main() -> int:
     asked = parser.parse_args()
     if asked.transfers < 1:
         parser.error(f"--transfers: expected at least 1, got {asked.transfers}")
-    brought_up = status.status() is None
-    if brought_up:
-        lab.up()
-    try:
-        with tempfile.TemporaryDirectory() as directory:
-            engine = connect(asked.database or f"sqlite:///{directory}/archive.db")
-            upgrade(engine)
-            archive = Archive(engine)
-            federation = load_federation(state.state_dir() / "sites.toml")
-            if archive.version() == 0:
-                measure(federation, archive)
-            files = json.loads((state.state_dir() / "files.json").read_text())
-            jobs = choose(files, list(federation.sites), asked.transfers, asked.seed)
-            print(f"{'path':<26}{'size':>9}{'p10':>9}{'p50':>9}{'p90':>9}{'actual':>9}{'error':>9}")
-            outcomes = asyncio.run(run(federation, archive, jobs, asked.learn))
-            engine.dispose()
-        if asked.record:
-            asked.record.write_text(json.dumps([asdict(outcome) for outcome in outcomes], indent=1))
-        return 0 if summarise(outcomes) else 1
-    finally:
-        if brought_up:
-            lab.down()
+    with measured_lab(asked.database) as measured:
+        jobs = choose(measured.files, list(measured.federation.sites), asked.transfers, asked.seed)
+        print(f"{'path':<26}{'size':>9}{'p10':>9}{'p50':>9}{'p90':>9}{'actual':>9}{'error':>9}")
+        outcomes = asyncio.run(run(measured.federation, measured.archive, jobs, asked.learn))
+    if asked.record:
+        asked.record.write_text(json.dumps([asdict(outcome) for outcome in outcomes], indent=1))
+    return 0 if summarise(outcomes) else 1
 
 
 if __name__ == "__main__":
