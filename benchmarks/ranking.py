@@ -6,8 +6,8 @@ Uses the lab that is up, or brings one up and takes it down again (needs root an
 measures it where the archive is empty; a quiet machine measures best. For each request one to three random
 files have replicas at two random sites, and those two sites have no room to compute (a job that may run where
 its data lies needs no network, and no ranking). The broker answers as it always does. Then the data is moved
-for real to every other site, from both replicas. The chosen site is compared with the best possible choice of
-site and replicas, and with the site that is nearest to a replica on the map. Seconds are from first connect to
+for real to every other site, from both replicas. The chosen site is compared with the best possible choice
+of site and replicas, and with the site nearest to a replica on the map. Seconds are from first connect to
 verified and synced; the job itself takes as long everywhere.
 """
 
