@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from fairlead.cli._common import messages
+from fairlead.cli._common import JsonOption, messages, print_json
 from federation.errors import InputError
 
 
@@ -34,11 +34,13 @@ def serve(
     simulated: Annotated[
         bool, typer.Option("--simulated", help="Simulated sites in a temporary database: needs nothing else.")
     ] = False,
+    json: JsonOption = False,
 ) -> None:
     """Serve the ExecutionBroker until Ctrl-C.
 
     Where no administrator is set (FAIRLEAD_ADMIN_USER, FAIRLEAD_ADMIN_PASSWORD), a password is made up and
-    shown once.
+    shown once. With --json one document on standard output says where it listens (and that password), once it
+    does.
 
     \b
     Examples:
@@ -67,6 +69,16 @@ def serve(
             user = broker.settings.admin_user
             say.print(
                 f"administrator: {user}, password (shown once): {broker.generated_password}", markup=False
+            )
+        if json:
+            print_json(
+                {
+                    "url": url,
+                    "federation": broker.federation.name,
+                    "sites": list(broker.federation.sites),
+                    "admin_user": broker.settings.admin_user,
+                    "generated_password": broker.generated_password,
+                }
             )
         say.print("Ctrl-C ends it.")
         running.run(sockets=[listening])

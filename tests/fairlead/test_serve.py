@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -108,3 +109,26 @@ def test_a_password_is_made_up_and_shown_once(tmp_path: Path) -> None:
     finally:
         process.terminate()
         process.wait(20)
+
+
+def test_json_says_where_it_listens(tmp_path: Path) -> None:
+    environment = {**os.environ, "TMPDIR": str(tmp_path), "FAIRLEAD_ADMIN_PASSWORD": "chosen"}
+    command = [sys.executable, "-m", "fairlead", "serve", "--simulated", "--port", "0", "--json"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
+    ) as process:
+        assert process.stdout is not None
+        try:
+            text = ""
+            for line in process.stdout:
+                text += line
+                if line == "}\n":
+                    break
+            said = json.loads(text)
+            assert said["generated_password"] is None
+            assert "perth" in said["sites"]
+            health = httpx.get(f"{said['url']}/health", trust_env=False, timeout=30)
+            assert health.status_code == 200
+        finally:
+            process.terminate()
+            process.wait(20)
