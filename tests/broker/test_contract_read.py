@@ -7,64 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from broker.catalogues import Resolved
 from broker.contract import kinds
 from broker.contract.codec import Malformed
-from broker.contract.read import parse_request, read_update
-from broker.model import DataItem, Level, MinMax, Mount, MountMode, Note, Phase, Replica
+from broker.contract.read import read_update
+from broker.model import Level, MinMax, Note, Phase
 from tests.broker.conftest import DIGEST, NOW, make_document
-
-VOLUME = kinds.SIMPLE_VOLUME
-
-
-class Shelf:
-    """A catalogue of sizes by location; it has no notes for what isn't there."""
-
-    kinds = ("simple-data-resource",)
-
-    def __init__(self, **sizes):
-        self._sizes = sizes
-
-    def resolve(self, uuid, name, resource, path):
-        location = resource.get("location")
-        if location not in self._sizes:
-            return Resolved(None)
-        return Resolved(DataItem(uuid, name, self._sizes[location], (Replica(location, "perth"),)))
-
-
-def parse(document, **sizes):
-    shelf = Shelf(**({"small": 10, "large": 5 * 2**30} | sizes))
-    return parse_request(document, NOW, {"simple-data-resource": shelf})
-
-
-def reasons(document, level=Level.ERROR):
-    """(kind, path) of the notes of one level; each must have its whole text."""
-    request, notes = parse(document)
-    assert (request is None) == any(note.level is Level.ERROR for note in notes)
-    for note in notes:
-        assert note.text
-        assert "{" not in note.text
-    return {(note.kind, note.path) for note in notes if note.level is level}
-
-
-def data(location, name=None, **more):
-    meta = {"meta": {"name": name}} if name else {}
-    return {"kind": kinds.SIMPLE_DATA, "location": location} | meta | more
-
-
-def storage(name, low=None, high=None, **more):
-    size = {key: value for key, value in (("min", low), ("max", high)) if value is not None}
-    return {"kind": kinds.SIMPLE_STORAGE, "meta": {"name": name}, "size": size} | more
-
-
-def volume(resource, path=None, **more):
-    return {"kind": VOLUME, "resource": resource} | ({"path": path} if path is not None else {}) | more
-
-
-def with_volumes(*volumes, **more):
-    document = make_document(**more)
-    document["compute"]["volumes"] = list(volumes)
-    return document
+from tests.broker.reading import VOLUME, data, parse, reasons, storage, volume, with_volumes
 
 
 def test_a_container_alone_gets_the_defaults():
@@ -167,95 +115,6 @@ def test_a_maximum_alone_starts_at_one():
     document = make_document()
     document["compute"]["memory"] = {"max": 4}
     assert parse(document)[0].memory_gib == MinMax(1, 4)
-
-
-def test_data_gets_storage_and_a_place_to_read_it():
-    request, _ = parse(make_document() | {"data": [data("large", "sky map.fits"), data("small")]})
-    first, second = request.data
-    assert [item.name for item in request.storage] == ["Storage for sky map.fits", "Storage for small"]
-    assert [item.size_gib for item in request.storage] == [MinMax(5, 5), MinMax(1, 1)]
-    assert [first.storage, second.storage] == [item.uuid for item in request.storage]
-    assert request.mounts == (
-        Mount("/data/sky_map.fits", MountMode.READONLY, first.uuid),
-        Mount("/data/small", MountMode.READONLY, second.uuid),
-    )
-
-
-def test_storage_is_named_by_the_data_or_names_the_data():
-    asked = {
-        "data": [data("small", "a", storage="disk"), data("large", "b")],
-        "storage": [storage("disk", 1, 10, data=["b"])],
-    }
-    request, _ = parse(make_document() | asked)
-    (disk,) = request.storage
-    assert [item.storage for item in request.data] == [disk.uuid, disk.uuid]
-    # what was left open grows to what the data needs: 5 GiB and 10 bytes
-    assert disk.size_gib == MinMax(6, 10)
-
-
-def test_storage_that_cannot_hold_its_data():
-    asked = {"data": [data("large", "a", storage="disk")], "storage": [storage("disk", 1, 4)]}
-    assert reasons(make_document() | asked) == {("resource-limit", "/storage/0/size/max")}
-
-
-def test_data_in_two_storages():
-    asked = {
-        "data": [data("small", "a", storage="one")],
-        "storage": [storage("one"), storage("two", data=["a", "nobody"])],
-    }
-    assert reasons(make_document() | asked) == {
-        ("invalid-value", "/data/0/storage"),
-        ("resource-not-found", "/storage/1/data/1"),
-    }
-
-
-def test_volumes_by_name_and_by_uuid():
-    uuid = "c3b06fb6-fe73-4b06-88a7-a09e015306cd"
-    named = data("small", "a") | {"meta": {"name": "a", "uuid": uuid}}
-    document = with_volumes(
-        volume(uuid, "/in/a", mode="READWRITE"), volume("scratch", "/scratch/"), volume("b")
-    ) | {"data": [named, data("small", "b")], "storage": [storage("scratch", 2)]}
-    request, _ = parse(document)
-    assert request.data[0].uuid == uuid
-    assert request.mounts == (
-        Mount("/in/a", MountMode.READWRITE, uuid),
-        Mount("/scratch", MountMode.READONLY, request.storage[0].uuid),
-        Mount("/data/b", MountMode.READONLY, request.data[1].uuid),
-    )
-
-
-@pytest.mark.parametrize("path", ["", "/", "in", "/in/../etc", "/a:b", "/a,b", "//a", "/a\nb", "/.", "/a/.."])
-def test_places_where_nothing_can_be_mounted(path):
-    document = with_volumes(volume("a", path)) | {"data": [data("small", "a")]}
-    assert reasons(document) == {("invalid-value", "/compute/volumes/0/path")}
-
-
-def test_two_mounts_at_one_place():
-    document = with_volumes(volume("a", "/in"), volume("b", "/in/")) | {
-        "data": [data("small", "a"), data("small", "b")]
-    }
-    assert reasons(document) == {("duplicate-resource", "/compute/volumes/1/path")}
-
-
-def test_one_name_for_data_and_storage_is_ambiguous_in_a_volume():
-    document = with_volumes(volume("a", "/in")) | {"data": [data("small", "a")], "storage": [storage("a")]}
-    assert reasons(document) == {("resource-not-found", "/compute/volumes/0/resource")}
-    # but not otherwise
-    assert parse(make_document() | {"data": [data("small", "a")], "storage": [storage("a")]})[0]
-
-
-def test_two_data_of_one_name_and_two_of_one_uuid():
-    assert reasons(make_document() | {"data": [data("small", "a"), data("small", "a")]}) == {
-        ("duplicate-resource", "/data/1/meta/name")
-    }
-    twin = data("small") | {"meta": {"uuid": "c3b06fb6-fe73-4b06-88a7-a09e015306cd"}}
-    assert reasons(make_document() | {"data": [twin, twin]}) == {("duplicate-resource", "/data/1/meta/uuid")}
-
-
-def test_unnamed_data_of_one_address_are_told_apart():
-    request, _ = parse(make_document() | {"data": [data("small"), data("small")]})
-    assert len({item.uuid for item in request.data}) == 2
-    assert [mount.path for mount in request.mounts] == ["/data/small", "/data/small-2"]
 
 
 def test_a_start_that_has_begun_is_cut_and_one_that_is_malformed_refused():
