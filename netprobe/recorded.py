@@ -1,7 +1,7 @@
 """Recorded measurements of the lab: what the built-in simulated federation knows of its network.
 
-They were really measured, on the lab's five sites: `fairlead probe run examples/lab-plan.toml` twice, and two
-tests more of the one path whose own had failed. All that came of it is there, the failures too.
+They were really measured, on the lab's five sites, by `fairlead probe run examples/lab-plan.toml` on a quiet
+machine. All that came of that run is there.
 """
 
 from __future__ import annotations

@@ -179,7 +179,7 @@ def test_a_wrong_checksum_names_the_file_and_both_values(story: Story) -> None:
 
 def test_storage_that_is_killed_in_the_middle_of_the_transfer(story: Story) -> None:
     def kill(_: Broker, session: SessionRecord) -> bool:
-        if not list(story.staging.rglob("*cube.fits*")):
+        if not list(story.staging.rglob("*.part")):
             return False
         storage = lab.status().processes["storage-beta"]
         os.kill(storage.pid, signal.SIGKILL)
@@ -214,7 +214,7 @@ def test_a_disk_that_is_too_small_at_the_target(story: Story) -> None:
 
 def test_cancelling_in_the_middle_of_the_transfer(story: Story) -> None:
     def cancel(broker: Broker, session: SessionRecord) -> bool:
-        if not list(story.staging.rglob("*cube.fits*")):
+        if not list(story.staging.rglob("*.part")):
             return False
         broker.update_phase(session.uuid, Phase.CANCELLED, OWNER)
         return True
