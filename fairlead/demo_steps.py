@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import shutil
 import time
@@ -10,6 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from fairlead import stoppable
 from fairlead.cli._common import steps
 from fairlead.served import Served, start
 from fairlead.telling import Telling
@@ -97,7 +97,7 @@ def _probe(telling: Telling, stage: Stage) -> None:
                 telling.say(result.error)
             progress.update(len(summary.results), remark)
 
-        summary = asyncio.run(run_plan(plan, stage.federation, stage.archive, SystemClock(), told))
+        summary = stoppable.run(run_plan(plan, stage.federation, stage.archive, SystemClock(), told))
     telling.say(
         f"{summary.succeeded} of {summary.total} tests in {summary.rounds} rounds without a conflict, "
         f"{format_seconds(summary.seconds)}"

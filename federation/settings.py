@@ -58,7 +58,10 @@ def _text(value: Any, base: Path) -> str:
 
 
 def _path(value: Any, base: Path) -> Path:
-    return base / Path(_text(value, base)).expanduser()
+    try:
+        return base / Path(_text(value, base)).expanduser()
+    except RuntimeError:
+        raise _UnusableError("a path whose ~ stands for somebody's home directory") from None
 
 
 def _port(value: Any, base: Path) -> int:

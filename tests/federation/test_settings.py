@@ -157,3 +157,10 @@ def test_no_value_raises_anything_but_one_line(name, value):
     except InputError as error:
         told = str(error)
     assert told == "" or (told.startswith(f"environment variable {variable}: ") and "\n" not in told)
+
+
+def test_a_home_directory_that_nobody_has() -> None:
+    with pytest.raises(InputError) as refused:
+        load_settings(None, HOME | {"FAIRLEAD_WORK_DIRECTORY": "~nobody-is-called-this/work"})
+    assert "FAIRLEAD_WORK_DIRECTORY" in str(refused.value)
+    assert "home directory" in str(refused.value)
