@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from federation.database import UtcDateTime
 from sqlalchemy import JSON, BigInteger, Column, Float, Index, Integer, MetaData, String, Table, Text
+
+from federation.database import UtcDateTime
 
 metadata = MetaData()
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from federation.units import parse_bits_per_second, parse_seconds
-
 from federation.errors import InputError
+from federation.units import parse_bits_per_second, parse_seconds
 
 
 def known(tool: str, parameters: Mapping[str, Any], names: Iterable[str]) -> None:
