@@ -20,6 +20,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from _lab import measured_lab
 
@@ -65,16 +66,16 @@ class Outcome:
         return self.predicted.p10 <= self.actual <= self.predicted.p90
 
 
-def choose(files: Sequence[dict[str, object]], sites: Sequence[str], count: int, seed: int) -> list[Job]:
+def choose(files: Sequence[dict[str, Any]], sites: Sequence[str], count: int, seed: int) -> list[Job]:
     """Random transfers of files of 5 to 200 MB; a path is used again only when all have been."""
     known = []
     for file in files:
-        if SMALLEST <= file["size_bytes"] <= LARGEST:  # type: ignore[operator]
-            for source, url in zip(file["sites"], file["urls"], strict=True):  # type: ignore[call-overload]
+        if SMALLEST <= file["size_bytes"] <= LARGEST:
+            for source, url in zip(file["sites"], file["urls"], strict=True):
                 for destination in sites:
-                    if destination not in file["sites"]:  # type: ignore[operator]
+                    if destination not in file["sites"]:
                         size, name, sha256 = file["size_bytes"], file["name"], file["sha256"]
-                        known.append(Job(name, url, sha256, size, source, destination))  # type: ignore[arg-type]
+                        known.append(Job(name, url, sha256, size, source, destination))
     drawn = random.Random(seed)
     drawn.shuffle(known)
     chosen: list[Job] = []
