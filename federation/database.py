@@ -6,7 +6,9 @@ this module opens the database, begins transactions, stores instants, and applie
 
 from __future__ import annotations
 
+import fcntl
 import importlib
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -104,9 +106,10 @@ def _sqlite(url: sa.URL, shown: str) -> sa.Engine:
         cursor = connection.cursor()
         cursor.execute(f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000)}")
         cursor.execute("PRAGMA foreign_keys = ON")
-        # The mode is a property of the file: setting it again would only ask for a lock.
-        if cursor.execute("PRAGMA journal_mode").fetchone()[0].lower() != "wal":
-            cursor.execute("PRAGMA journal_mode = WAL")
+        with _one_at_a_time(parent):
+            # The mode is a property of the file: setting it again would only ask for a lock.
+            if cursor.execute("PRAGMA journal_mode").fetchone()[0].lower() != "wal":
+                cursor.execute("PRAGMA journal_mode = WAL")
         cursor.close()
 
     @sa.event.listens_for(engine, "begin")
@@ -115,6 +118,23 @@ def _sqlite(url: sa.URL, shown: str) -> sa.Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
 
     return engine
+
+
+@contextmanager
+def _one_at_a_time(directory: Path) -> Iterator[None]:
+    """Turns, among the processes and threads that open a SQLite file in `directory`.
+
+    SQLite changes the journal mode by raising a read lock to an exclusive one, and there it never waits,
+    whatever busy_timeout says: two that do it at once, or one that only reads the mode meanwhile, and one
+    is told "database is locked". The lock is on the directory, because closing a second descriptor of the
+    file itself would drop the locks that SQLite has on it.
+    """
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

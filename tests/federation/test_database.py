@@ -120,6 +120,24 @@ def test_threads_that_upgrade_at_once_take_turns(database_url):
         engine.dispose()
 
 
+def test_connections_that_open_a_new_database_at_once_take_turns(tmp_path):
+    """Each of them finds the file in another journal mode than it wants, and only one may change it."""
+    for number in range(30):
+        url = f"sqlite:///{tmp_path}/{number}.db"
+        start = threading.Barrier(8)
+
+        def open_(url: str = url, start: threading.Barrier = start) -> None:
+            engine = connect(url)
+            start.wait(60)
+            with engine.connect() as connection:
+                assert connection.exec_driver_sql("PRAGMA journal_mode").scalar_one() == "wal"
+            engine.dispose()
+
+        with ThreadPoolExecutor(8) as pool:
+            for opened in [pool.submit(open_) for _ in range(8)]:
+                opened.result(60)
+
+
 def test_a_database_of_a_later_version_is_refused(engine):
     with write(engine) as connection:
         connection.exec_driver_sql("INSERT INTO alembic_version VALUES ('from_the_future')")
