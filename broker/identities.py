@@ -15,12 +15,14 @@ from argon2.exceptions import Argon2Error, InvalidHashError
 from sqlalchemy import Engine, select
 from sqlalchemy.exc import IntegrityError
 
-from broker.records import Owner
+from broker.records import Owner, Role
 from broker.tables import identities
 from federation.clock import Clock
 from federation.database import write
 
 ADMIN_ID = "admin"
+# the issuer of those who have a password here
+OURS = ""
 NAME_LIMIT, PASSWORD_LIMIT = 128, 1024  # characters
 _REMEMBERED = 1024
 
@@ -65,7 +67,7 @@ class Identities:
             same_user = self._same(username, self._admin[0])
             same_password = self._same(password, self._admin[1])
             if same_user and same_password:
-                return Owner(ADMIN_ID, username, admin=True)
+                return Owner(ADMIN_ID, username, Role.ADMIN)
         found, stored = self._find(username, password)
         token = self._token(stored, password)
         with self._lock:
@@ -101,15 +103,21 @@ class Identities:
         made = Identity(str(uuid.uuid4()), username)
         row = {
             "uuid": made.uuid,
+            "issuer": OURS,
+            "subject": username,
             "username": username,
             "password_hash": self._hasher.hash(password),
+            "role": Role.USER.value,
+            "disabled": False,
             "created": self._clock.now(),
         }
         try:
             with write(self._engine) as connection:
                 connection.execute(identities.insert().values(row))
         except IntegrityError:
-            query = select(identities.c.uuid).where(identities.c.username == username)
+            query = select(identities.c.uuid).where(
+                identities.c.issuer == OURS, identities.c.subject == username
+            )
             with self._engine.connect() as connection:
                 existing = connection.execute(query).scalar_one()
             raise Taken(Identity(existing, username)) from None
@@ -119,10 +127,14 @@ class Identities:
         """The user of that name and its hash; nobody and nobody's hash where there is none."""
         if len(username) > NAME_LIMIT or len(password) > PASSWORD_LIMIT:
             return None, self._nobody
-        query = select(identities.c.uuid, identities.c.password_hash).where(identities.c.username == username)
+        query = select(identities.c.uuid, identities.c.password_hash, identities.c.role).where(
+            identities.c.issuer == OURS,
+            identities.c.subject == username,
+            identities.c.disabled.is_(False),
+        )
         with self._engine.connect() as connection:
             row = connection.execute(query).first()
-        return (Owner(row.uuid, username), row.password_hash) if row else (None, self._nobody)
+        return (Owner(row.uuid, username, Role(row.role)), row.password_hash) if row else (None, self._nobody)
 
     def _token(self, stored: str, password: str) -> bytes:
         return hmac.digest(self._key, f"{stored}\0{password}".encode(), "sha256")

@@ -47,9 +47,28 @@ class MinMax:
     maximum: int | None = None
 
 
+class ExecutableKind(StrEnum):
+    """What an executable is, by the last part of its kind's URI."""
+
+    DOCKER = "docker-container"
+    SINGULARITY = "singularity-container"
+    NOTEBOOK = "jupyter-notebook"
+
+
+@dataclass(frozen=True)
+class Port:
+    """A port that the container publishes. `protocol` is UDP, TCP, HTTP or HTTPS; `access`: listed among the
+    session's connectors, with `path` at the end of its URL."""
+
+    internal: int
+    protocol: str = "TCP"
+    path: str | None = None
+    access: bool = False
+
+
 @dataclass(frozen=True)
 class Executable:
-    """A container image and how to start it."""
+    """A container image and how to start it; of a notebook, `locations` is where the notebook is."""
 
     name: str | None
     locations: tuple[str, ...]
@@ -60,6 +79,32 @@ class Executable:
     entrypoint: str | None = None
     command: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
+    kind: ExecutableKind = ExecutableKind.DOCKER
+    ports: tuple[Port, ...] = ()
+
+
+@dataclass(frozen=True)
+class Connector:
+    """How a published port is reached from outside: `location` is a URL, `addresses` the host's."""
+
+    internal_port: int
+    protocol: str
+    location: str
+    addresses: tuple[str, ...]
+    port: int
+    # whether it is listed among the session's connectors
+    access: bool
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A container's run, so far or in the end. `stdout` and `stderr` are the last 64 KiB of each."""
+
+    started: datetime
+    ended: datetime | None = None
+    exit_code: int | None = None
+    stdout: str = ""
+    stderr: str = ""
 
 
 @dataclass(frozen=True)

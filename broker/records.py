@@ -11,9 +11,18 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
-from broker.model import Note, Phase, Placement, Request
+from broker.model import Connector, Note, Outcome, Phase, Placement, Request
+
+
+class Role(StrEnum):
+    """What somebody may do with what is not theirs: nothing, read and cancel it, or everything."""
+
+    USER = "user"
+    OPERATOR = "operator"
+    ADMIN = "admin"
 
 
 @dataclass(frozen=True)
@@ -22,7 +31,16 @@ class Owner:
 
     id: str
     username: str
-    admin: bool = False
+    role: Role = Role.USER
+
+    @property
+    def admin(self) -> bool:
+        return self.role is Role.ADMIN
+
+    @property
+    def sees_all(self) -> bool:
+        """Whether everybody's sessions are shown whole, and may be cancelled."""
+        return self.role is not Role.USER
 
 
 @dataclass(frozen=True)
@@ -56,6 +74,13 @@ class SessionRecord:
     document: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[TimedNote, ...] = ()
     name: str | None = None
+    # how to reach what the container publishes; known once it has started
+    connectors: tuple[Connector, ...] = ()
+    # what is known of the container's run so far; None before it has started
+    outcome: Outcome | None = None
+    ended: datetime | None = None
+    # until when what it wrote into its storage can be fetched; None: it can't
+    results_until: datetime | None = None
 
     def component_uuid(self, key: str) -> str:
         """The uuid of a part of this session: `key` is "executable", "compute" or its item's uuid.

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, Boolean, Column, ForeignKey, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
 
 from federation.database import UtcDateTime
 
@@ -23,6 +35,19 @@ offersets = Table(
     Column("document", JSON, nullable=False),
     Column("request", JSON(none_as_null=True)),
     Column("notes", JSON, nullable=False),
+    Index("offersets_owner_created", "owner", "created"),
+)
+
+# Where a part of a session is found by its own uuid (SessionRecord.component_uuid of `key`).
+components = Table(
+    "components",
+    metadata,
+    Column("uuid", String(36), primary_key=True),
+    Column("session", String(36), ForeignKey("sessions.uuid", ondelete="CASCADE"), nullable=False),
+    # "executables", "compute", "storage", "data" or "volumes"
+    Column("family", String(16), nullable=False),
+    Column("key", Text, nullable=False),
+    Index("components_session", "session"),
 )
 
 sessions = Table(
@@ -43,6 +68,16 @@ sessions = Table(
     Column("progress", JSON, nullable=False),
     # whether the platform may still hold something for it
     Column("occupies_platform", Boolean, nullable=False),
+    # which supervisor drives it, and until when nobody else may
+    Column("worker", String(64)),
+    Column("lease_until", UtcDateTime),
+    # see broker.model.Connector and Outcome
+    Column("connectors", JSON(none_as_null=True)),
+    Column("outcome", JSON(none_as_null=True)),
+    Column("ended", UtcDateTime),
+    Column("results_until", UtcDateTime),
+    Index("sessions_owner_created", "owner", "created"),
+    Index("sessions_ended", "ended"),
     Index("sessions_offerset", "offerset"),
     Index("sessions_phase", "phase"),
     Index("sessions_occupies_platform", "occupies_platform"),
@@ -69,7 +104,32 @@ identities = Table(
     "identities",
     metadata,
     Column("uuid", String(36), primary_key=True),
-    Column("username", String(255), nullable=False, unique=True),
-    Column("password_hash", Text, nullable=False),
+    # who says who this is: the issuer of the user's tokens, or "" for a user of this broker's own. Together
+    # with `subject` (the user's name, where it is our own) it is what makes somebody the same person.
+    Column("issuer", String(255), nullable=False),
+    Column("subject", String(255), nullable=False),
+    Column("username", String(255), nullable=False),
+    # null for those who come with tokens
+    Column("password_hash", Text),
+    Column("role", String(16), nullable=False),
+    Column("disabled", Boolean, nullable=False),
     Column("created", UtcDateTime, nullable=False),
+    UniqueConstraint("issuer", "subject", name="identities_issuer_subject"),
+)
+
+# Who did what, and how it ended. Never holds a credential or a body.
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("time", UtcDateTime, nullable=False),
+    Column("request_id", String(64)),
+    Column("actor", String(64)),
+    Column("username", String(255)),
+    Column("action", String(64), nullable=False),
+    Column("target", String(255)),
+    Column("status", Integer, nullable=False),
+    Column("address", String(64)),
+    Index("audit_time", "time"),
+    Index("audit_actor_time", "actor", "time"),
 )

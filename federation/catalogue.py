@@ -154,6 +154,11 @@ def _platform_misfits(here: Location, platform: PlatformTable, kinds: set[str]) 
             (*here, "max_memory"),
             f"expected at most the platform's {platform.memory} GiB, got {platform.max_memory} GiB",
         )
+    if platform.max_storage is not None and platform.max_storage > platform.storage:
+        yield _Misfit(
+            (*here, "max_storage"),
+            f"expected at most the platform's {platform.storage} GiB, got {platform.max_storage} GiB",
+        )
 
 
 def _host(table: HostTable | None) -> Host:
@@ -171,6 +176,7 @@ def _platform(table: PlatformTable | None) -> Platform | None:
         architectures=tuple(table.architectures),
         max_cores=table.max_cores,
         max_memory_gib=table.max_memory,
+        max_storage_gib=table.max_storage,
         max_duration_seconds=table.max_duration,
         compute_performance=table.compute_performance,
         options=table.options,

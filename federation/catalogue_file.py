@@ -43,6 +43,7 @@ SiteId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9](?:[a-z0-9_-]{0,61}
 Gib = Annotated[int, _by(_whole_gib), Field(ge=1)]
 Seconds = Annotated[float, _by(_whole_seconds), Field(gt=0)]
 Price = Annotated[float, Field(ge=0)]
+Port = Annotated[int, Field(ge=1, le=65_535)]
 A_SITE_ID = 'lower-case letters, digits, "-" and "_"'
 A_PRICE = "a number of at least 0"
 A_PATTERN_LIST = 'a list of patterns such as ["docker.io"]'
@@ -70,6 +71,7 @@ class PlatformTable(Table):
     )
     max_cores: int | None = Field(default=None, ge=1, description="a whole number of cores, at least 1")
     max_memory: Gib | None = Field(default=None, description=A_CAPACITY)
+    max_storage: Gib | None = Field(default=None, description=A_CAPACITY)
     max_duration: Seconds = Field(default=86_400.0, description=A_DURATION)
     compute_performance: float = Field(default=150.0, gt=0, description="a benchmark score greater than 0")
     options: dict[str, Any] = Field(default_factory=dict, description="a table of the platform's own options")
@@ -89,6 +91,19 @@ class EnergyTable(Table):
 class PolicyTable(Table):
     allowed_registries: list[Text] = Field(default=["*"], description=A_PATTERN_LIST)
     denied_registries: list[Text] = Field(default=[], description=A_PATTERN_LIST)
+    digest_required: bool = Field(default=False, description="true or false")
+    allowed_data: list[Text] = Field(default=["*"], description=A_PATTERN_LIST)
+    denied_data: list[Text] = Field(default=[], description=A_PATTERN_LIST)
+    denied_endpoints: list[Text] = Field(default=[], description=A_PATTERN_LIST)
+    denied_namespaces: list[Text] = Field(default=[], description=A_PATTERN_LIST)
+    denied_ivoids: list[Text] = Field(default=[], description=A_PATTERN_LIST)
+    denied_notebooks: list[Text] = Field(default=[], description=A_PATTERN_LIST)
+    denied_ports: list[Port] = Field(default=[], description="a list of ports between 1 and 65535")
+    denied_paths: list[Text] = Field(default=[], description=A_PATTERN_LIST)
+    max_open_offers: int | None = Field(default=None, ge=1, description="a whole number, at least 1")
+    allowed_networks: list[Text] = Field(
+        default=[], description='a list of networks or host names such as ["10.1.0.0/16"]'
+    )
 
 
 class SiteTable(Table):

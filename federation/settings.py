@@ -36,6 +36,24 @@ class Settings:
     admin_user: str | None = None
     admin_password: str | None = field(default=None, repr=False)
     offer_lifetime_seconds: float = 300.0
+    # sessions and offer sets that have ended are removed after this; what jobs wrote into storage before it
+    retention_seconds: float = 30 * 86_400.0
+    result_lifetime_seconds: float = 86_400.0
+    # sessions that one site prepares or runs at a time, by this process
+    sessions_per_site: int = 64
+    # whether this process drives sessions, or only answers; another one on the same database must then
+    supervise: bool = True
+    # what one caller may ask in a minute; 0: anything
+    requests_per_minute: int = 600
+    # tokens of this OpenID Connect issuer are taken, if they are meant for this audience
+    oidc_issuer: str | None = None
+    oidc_audience: str | None = None
+    # who comes with a token must be in one of these groups, and have all of these scopes
+    oidc_groups: tuple[str, ...] = ()
+    oidc_scopes: tuple[str, ...] = ()
+    # groups whose members are operators, and administrators
+    oidc_operator_groups: tuple[str, ...] = ()
+    oidc_admin_groups: tuple[str, ...] = ()
 
 
 def data_directory(environ: Mapping[str, str]) -> Path:
@@ -83,19 +101,53 @@ def _url(value: Any, base: Path) -> str:
     return str(value).rstrip("/")
 
 
-def _lifetime(value: Any, base: Path) -> float:
-    """Seconds as a number, or a text with a unit; within what a client can use and a site can hold."""
-    expected = 'from 1 second to 1 day, such as 300 or "5 min"'
-    try:
-        seconds = float(value)
-    except (TypeError, ValueError):
+def _seconds(most: float, expected: str) -> Callable[[Any, Path], float]:
+    """Seconds as a number, or a text with a unit; from 1 to `most`."""
+
+    def read(value: Any, base: Path) -> float:
         try:
-            seconds = parse_seconds(value)
-        except InputError:
-            raise _UnusableError(expected) from None
-    if isinstance(value, bool) or not 1 <= seconds <= 86_400:
-        raise _UnusableError(expected)
-    return seconds
+            seconds = float(value)
+        except (TypeError, ValueError):
+            try:
+                seconds = parse_seconds(value)
+            except InputError:
+                raise _UnusableError(expected) from None
+        if isinstance(value, bool) or not 1 <= seconds <= most:
+            raise _UnusableError(expected)
+        return seconds
+
+    return read
+
+
+# within what a client can use and a site can hold
+_lifetime = _seconds(86_400, 'from 1 second to 1 day, such as 300 or "5 min"')
+_retention = _seconds(3650 * 86_400, 'from 1 second to 10 years, such as "30 d"')
+
+
+def _count(least: int) -> Callable[[Any, Path], int]:
+    def read(value: Any, base: Path) -> int:
+        number = int(value) if isinstance(value, str) and value.isascii() and value.isdigit() else value
+        if not isinstance(number, int) or isinstance(number, bool) or number < least:
+            raise _UnusableError(f"a whole number, at least {least}")
+        return number
+
+    return read
+
+
+def _yes_or_no(value: Any, base: Path) -> bool:
+    if value in (True, "true", "1", "yes"):
+        return True
+    if value in (False, "false", "0", "no"):
+        return False
+    raise _UnusableError("true or false")
+
+
+def _list(value: Any, base: Path) -> tuple[str, ...]:
+    """A list of texts; in the environment one text, with commas between its parts."""
+    parts = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+    if not isinstance(parts, list) or not all(isinstance(part, str) and part for part in parts):
+        raise _UnusableError('a list of texts such as ["one", "two"] (in the environment: "one,two")')
+    return tuple(parts)
 
 
 _READERS: Mapping[str, Callable[[Any, Path], Any]] = {
@@ -108,6 +160,17 @@ _READERS: Mapping[str, Callable[[Any, Path], Any]] = {
     "admin_user": _text,
     "admin_password": _text,
     "offer_lifetime_seconds": _lifetime,
+    "retention_seconds": _retention,
+    "result_lifetime_seconds": _retention,
+    "sessions_per_site": _count(1),
+    "supervise": _yes_or_no,
+    "requests_per_minute": _count(0),
+    "oidc_issuer": _url,
+    "oidc_audience": _text,
+    "oidc_groups": _list,
+    "oidc_scopes": _list,
+    "oidc_operator_groups": _list,
+    "oidc_admin_groups": _list,
 }
 
 

@@ -40,6 +40,7 @@ class Platform:
     # cores, memory and time of one session at most; the platform's own size where unset
     max_cores: int | None = None
     max_memory_gib: int | None = None
+    max_storage_gib: int | None = None
     max_duration_seconds: float = 86_400.0
     # benchmark score that the site declares for one core
     compute_performance: float = 150.0
@@ -65,10 +66,30 @@ class Energy:
 
 @dataclass(frozen=True)
 class Policy:
-    """What the site allows. Patterns are shell-style, as in `fnmatch`."""
+    """What the site allows. Patterns are shell-style, as in `fnmatch`; what is denied is denied even where it
+    is allowed, too."""
 
     allowed_registries: tuple[str, ...] = ("*",)
     denied_registries: tuple[str, ...] = ()
+    # images without a digest are refused
+    digest_required: bool = False
+    # hosts (or host:port) and whole URLs of data
+    allowed_data: tuple[str, ...] = ("*",)
+    denied_data: tuple[str, ...] = ()
+    # S3 and Rucio endpoints (URLs), SKAO namespaces and Rucio scopes, IVOA identifiers
+    denied_endpoints: tuple[str, ...] = ()
+    denied_namespaces: tuple[str, ...] = ()
+    denied_ivoids: tuple[str, ...] = ()
+    # URLs of notebooks
+    denied_notebooks: tuple[str, ...] = ()
+    # ports that a container publishes, and the paths of their access URLs
+    denied_ports: tuple[int, ...] = ()
+    denied_paths: tuple[str, ...] = ()
+    # offers that one user may have open at this site at a time; None: any number
+    max_open_offers: int | None = None
+    # networks ("10.1.0.0/16") and host names that data may be fetched from for this site, though their
+    # addresses are not public
+    allowed_networks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ _SECRET_PATHS = ("/executable/environment", "/executable/command", "/executable/
 
 def sees_all(owner: str, viewer: Owner | None) -> bool:
     """Whether `viewer` (None: nobody in particular) may see everything of what `owner` (an id) has."""
-    return viewer is not None and (viewer.admin or viewer.id == owner)
+    return viewer is not None and (viewer.sees_all or viewer.id == owner)
 
 
 def offerset_document(record: OfferSetRecord, base: str, viewer: Owner | None) -> dict[str, Any]:

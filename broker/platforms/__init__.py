@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Protocol
 
-from broker.model import DataItem, Executable, Job, Note
+from broker.model import Connector, DataItem, Executable, Job, Note
 from federation.clock import Clock
 from federation.errors import InputError
 from federation.sites import Federation, Site
@@ -34,6 +35,15 @@ class Status:
     # the last 64 KiB of each
     stdout: str = ""
     stderr: str = ""
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A regular file in a storage; `path` is relative to it, with "/" between its parts."""
+
+    path: str
+    size_bytes: int
+    modified: datetime
 
 
 class PlatformError(Exception):
@@ -79,8 +89,11 @@ class Platform(Protocol):
         """Have the image in place."""
         ...
 
-    async def start(self, job: Job) -> None:
-        """Start the container; started already: does nothing."""
+    async def start(self, job: Job) -> Sequence[Connector]:
+        """Start the container, and say how its published ports are reached.
+
+        Started already: starts nothing, and says the same.
+        """
         ...
 
     async def poll(self, job: Job) -> Status: ...
@@ -89,8 +102,23 @@ class Platform(Protocol):
         """End the container if it runs. Its status stays readable until `release`."""
         ...
 
-    async def release(self, job_id: str) -> None:
-        """Remove the container and all that was staged for the job. Nothing there: does nothing."""
+    async def release(self, job_id: str, keep: Collection[str] = ()) -> None:
+        """Remove the container and all that was staged for the job. Nothing there: does nothing.
+
+        `keep`: names of storages (`make_storage`) that stay, with what the job wrote into them, until a
+        release without them.
+        """
+        ...
+
+    async def list_files(self, job_id: str, name: str) -> Sequence[StoredFile]:
+        """What lies in a storage of the job, by path; empty where there is no such storage (any more)."""
+        ...
+
+    async def open_file(self, job_id: str, name: str, path: str) -> Path | None:
+        """A file of a storage, where this process can read it; None where there is none.
+
+        `path` comes from a client: it never leads out of the storage.
+        """
         ...
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from broker.model import DataItem, Executable, Job, MountMode, Note
-from broker.platforms import PlatformError, Progress, State, Status
+from broker.model import Connector, DataItem, Executable, Job, MountMode, Note
+from broker.platforms import PlatformError, Progress, State, Status, StoredFile, results
 from broker.platforms.container_log import read_log
 from broker.platforms.engine_conf import engine_flags
 from broker.platforms.options import architecture, check_executable, read_options
@@ -132,7 +132,7 @@ class PodmanPlatform:
             # podman would only warn, and the program fail
             raise self._error(f"the image {wanted.locations[0]} is for {found}, which this site can't run")
 
-    async def start(self, job: Job) -> None:
+    async def start(self, job: Job) -> Sequence[Connector]:
         name = container_name(job.id)
         state = await self._inspect(name)
         if state is None:
@@ -151,6 +151,7 @@ class PodmanPlatform:
         elif state["Status"] in NEVER_RAN:
             # we were ended between its creation and its start
             await podman_ok("start", name)
+        return ()
 
     async def poll(self, job: Job) -> Status:
         state = await self._inspect(container_name(job.id))
@@ -169,12 +170,18 @@ class PodmanPlatform:
             limit = grace + COMMAND_SECONDS
             await podman_ok("stop", "--ignore", "--time", f"{grace:.0f}", name, time_limit_seconds=limit)
 
-    async def release(self, job_id: str) -> None:
+    async def list_files(self, job_id: str, name: str) -> Sequence[StoredFile]:
+        return await asyncio.to_thread(results.list_files, self._root, job_id, name)
+
+    async def open_file(self, job_id: str, name: str, path: str) -> Path | None:
+        return await asyncio.to_thread(results.open_file, self._root, job_id, name, path)
+
+    async def release(self, job_id: str, keep: Collection[str] = ()) -> None:
         name, directory = container_name(job_id), job_directory(self._root, job_id)
         if shutil.which("podman") is not None:
             await podman_ok("rm", "--force", "--ignore", "--volumes", "--time", "0", name)
         try:
-            await asyncio.to_thread(shutil.rmtree, directory)
+            await asyncio.to_thread(results.remove_all_but, self._root, job_id, keep)
         except FileNotFoundError:
             pass
         except PermissionError:

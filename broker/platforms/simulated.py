@@ -6,13 +6,13 @@ says ABSENT and `start` starts the job again, which is harmless, because nothing
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from broker.model import DataItem, Executable, Job, Note
-from broker.platforms import Progress, State, Status
+from broker.model import Connector, DataItem, Executable, Job, Note
+from broker.platforms import Progress, State, Status, StoredFile
 from broker.platforms.options import check_executable, read_options
 from broker.platforms.places import data_path, job_directory, storage_path
 from federation.clock import Clock
@@ -82,8 +82,9 @@ class SimulatedPlatform:
             await self._clock.sleep(self._image_seconds)
             self._images.add(job.executable.locations)
 
-    async def start(self, job: Job) -> None:
+    async def start(self, job: Job) -> Sequence[Connector]:
         self._runs.setdefault(job.id, Run(self._clock.now()))
+        return ()
 
     async def poll(self, job: Job) -> Status:
         run = self._runs.get(job.id)
@@ -100,7 +101,13 @@ class SimulatedPlatform:
         if run is not None and (await self.poll(job)).state is State.RUNNING:
             self._runs[job.id] = replace(run, stopped=True)
 
-    async def release(self, job_id: str) -> None:
+    async def list_files(self, job_id: str, name: str) -> Sequence[StoredFile]:
+        return ()
+
+    async def open_file(self, job_id: str, name: str, path: str) -> Path | None:
+        return None
+
+    async def release(self, job_id: str, keep: Collection[str] = ()) -> None:
         self._runs.pop(job_id, None)
         mine = job_directory(self._root, job_id)
         self._staged = {path for path in self._staged if mine not in path.parents}

@@ -6,11 +6,13 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from broker.model import Note, Placement, Request
+from broker.model import Connector, Note, Outcome, Placement, Request
 from broker.records import TimedNote
 
 _request: TypeAdapter[Request] = TypeAdapter(Request)
 _placement: TypeAdapter[Placement] = TypeAdapter(Placement)
+_connectors: TypeAdapter[tuple[Connector, ...]] = TypeAdapter(tuple[Connector, ...])
+_outcome: TypeAdapter[Outcome] = TypeAdapter(Outcome)
 _notes: TypeAdapter[tuple[Note, ...]] = TypeAdapter(tuple[Note, ...])
 _timed_notes: TypeAdapter[tuple[TimedNote, ...]] = TypeAdapter(tuple[TimedNote, ...])
 
@@ -45,3 +47,19 @@ def dump_timed_notes(notes: tuple[TimedNote, ...]) -> Any:
 
 def load_timed_notes(document: Any) -> tuple[TimedNote, ...]:
     return _timed_notes.validate_python(document)
+
+
+def dump_connectors(connectors: tuple[Connector, ...]) -> Any:
+    return _connectors.dump_python(connectors, mode="json")
+
+
+def load_connectors(document: Any) -> tuple[Connector, ...]:
+    return () if document is None else _connectors.validate_python(document)
+
+
+def dump_outcome(outcome: Outcome | None) -> Any:
+    return None if outcome is None else _outcome.dump_python(outcome, mode="json")
+
+
+def load_outcome(document: Any) -> Outcome | None:
+    return None if document is None else _outcome.validate_python(document)

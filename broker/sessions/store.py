@@ -216,6 +216,10 @@ def _record(row: Row[Any]) -> SessionRecord:
         document=row.document,
         notes=codec.load_timed_notes(row.notes),
         name=row.name,
+        connectors=codec.load_connectors(row.connectors),
+        outcome=codec.load_outcome(row.outcome),
+        ended=row.ended,
+        results_until=row.results_until,
     )
 
 

@@ -13,7 +13,7 @@ from broker.contract.session import ScheduledSession
 from broker.contract.wire import prune, to_wire
 from broker.contract.write import offerset_document, session_document
 from broker.model import DataItem, Figure, Level, Note, Phase, Placement, Replica
-from broker.records import OfferSetRecord, Owner, SessionRecord, TimedNote
+from broker.records import OfferSetRecord, Owner, Role, SessionRecord, TimedNote
 from netprobe.cost import Staging
 from netprobe.quantiles import Quantiles
 from tests.broker.conftest import NOW, make_document
@@ -134,7 +134,7 @@ def test_every_phase_has_a_document(phase):
 def test_private_notes_are_for_the_owner():
     output = TimedNote(NOW, Note("output", "{text}", {"text": "hush"}, Level.INFO), private=True)
     begun = TimedNote(NOW, Note("phase", "the session began", {}, Level.INFO))
-    for viewer, count in ((OWNER, 4), (Owner("admin", "root", admin=True), 4), (STRANGER, 3), (None, 3)):
+    for viewer, count in ((OWNER, 4), (Owner("admin", "root", role=Role.ADMIN), 4), (STRANGER, 3), (None, 3)):
         texts = [message["message"] for message in shown(viewer, notes=(begun, output))["meta"]["messages"]]
         assert len(texts) == count
         assert ("hush" in texts) == (count == 4)

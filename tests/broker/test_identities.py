@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import select, update
 
 from broker.identities import NAME_LIMIT, PASSWORD_LIMIT, Identities, Taken
-from broker.records import Owner
+from broker.records import Owner, Role
 from broker.tables import identities as table
 
 
@@ -17,7 +17,7 @@ def identities(engine, clock):
 
 def test_a_user_is_known_by_the_right_password_only(identities):
     made = identities.create("Ada Lovelace", "päss:word")
-    assert identities.check("Ada Lovelace", "päss:word") == Owner(made.uuid, "Ada Lovelace", admin=False)
+    assert identities.check("Ada Lovelace", "päss:word") == Owner(made.uuid, "Ada Lovelace")
     # and again, when it is remembered
     assert identities.check("Ada Lovelace", "päss:word").id == made.uuid
     for name, password in (
@@ -56,7 +56,7 @@ def test_no_password_is_stored(identities, engine):
 
 
 def test_the_administrator(identities, engine, clock):
-    assert identities.check("root", "toor") == Owner("admin", "root", admin=True)
+    assert identities.check("root", "toor") == Owner("admin", "root", role=Role.ADMIN)
     assert identities.check("root", "root") is None
     assert identities.check("toor", "toor") is None
     for user, password in ((None, None), ("root", None), (None, "toor"), ("", ""), ("root", "")):

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import select
 
 from broker.model import Level, Phase
-from broker.records import NotAllowed, Owner
+from broker.records import NotAllowed, Owner, Role
 from broker.service import Broker
 from broker.sessions.phases import TRANSITIONS, Actor, allowed, check
 from broker.tables import holds
@@ -14,7 +14,7 @@ from tests.broker.conftest import make_document
 
 ANN = Owner("ann-uuid", "ann")
 BOB = Owner("bob-uuid", "bob")
-ADMIN = Owner("admin", "admin", admin=True)
+ADMIN = Owner("admin", "admin", role=Role.ADMIN)
 
 # a session in one of these was accepted before
 GONE_ON = (

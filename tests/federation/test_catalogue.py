@@ -74,7 +74,21 @@ def test_every_field_of_the_example_arrives():
     assert site.platform.options == {}
     assert site.tariff == Tariff(0.12, 0.02, 0.004)
     assert site.energy == Energy(7.5, 540)
-    assert site.policy == Policy(("docker.io", "*.example.org"), ("untrusted.example.org",))
+    assert site.policy == Policy(
+        allowed_registries=("docker.io", "*.example.org"),
+        denied_registries=("untrusted.example.org",),
+        digest_required=True,
+        allowed_data=("*.example.org",),
+        denied_data=("https://archive.example.org/embargoed/*",),
+        denied_endpoints=("https://s3.untrusted.example.org*",),
+        denied_namespaces=("private-*",),
+        denied_ivoids=("ivo://example.org/embargoed*",),
+        denied_notebooks=("https://pastebin.example.org/*",),
+        denied_ports=(22, 25),
+        denied_paths=("/admin*",),
+        max_open_offers=20,
+        allowed_networks=("10.20.0.0/16", "storage.perth.internal"),
+    )
     assert load_federation(EXAMPLE)["capetown"].host == NamespaceHost("fl-capetown")
 
 
@@ -134,7 +148,7 @@ def test_the_builtin_federation_has_space_and_differs_in_price():
         (BASE + PLATFORM + "max_cores = 65", 11, "[sites.perth.platform] max_cores: expected at most the platform's 64 cores, got 65"),
         (BASE + PLATFORM + 'max_memory = "1 TiB"', 11, "[sites.perth.platform] max_memory: expected at most the platform's 256 GiB, got 1024 GiB"),
         (BASE + PLATFORM.replace("simulated", "simulatd"), 7, '[sites.perth.platform] kind: expected one of ' + KINDS + ', got "simulatd"'),
-        (BASE + PLATFORM + "core = 1", 11, "[sites.perth.platform] core: unknown key; expected one of kind, cores, memory, storage, architectures, max_cores, max_memory, max_duration, compute_performance, options"),
+        (BASE + PLATFORM + "core = 1", 11, "[sites.perth.platform] core: unknown key; expected one of kind, cores, memory, storage, architectures, max_cores, max_memory, max_storage, max_duration, compute_performance, options"),
         (BASE + "[sites.perth.tarif]\nx = 1", 6, "[sites.perth] tarif: unknown key; expected one of name, latitude, longitude, rses, data_hosts, iperf3_address, iperf3_port, host, platform, tariff, energy, policy"),
         (BASE + "[other]\nx = 1", 6, "other: unknown key; expected one of name, sites"),
         (BASE + OTHER.replace("capetown", '"Cape Town"'), 6, '[sites] Cape Town: expected lower-case letters, digits, "-" and "_" as the id of a site'),

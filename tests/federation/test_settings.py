@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import fields
 from pathlib import Path
 
@@ -68,10 +69,27 @@ def test_every_setting_can_come_from_the_file_and_from_the_environment(file):
         "admin_user": "ada",
         "admin_password": "pass word",
         "offer_lifetime_seconds": 60,
+        "retention_seconds": "30 d",
+        "result_lifetime_seconds": "1 h",
+        "sessions_per_site": 3,
+        "supervise": False,
+        "requests_per_minute": 0,
+        "oidc_issuer": "https://iam.example.org/",
+        "oidc_audience": "broker",
+        "oidc_groups": ["prototyping", "src"],
+        "oidc_scopes": ["run"],
+        "oidc_operator_groups": ["operators"],
+        "oidc_admin_groups": ["admins"],
     }
     assert set(values) == {field.name for field in fields(Settings)}
-    by_environment = load_settings(None, {f"FAIRLEAD_{name.upper()}": str(v) for name, v in values.items()})
-    text = "".join(f"{name} = {value!r}\n" for name, value in values.items())
+
+    def variable(value: object) -> str:
+        return ",".join(value) if isinstance(value, list) else str(value).replace("False", "false")
+
+    by_environment = load_settings(
+        None, {f"FAIRLEAD_{name.upper()}": variable(v) for name, v in values.items()}
+    )
+    text = "".join(f"{name} = {json.dumps(value)}\n" for name, value in values.items())
     assert load_settings(file(text), HOME) == by_environment
     assert by_environment == Settings(
         "postgresql://u@h/d",
@@ -83,6 +101,17 @@ def test_every_setting_can_come_from_the_file_and_from_the_environment(file):
         "ada",
         "pass word",
         60.0,
+        retention_seconds=30 * 86_400.0,
+        result_lifetime_seconds=3600.0,
+        sessions_per_site=3,
+        supervise=False,
+        requests_per_minute=0,
+        oidc_issuer="https://iam.example.org",
+        oidc_audience="broker",
+        oidc_groups=("prototyping", "src"),
+        oidc_scopes=("run",),
+        oidc_operator_groups=("operators",),
+        oidc_admin_groups=("admins",),
     )
 
 
@@ -114,7 +143,7 @@ def test_variables_of_the_clients_and_of_others_are_left_alone():
         ("offer_lifetime_seconds = 0", 1, "offer_lifetime_seconds: expected from 1 second to 1 day, such as 300 or \"5 min\", got 0"),
         ("offer_lifetime_seconds = nan", 1, "offer_lifetime_seconds: expected from 1 second to 1 day, such as 300 or \"5 min\", got nan"),
         ("admin_password = 12345", 1, "admin_password: expected a text that is not empty, got something else"),
-        ("\n\nprot = 1", 3, "prot: unknown setting; expected one of database_url, work_directory, catalogue, host, port, public_url, admin_user, admin_password, offer_lifetime_seconds"),
+        ("\n\nprot = 1", 3, "prot: unknown setting; expected one of database_url, work_directory, catalogue, host, port, public_url, admin_user, admin_password, offer_lifetime_seconds, retention_seconds, result_lifetime_seconds, sessions_per_site, supervise, requests_per_minute, oidc_issuer, oidc_audience, oidc_groups, oidc_scopes, oidc_operator_groups, oidc_admin_groups"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_in_the_file_names_the_line(file, text, line, message):
