@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from broker.contract.costs import CostList, MetricList
 from broker.contract.messages import MessageItem
 from broker.contract.options import Option
-from broker.contract.wire import Wire
+from broker.contract.wire import Kind, Wire, Xml
 
 
 class Metadata(Wire):
@@ -19,8 +19,8 @@ class Metadata(Wire):
     description: str | None = None
     created: str | None = None
     modified: str | None = None
-    messages: list[MessageItem] | None = None
-    options: list[Option] | None = None
+    messages: Annotated[list[Annotated[MessageItem, Xml("message")]], Xml("messages")] | None = None
+    options: Annotated[list[Option], Xml("options")] | None = None
 
 
 class StartDurationInstant(Wire):
@@ -57,7 +57,7 @@ LifecyclePhase = Literal[
 class Component(Wire):
     """AbstractComponent."""
 
-    kind: str
+    kind: Kind
     meta: Metadata | None = None
     costs: CostList | None = None
     metrics: MetricList | None = None
@@ -73,5 +73,5 @@ class LifecycleComponent(Component):
 class UnknownComponent(Wire):
     """A component of a kind that nobody knows, or that isn't built yet: carried, to be refused."""
 
-    kind: str
+    kind: Kind
     meta: Metadata | None = None

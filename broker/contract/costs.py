@@ -7,13 +7,13 @@ from typing import Annotated
 from pydantic import Tag
 
 from broker.contract import kinds
-from broker.contract.wire import UNKNOWN, Float, Wire, by_kind
+from broker.contract.wire import UNKNOWN, Float, Kind, Wire, Xml, by_kind
 
 
 class AbstractItem(Wire):
     """A cost or metric that has a type and no figures, or whose kind isn't known."""
 
-    kind: str
+    kind: Kind
     type: str | None = None
     description: str | None = None
 
@@ -33,5 +33,5 @@ Metric = Annotated[
     Annotated[MinMaxFloat, Tag("kind:metric")] | Annotated[AbstractItem, Tag(UNKNOWN)],
     by_kind({kinds.MINMAX_METRIC: "kind:metric"}),
 ]
-CostList = list[Cost]
-MetricList = list[Metric]
+CostList = Annotated[list[Annotated[Cost, Xml("cost")]], Xml("costs")]
+MetricList = Annotated[list[Annotated[Metric, Xml("metric")]], Xml("metrics")]

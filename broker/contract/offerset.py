@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from broker.contract.common import Component
 from broker.contract.compute import Compute
@@ -11,7 +11,7 @@ from broker.contract.data import Data
 from broker.contract.executable import Executable
 from broker.contract.session import ScheduledSession
 from broker.contract.storage import Storage
-from broker.contract.wire import Wire
+from broker.contract.wire import Wire, Xml, xml_root
 
 
 class RequestedItem(Wire):
@@ -26,6 +26,8 @@ class RequestedBlock(Wire):
 
 
 class ExecutionRequest(Wire):
+    model_config = xml_root("offers-request")
+
     executable: Executable | None = None
     compute: Compute | None = None
     storage: list[Storage] | None = None
@@ -36,6 +38,10 @@ class ExecutionRequest(Wire):
 
 
 class OfferSetResponse(Component):
+    model_config = xml_root("offers-response")
+
     result: Literal["YES", "NO"]
     description: str | None = None
-    offers: list[ScheduledSession] | None = None
+    offers: (
+        Annotated[list[Annotated[ScheduledSession, Xml("execution")]], Xml("offers", wrapped=True)] | None
+    ) = None

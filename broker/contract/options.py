@@ -6,23 +6,23 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from broker.contract.wire import Int64, Wire
+from broker.contract.wire import Int64, Wire, Xml
 
 
 class StringValueOption(Wire):
-    kind: Literal["uri:string-value-option"]
+    kind: Annotated[Literal["uri:string-value-option"], Xml(attribute=True)]
     path: str
     pattern: str | None = None
 
 
 class EnumValueOption(Wire):
-    kind: Literal["uri:enum-value-option"]
+    kind: Annotated[Literal["uri:enum-value-option"], Xml(attribute=True)]
     path: str
     values: list[str]
 
 
 class IntegerValueOption(Wire):
-    kind: Literal["uri:integer-value-option"]
+    kind: Annotated[Literal["uri:integer-value-option"], Xml(attribute=True)]
     path: str
     min: Int64 | None = None
     max: Int64 | None = None
@@ -30,7 +30,7 @@ class IntegerValueOption(Wire):
 
 
 class IntegerDeltaOption(Wire):
-    kind: Literal["uri:integer-delta-option"]
+    kind: Annotated[Literal["uri:integer-delta-option"], Xml(attribute=True)]
     path: str
     min: Int64 | None = None
     max: Int64 | None = None
@@ -43,26 +43,26 @@ Option = Annotated[
 
 
 class EnumValueUpdate(Wire):
-    kind: Literal["uri:enum-value-update"]
+    kind: Annotated[Literal["uri:enum-value-update"], Xml(attribute=True)]
     path: str
     value: str
 
 
 class StringValueUpdate(Wire):
-    kind: Literal["uri:string-value-update"]
+    kind: Annotated[Literal["uri:string-value-update"], Xml(attribute=True)]
     path: str
     value: str
 
 
 class IntegerValueUpdate(Wire):
-    kind: Literal["uri:integer-value-update"]
+    kind: Annotated[Literal["uri:integer-value-update"], Xml(attribute=True)]
     path: str
     value: Int64
     units: str | None = None
 
 
 class IntegerDeltaUpdate(Wire):
-    kind: Literal["uri:integer-delta-update"]
+    kind: Annotated[Literal["uri:integer-delta-update"], Xml(attribute=True)]
     path: str
     delta: Int64
     units: str | None = None

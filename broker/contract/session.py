@@ -11,7 +11,7 @@ from broker.contract.compute import Compute
 from broker.contract.data import Data
 from broker.contract.executable import Executable
 from broker.contract.storage import Storage
-from broker.contract.wire import Wire
+from broker.contract.wire import Wire, Xml, xml_root
 from broker.model import Phase
 
 
@@ -25,6 +25,8 @@ class Connector(Wire):
 class ScheduledSession(Component):
     """ScheduledExecutionSession."""
 
+    model_config = xml_root("execution")
+
     # from JSON, too, where it is a text
     phase: Annotated[Phase, Field(strict=False)] | None = None
     expires: str | None = None
@@ -32,5 +34,5 @@ class ScheduledSession(Component):
     compute: Compute | None = None
     storage: list[Storage] | None = None
     data: list[Data] | None = None
-    connectors: list[Connector] | None = None
+    connectors: Annotated[list[Connector], Xml("connector")] | None = None
     schedule: Schedule | None = None

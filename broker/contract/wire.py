@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import Enum
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 # marks the alternatives of a union in pydantic's error locations, so that paths can be cleaned of them
 TAG = "kind:"
@@ -17,6 +20,36 @@ class Wire(BaseModel):
     """A document or a part of one. `model_extra` holds the properties that the contract doesn't know."""
 
     model_config = ConfigDict(strict=True, extra="allow", protected_namespaces=())
+
+
+@dataclass(frozen=True)
+class Xml:
+    """What OpenAPI's `xml` entry says of a property, a list or a list's items; it is in our OpenAPI too.
+
+    Where nothing is said, a property is an element under its own name, and a list repeats that element.
+    """
+
+    name: str | None = None
+    attribute: bool = False
+    wrapped: bool = False
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        said: dict[str, Any] = {"name": self.name} if self.name is not None else {}
+        for word in ("attribute", "wrapped"):
+            if getattr(self, word):
+                said[word] = True
+        return handler(schema) | {"xml": said}
+
+
+# what tells the kinds of component apart is an attribute
+Kind = Annotated[str, Xml(attribute=True)]
+
+
+def xml_root(name: str) -> ConfigDict:
+    """For a model's `model_config`: the name of its element where it is a document of its own."""
+    return ConfigDict(json_schema_extra={"xml": {"name": name}})
 
 
 def _integral(value: Any) -> Any:
