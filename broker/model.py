@@ -68,7 +68,10 @@ class Port:
 
 @dataclass(frozen=True)
 class Executable:
-    """A container image and how to start it; of a notebook, `locations` is where the notebook is."""
+    """A container image and how to start it; of a notebook, `locations` is where the notebook is.
+
+    A Singularity image and a notebook have one location, a URL, and nothing that says how to start them.
+    """
 
     name: str | None
     locations: tuple[str, ...]
@@ -126,6 +129,12 @@ class DataItem:
     replicas: tuple[Replica, ...]
     checksum: tuple[str, str] | None = None
     storage: str | None = None  # uuid of the storage it goes to
+    kind: str = "simple-data-resource"  # the last part of its kind's URI
+    # what sites have policies about, where the resource names it: the URL of its S3 or Rucio service, its
+    # SKAO namespace or Rucio scope, its IVOA identifier
+    endpoint: str | None = None
+    namespace: str | None = None
+    ivoid: str | None = None
 
 
 @dataclass(frozen=True)
@@ -151,11 +160,12 @@ class Mount:
 
 @dataclass(frozen=True)
 class Limit:
-    """A cost or metric constraint of the request: `type` is the item's URI."""
+    """A cost or metric constraint: `type` is the item's URI, `path` its place in the request."""
 
     type: str
     minimum: float | None = None
     maximum: float | None = None
+    path: str | None = None
 
 
 @dataclass(frozen=True)
@@ -203,6 +213,12 @@ class Placement:
     notes: tuple[Note, ...]  # INFO: why it ranks where it does, with figures
     # the session starts in [start, start + start_within], as preparation allows
     start_within: timedelta = timedelta(0)
+    # by the component's key (`SessionRecord.component_uuid`); `costs` and `metrics` are those of the whole
+    component_costs: Mapping[str, tuple[Figure, ...]] = field(default_factory=dict)
+    component_metrics: Mapping[str, tuple[Figure, ...]] = field(default_factory=dict)
+    # an offer of the site's own broker: what that broker knows it by, and until when it is held there
+    reference: str | None = None
+    expires: datetime | None = None
 
 
 class Phase(StrEnum):
