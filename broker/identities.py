@@ -1,20 +1,20 @@
-"""Who may write: users in the database with argon2 hashes, and the one administrator of the settings."""
+"""Who may write: users of the database, those who come with tokens, and the administrator of the settings.
+
+A row of `identities` is somebody: by user name with a password kept here, or by the issuer and subject of
+their tokens. A token's subject never meets a user name, nor the same subject of another issuer.
+"""
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-import secrets
-import threading
 import uuid
-from collections import OrderedDict
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
-from argon2 import PasswordHasher
-from argon2.exceptions import Argon2Error, InvalidHashError
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, Row, select, tuple_
 from sqlalchemy.exc import IntegrityError
 
+from broker.passwords import Passwords, same
 from broker.records import Owner, Role
 from broker.tables import identities
 from federation.clock import Clock
@@ -23,14 +23,38 @@ from federation.database import write
 ADMIN_ID = "admin"
 # the issuer of those who have a password here
 OURS = ""
-NAME_LIMIT, PASSWORD_LIMIT = 128, 1024  # characters
-_REMEMBERED = 1024
+NAME_LIMIT = 128  # characters
+SUBJECT_LIMIT = 255  # characters; OpenID Connect allows no more
 
 
 @dataclass(frozen=True)
 class Identity:
+    """`issuer` and `subject` make somebody the same person; a token's `username` is only shown.
+
+    `role` of somebody with tokens: what the last token gave.
+    """
+
     uuid: str
     username: str
+    issuer: str
+    subject: str
+    role: Role
+    disabled: bool
+    created: datetime
+
+    @property
+    def local(self) -> bool:
+        """Whether this is a user with a password here."""
+        return self.issuer == OURS
+
+
+@dataclass(frozen=True)
+class Change:
+    """What is changed of an identity; None: as it is."""
+
+    role: Role | None = None
+    disabled: bool | None = None
+    password: str | None = None
 
 
 class Taken(Exception):  # noqa: N818 - an answer, not a failure
@@ -39,6 +63,10 @@ class Taken(Exception):  # noqa: N818 - an answer, not a failure
     def __init__(self, identity: Identity | None) -> None:
         self.identity = identity
         super().__init__("this username is taken")
+
+
+class ForeignIdentity(Exception):  # noqa: N818 - an answer, not a failure
+    """What was asked for can't be changed here: the issuer of somebody's tokens decides it."""
 
 
 class Identities:
@@ -50,83 +78,124 @@ class Identities:
         """Without both an admin user and a password there is no administrator."""
         self._engine, self._clock = engine, clock
         self._admin = (admin_user, admin_password) if admin_user and admin_password else None
-        # the least that OWASP's password storage cheat sheet recommends for argon2id: 19 MiB, 2 passes
-        self._hasher = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
-        # checked for users who don't exist, so that the time tells nothing
-        self._nobody = self._hasher.hash(secrets.token_hex())
-        # Basic authentication sends the password with each request: what was right a moment ago needs no
-        # second argon2. Keys are MACs under a key of this process that also cover the stored hash.
-        self._key = secrets.token_bytes(32)
-        self._right: OrderedDict[bytes, None] = OrderedDict()
-        self._lock = threading.Lock()
+        self._passwords = Passwords()
 
     def recall(self, username: str, password: str) -> Owner | None:
         """Who this is, where that takes no argon2: the administrator, or who was right a moment ago."""
         if self._admin is not None:
-            # both are compared in any case, and in constant time
-            same_user = self._same(username, self._admin[0])
-            same_password = self._same(password, self._admin[1])
+            # both are compared in any case
+            same_user, same_password = same(username, self._admin[0]), same(password, self._admin[1])
             if same_user and same_password:
                 return Owner(ADMIN_ID, username, Role.ADMIN)
-        found, stored = self._find(username, password)
-        token = self._token(stored, password)
-        with self._lock:
-            if found is None or token not in self._right:
-                return None
-            self._right.move_to_end(token)
-        return found
+        found, stored = self._find(username)
+        return found if found is not None and self._passwords.recall(stored, password) else None
 
     def check(self, username: str, password: str) -> Owner | None:
         """Who this is, or None where name or password is wrong."""
         known = self.recall(username, password)
         if known is not None:
             return known
-        found, stored = self._find(username, password)
-        try:
-            self._hasher.verify(stored, password)
-        except (Argon2Error, InvalidHashError):
-            return None
-        if found is not None:
-            with self._lock:
-                self._right[self._token(stored, password)] = None
-                while len(self._right) > _REMEMBERED:
-                    self._right.popitem(last=False)
-        return found
+        found, stored = self._find(username)
+        return found if self._passwords.verify(stored, password) else None
 
-    def create(self, username: str, password: str) -> Identity:
+    def of_token(self, issuer: str, subject: str, username: str, role: Role) -> Owner | None:
+        """Who comes with a token: made at the first call, and kept up to date. None where it is disabled."""
+        now = self._clock.now()
+        known = self._by_subject(issuer, subject)
+        if known is None:
+            made = Identity(str(uuid.uuid4()), username, issuer, subject, role, False, now)
+            try:
+                self._insert(made, None)
+                return Owner(made.uuid, username, role)
+            except IntegrityError:
+                # another request of theirs was first
+                known = self._by_subject(issuer, subject)
+                assert known is not None
+        if known.disabled:
+            return None
+        if (known.username, known.role) != (username, role):
+            with write(self._engine) as connection:
+                connection.execute(
+                    identities.update()
+                    .where(identities.c.uuid == known.uuid)
+                    .values(username=username, role=role.value)
+                )
+        return Owner(known.uuid, username, role)
+
+    def create(self, username: str, password: str, role: Role = Role.USER) -> Identity:
         """A new user. Raises ValueError for a name or password that can't be one, Taken where it exists."""
         _check_name(username)
-        if not password.strip() or len(password) > PASSWORD_LIMIT:
-            raise ValueError(f"password: expected 1 to {PASSWORD_LIMIT} characters, not all of them blanks")
-        if self._admin is not None and self._same(username, self._admin[0]):
+        if self._admin is not None and same(username, self._admin[0]):
             raise Taken(None)
-        made = Identity(str(uuid.uuid4()), username)
-        row = {
-            "uuid": made.uuid,
-            "issuer": OURS,
-            "subject": username,
-            "username": username,
-            "password_hash": self._hasher.hash(password),
-            "role": Role.USER.value,
-            "disabled": False,
-            "created": self._clock.now(),
-        }
+        made = Identity(str(uuid.uuid4()), username, OURS, username, role, False, self._clock.now())
         try:
-            with write(self._engine) as connection:
-                connection.execute(identities.insert().values(row))
+            self._insert(made, self._passwords.hash(password))
         except IntegrityError:
-            query = select(identities.c.uuid).where(
-                identities.c.issuer == OURS, identities.c.subject == username
-            )
-            with self._engine.connect() as connection:
-                existing = connection.execute(query).scalar_one()
-            raise Taken(Identity(existing, username)) from None
+            raise Taken(self._by_subject(OURS, username)) from None
         return made
 
-    def _find(self, username: str, password: str) -> tuple[Owner | None, str]:
+    def get(self, name: str) -> Identity | None:
+        """By uuid, or a local user by name."""
+        with self._engine.connect() as connection:
+            row = connection.execute(select(identities).where(identities.c.uuid == name)).first()
+        return _identity(row) if row else self._by_subject(OURS, name)
+
+    def page(self, after: tuple[str, str] | None = None, limit: int = 100) -> list[Identity]:
+        """By user name and uuid; those behind `after`, which is such a pair."""
+        key = (identities.c.username, identities.c.uuid)
+        query = select(identities).order_by(*key).limit(limit)
+        if after is not None:
+            query = query.where(tuple_(*key) > tuple_(*after))
+        with self._engine.connect() as connection:
+            return [_identity(row) for row in connection.execute(query)]
+
+    def change(self, uuid: str, change: Change) -> Identity | None:
+        """The identity as it is then; None where there is none.
+
+        Takes effect at the next request. Raises ValueError for a password that can't be one, ForeignIdentity
+        for role or password of somebody who comes with tokens.
+        """
+        values: dict[str, Any] = {}
+        if change.role is not None:
+            values["role"] = change.role.value
+        if change.password is not None:
+            values["password_hash"] = self._passwords.hash(change.password)
+        of_a_user = bool(values)
+        if change.disabled is not None:
+            values["disabled"] = change.disabled
+        with write(self._engine) as connection:
+            here = identities.c.uuid == uuid
+            row = connection.execute(select(identities).where(here)).first()
+            if row is None:
+                return None
+            if of_a_user and row.issuer != OURS:
+                raise ForeignIdentity(
+                    "role and password of somebody who comes with tokens are their issuer's to change"
+                )
+            if values:
+                connection.execute(identities.update().where(here).values(**values))
+            return _identity(connection.execute(select(identities).where(here)).one())
+
+    def remove(self, uuid: str) -> bool:
+        """Whether there was one. What it owned stays, for operators and administrators to see to."""
+        with write(self._engine) as connection:
+            return bool(connection.execute(identities.delete().where(identities.c.uuid == uuid)).rowcount)
+
+    def _insert(self, identity: Identity, password_hash: str | None) -> None:
+        row = vars(identity) | {"role": identity.role.value, "password_hash": password_hash}
+        with write(self._engine) as connection:
+            connection.execute(identities.insert().values(row))
+
+    def _by_subject(self, issuer: str, subject: str) -> Identity | None:
+        query = select(identities).where(identities.c.issuer == issuer, identities.c.subject == subject)
+        with self._engine.connect() as connection:
+            row = connection.execute(query).first()
+        return _identity(row) if row else None
+
+    def _find(self, username: str) -> tuple[Owner | None, str]:
         """The user of that name and its hash; nobody and nobody's hash where there is none."""
-        if len(username) > NAME_LIMIT or len(password) > PASSWORD_LIMIT:
-            return None, self._nobody
+        if len(username) > NAME_LIMIT:
+            return None, self._passwords.nobody
         query = select(identities.c.uuid, identities.c.password_hash, identities.c.role).where(
             identities.c.issuer == OURS,
             identities.c.subject == username,
@@ -134,16 +203,15 @@ class Identities:
         )
         with self._engine.connect() as connection:
             row = connection.execute(query).first()
-        return (Owner(row.uuid, username, Role(row.role)), row.password_hash) if row else (None, self._nobody)
+        if row is None:
+            return None, self._passwords.nobody
+        return Owner(row.uuid, username, Role(row.role)), row.password_hash
 
-    def _token(self, stored: str, password: str) -> bytes:
-        return hmac.digest(self._key, f"{stored}\0{password}".encode(), "sha256")
 
-    def _same(self, text: str, expected: str | None) -> bool:
-        # digests first: compare_digest tells the length
-        return hmac.compare_digest(
-            *(hashlib.sha256((each or "").encode()).digest() for each in (text, expected))
-        )
+def _identity(row: Row[Any]) -> Identity:
+    return Identity(
+        row.uuid, row.username, row.issuer, row.subject, Role(row.role), row.disabled, row.created
+    )
 
 
 def _check_name(username: str) -> None:
