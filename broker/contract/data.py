@@ -11,9 +11,35 @@ from broker.contract.common import LifecycleComponent, UnknownComponent
 from broker.contract.wire import UNKNOWN, Int32, Int64, Wire, by_kind
 
 
-class SimpleData(LifecycleComponent):
-    storage: str | None = None
+class DataResource(LifecycleComponent):
+    """AbstractDataResource."""
+
+    storage: str | None = None  # name or uuid of the storage that it goes to
+
+
+class SimpleData(DataResource):
     location: str | None = None
+
+
+class S3Data(DataResource):
+    endpoint: str | None = None
+    template: str | None = None
+    bucket: str | None = None
+    object: str | None = None  # the whole bucket where it is left out
+
+
+ObjectType = Literal["FILE", "CONTAINER", "DATASET"]
+
+
+class RucioBlock(Wire):
+    endpoint: str | None = None
+    scope: str | None = None
+    object: str | None = None
+    type: ObjectType | None = None
+
+
+class RucioData(DataResource):
+    rucio: RucioBlock | None = None
 
 
 class ObsCore(Wire):
@@ -48,6 +74,10 @@ class IvoaBlock(Wire):
     datalink: DataLink | None = None
 
 
+class IvoaData(DataResource):
+    ivoa: IvoaBlock | None = None
+
+
 class SkaoChecksum(Wire):
     type: str | None = None
     value: str | None = None
@@ -61,21 +91,31 @@ class SkaoReplica(Wire):
 class SkaoBlock(Wire):
     namespace: str | None = None
     objectname: str | None = None
-    objecttype: Literal["FILE", "CONTAINER", "DATASET"] | None = None
+    objecttype: ObjectType | None = None
     datasize: Int64 | None = None
     checksum: SkaoChecksum | None = None
     replicas: list[SkaoReplica] | None = None
 
 
-class SkaoData(LifecycleComponent):
-    storage: str | None = None
+class SkaoData(DataResource):
     ivoa: IvoaBlock | None = None
     skao: SkaoBlock | None = None
 
 
 Data = Annotated[
     Annotated[SimpleData, Tag("kind:simple-data-resource")]
+    | Annotated[S3Data, Tag("kind:S3-data-resource")]
+    | Annotated[RucioData, Tag("kind:rucio-data-resource")]
+    | Annotated[IvoaData, Tag("kind:ivoa-data-resource")]
     | Annotated[SkaoData, Tag("kind:skao-data-resource")]
     | Annotated[UnknownComponent, Tag(UNKNOWN)],
-    by_kind({kinds.SIMPLE_DATA: "kind:simple-data-resource", kinds.SKAO_DATA: "kind:skao-data-resource"}),
+    by_kind(
+        {
+            kinds.SIMPLE_DATA: "kind:simple-data-resource",
+            kinds.S3_DATA: "kind:S3-data-resource",
+            kinds.RUCIO_DATA: "kind:rucio-data-resource",
+            kinds.IVOA_DATA: "kind:ivoa-data-resource",
+            kinds.SKAO_DATA: "kind:skao-data-resource",
+        }
+    ),
 ]

@@ -52,7 +52,24 @@ class DockerContainer(LifecycleComponent):
     network: DockerNetwork | None = None
 
 
+class SingularityContainer(LifecycleComponent):
+    location: str | None = None  # of the image
+
+
+class JupyterNotebook(LifecycleComponent):
+    location: str | None = None
+
+
 Executable = Annotated[
-    Annotated[DockerContainer, Tag("kind:docker-container")] | Annotated[UnknownComponent, Tag(UNKNOWN)],
-    by_kind({kinds.DOCKER_CONTAINER: "kind:docker-container"}),
+    Annotated[DockerContainer, Tag("kind:docker-container")]
+    | Annotated[SingularityContainer, Tag("kind:singularity-container")]
+    | Annotated[JupyterNotebook, Tag("kind:jupyter-notebook")]
+    | Annotated[UnknownComponent, Tag(UNKNOWN)],
+    by_kind(
+        {
+            kinds.DOCKER_CONTAINER: "kind:docker-container",
+            kinds.SINGULARITY_CONTAINER: "kind:singularity-container",
+            kinds.JUPYTER_NOTEBOOK: "kind:jupyter-notebook",
+        }
+    ),
 ]

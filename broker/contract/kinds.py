@@ -32,11 +32,9 @@ ENUM_VALUE_UPDATE = "uri:enum-value-update"
 INTEGER_VALUE_UPDATE = "uri:integer-value-update"
 INTEGER_DELTA_UPDATE = "uri:integer-delta-update"
 
-# a message's kind is this and the slug of the note
-MESSAGE = "urn:fairlead:message:"
-
-# in the contract, not built here yet: a NO that says so
-NOT_BUILT = frozenset({SINGULARITY_CONTAINER, JUPYTER_NOTEBOOK, S3_DATA, RUCIO_DATA, IVOA_DATA})
+LOGS_CONNECTOR = "urn:fairlead:connector:logs"
+STORAGE_CONNECTOR = "urn:fairlead:connector:storage"
+PORT_CONNECTOR = "urn:fairlead:connector:port"
 
 
 def short(kind: str) -> str:

@@ -16,17 +16,12 @@ from broker.catalogues import Catalogue
 from broker.contract.codec import Fault, Malformed, pointer
 from broker.contract.common import UnknownComponent
 from broker.contract.costs import AbstractItem
+from broker.contract.names import Names
 from broker.contract.offerset import ExecutionRequest
 from broker.contract.options import EnumValueUpdate, Update
 from broker.contract.read_executable import read_executable
-from broker.contract.read_resources import (
-    Names,
-    link_storage,
-    read_compute,
-    read_data,
-    read_mounts,
-    read_storage,
-)
+from broker.contract.read_mounts import read_mounts
+from broker.contract.read_resources import link_storage, read_compute, read_data, read_storage
 from broker.contract.read_schedule import read_limits, read_schedule
 from broker.contract.reasons import Reasons
 from broker.contract.wire import TAG, quote
@@ -60,7 +55,8 @@ def parse_request(
     reasons = Reasons()
     executable = read_executable(wire.executable, reasons)
     cores, memory = read_compute(wire.compute, reasons)
-    data_names, storage_names = names = Names("data"), Names("storage")
+    used: set[str] = set()
+    data_names, storage_names = names = Names("data", used), Names("storage", used)
     storage = read_storage(wire.storage or [], storage_names, reasons)
     found = read_data(wire.data or [], document.get("data") or [], data_names, catalogues, reasons)
     data, storage = link_storage(found, wire.data or [], storage, wire.storage or [], names, reasons)

@@ -1,14 +1,22 @@
-"""From a container on the wire to the container that a platform is asked to run."""
+"""From an executable on the wire to what a platform is asked to run."""
 
 from __future__ import annotations
 
 import re
 
-from broker.contract.executable import DockerContainer, DockerImage, DockerNetwork
+from broker.catalogues.urls import wrong_with
+from broker.contract.executable import (
+    DockerContainer,
+    DockerImage,
+    DockerNetwork,
+    DockerPort,
+    JupyterNotebook,
+    SingularityContainer,
+)
 from broker.contract.executable import Executable as WireExecutable
 from broker.contract.reasons import Reasons
 from broker.contract.wire import quote
-from broker.model import Executable
+from broker.model import Executable, ExecutableKind, Port
 
 # what may stand in an image reference: no blanks, and no leading "-", which a command line takes as an option
 _IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]*", re.ASCII)
@@ -17,6 +25,12 @@ _DIGEST = re.compile(r"[a-z0-9]+(?:[+._-][a-z0-9]+)*:[A-Za-z0-9=_-]+", re.ASCII)
 _HEX_DIGITS = {"sha256": 64, "sha512": 128}
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*", re.ASCII)
 _PROTOCOLS = ("UDP", "TCP", "HTTP", "HTTPS")
+# the path of an access URL: RFC 3986's characters, and nothing that starts a query or a fragment
+_URL_PATH = re.compile(r"/?[A-Za-z0-9._~!$&'()*+,;=:@%/-]*", re.ASCII)
+# ports of one container: each takes one of the host's
+PORT_LIMIT = 100
+# where Singularity images come from, beside the web (https://docs.sylabs.io, "Pulling images")
+_SINGULARITY = ("docker", "library", "oras", "shub")
 
 
 def read_executable(wire: WireExecutable | None, reasons: Reasons) -> Executable | None:
@@ -25,6 +39,8 @@ def read_executable(wire: WireExecutable | None, reasons: Reasons) -> Executable
     if wire is None:
         reasons.no("executable-required", path, "an executable is required, and the request names none")
         return None
+    if isinstance(wire, SingularityContainer | JupyterNotebook):
+        return _read_located(wire, reasons)
     if not isinstance(wire, DockerContainer):
         reasons.foreign_kind("executable", wire.kind, path, "docker-container")
         return None
@@ -42,7 +58,7 @@ def read_executable(wire: WireExecutable | None, reasons: Reasons) -> Executable
         if not _VARIABLE.fullmatch(name):
             template = "{name} is no name of a variable: letters, digits, '_', '.' and '-' make one"
             reasons.no("invalid-value", f"{path}/environment", template, name=quote(name))
-    _check_network(wire.network, reasons)
+    ports = _read_ports(wire.network, reasons)
     return Executable(
         name=wire.meta.name if wire.meta else None,
         locations=locations,
@@ -53,7 +69,32 @@ def read_executable(wire: WireExecutable | None, reasons: Reasons) -> Executable
         entrypoint=wire.entrypoint,
         command=tuple(wire.command or ()),
         environment=dict(wire.environment or {}),
+        ports=ports,
     )
+
+
+def _read_located(wire: SingularityContainer | JupyterNotebook, reasons: Reasons) -> Executable:
+    singularity = isinstance(wire, SingularityContainer)
+    what = "a Singularity image" if singularity else "a notebook"
+    location, path = wire.location, "/executable/location"
+    if not location:
+        reasons.no("missing-value", path, "the location of {what} is required", what=what)
+    elif (wrong := _wrong_location(location, _SINGULARITY if singularity else ())) is not None:
+        reasons.no("invalid-value", path, "the location of {what} {wrong}", what=what, wrong=wrong)
+    return Executable(
+        name=wire.meta.name if wire.meta else None,
+        locations=(location,) if location else (),
+        kind=ExecutableKind.SINGULARITY if singularity else ExecutableKind.NOTEBOOK,
+    )
+
+
+def _wrong_location(location: str, schemes: tuple[str, ...]) -> str | None:
+    """Why nothing can be had there, by the web or by one of `schemes`; None where nothing is wrong."""
+    scheme, _, rest = location.partition("://")
+    if scheme not in schemes:
+        return wrong_with(location)
+    # what follows is a reference as engines have it, not quite a URL
+    return None if _IMAGE.fullmatch(rest) else f"names no image after {scheme}://"
 
 
 def _check_image(image: DockerImage, locations: tuple[str, ...], reasons: Reasons) -> None:
@@ -74,23 +115,64 @@ def _check_image(image: DockerImage, locations: tuple[str, ...], reasons: Reason
             reasons.no("invalid-value", f"{path}/digest", template, digest=quote(image.digest))
 
 
-def _check_network(network: DockerNetwork | None, reasons: Reasons) -> None:
-    ports = (network.ports if network else None) or []
-    for index, port in enumerate(ports):
+def _read_ports(network: DockerNetwork | None, reasons: Reasons) -> tuple[Port, ...]:
+    """The ports to publish. A port is one of TCP or of UDP: the same number may stand for one of each."""
+    asked = (network.ports if network else None) or []
+    if len(asked) > PORT_LIMIT:
+        template = "{count} ports are more than the {limit} that one container may publish"
+        path = "/executable/network/ports"
+        reasons.no("resource-limit", path, template, count=len(asked), limit=PORT_LIMIT)
+        return ()
+    found: dict[tuple[int, bool], str] = {}
+    ports = []
+    for index, wire in enumerate(asked):
         path = f"/executable/network/ports/{index}"
-        if port.protocol is not None and port.protocol not in _PROTOCOLS:
-            template = "network protocol {protocol} is not known: {known} are"
-            known = ", ".join(_PROTOCOLS)
+        port = _read_port(wire, path, reasons)
+        if port is None:
+            continue
+        transport = (port.internal, port.protocol == "UDP")
+        if transport in found:
+            template = "port {port} is published already: {other} is the other"
+            other = found[transport]
             reasons.no(
-                "invalid-value", f"{path}/protocol", template, protocol=quote(port.protocol), known=known
+                "duplicate-resource", f"{path}/internal/port", template, port=port.internal, other=other
             )
-        number = port.internal.port if port.internal else None
-        if number is not None and not 0 < number < 65536:
-            template = "network port {port} does not exist: 1 to 65535 do"
-            reasons.no("invalid-value", f"{path}/internal/port", template, port=number)
-        if port.external is not None:
-            template = "the external side of a port is the service's to fill: leave it out"
-            reasons.no("not-supported", f"{path}/external", template)
-    if ports:
-        template = "ports are not published yet: the container runs, but no connector will lead to it"
-        reasons.warn("not-built", "/executable/network/ports", template)
+            continue
+        found[transport] = path
+        ports.append(port)
+    return tuple(ports)
+
+
+def _read_port(wire: DockerPort, path: str, reasons: Reasons) -> Port | None:
+    protocol = wire.protocol if wire.protocol is not None else "TCP"
+    right = protocol in _PROTOCOLS
+    if not right:
+        template = "network protocol {protocol} is not known: {known} are"
+        known = ", ".join(_PROTOCOLS)
+        reasons.no("invalid-value", f"{path}/protocol", template, protocol=quote(protocol), known=known)
+    number = wire.internal.port if wire.internal else None
+    if number is None:
+        reasons.no("missing-value", f"{path}/internal/port", "a port needs the number that it has inside")
+    elif not 0 < number < 65536:
+        template = "network port {port} does not exist: 1 to 65535 do"
+        reasons.no("invalid-value", f"{path}/internal/port", template, port=number)
+        number = None
+    if wire.external is not None:
+        template = "the external side of a port is the service's to fill: leave it out"
+        reasons.no("not-supported", f"{path}/external", template)
+    where = wire.path or None
+    if where is not None and not _URL_PATH.fullmatch(where):
+        template = "{path} is no path of a URL: others than its characters must be percent-encoded"
+        reasons.no("invalid-value", f"{path}/path", template, path=quote(where))
+    if where is not None and protocol in ("TCP", "UDP"):
+        template = "a path is of use for HTTP and HTTPS only: for {protocol} it was ignored"
+        reasons.warn("ignored-value", f"{path}/path", template, protocol=protocol)
+        where = None
+    if number is None or not right:
+        return None
+    return Port(
+        internal=number,
+        protocol=protocol,
+        path=None if where is None else "/" + where.lstrip("/"),
+        access=bool(wire.access),
+    )

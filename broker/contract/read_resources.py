@@ -3,66 +3,25 @@
 from __future__ import annotations
 
 import math
-import re
 import uuid
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 from broker.catalogues import Catalogue, Resolved
 from broker.contract import kinds
-from broker.contract.common import Component, UnknownComponent
+from broker.contract.common import UnknownComponent
 from broker.contract.compute import Compute, IntegerRange, SimpleCompute
-from broker.contract.data import Data, SimpleData, SkaoData
+from broker.contract.data import Data, DataResource, IvoaData, RucioData, S3Data, SimpleData, SkaoData
+from broker.contract.names import Names
 from broker.contract.reasons import Reasons
 from broker.contract.storage import SimpleStorage, Storage
-from broker.contract.volume import SimpleVolume
 from broker.contract.wire import quote
-from broker.model import DataItem, MinMax, Mount, MountMode, StorageItem
+from broker.model import DataItem, MinMax, StorageItem
 
 DATA_LIMIT = 1000  # resources of one request: each may cost the catalogue a question over the network
 _GIB = 2**30
-# absolute, and without what the command line of a container engine takes apart (":" and ",")
-_MOUNT_PATH = re.compile(r"(?:/(?!\.{1,2}(?:/|$))[^/:,\x00-\x1f\x7f]+)+")
-
-Named = Component | UnknownComponent
-
-
-@dataclass
-class Names:
-    """Who is called what in one family of resources: by name, and by the uuid that the client gave."""
-
-    family: str
-    known: dict[str, str] = field(default_factory=dict)  # name or client's uuid -> our uuid
-
-    def add(
-        self, component: Component | UnknownComponent, fallback: str, path: str, reasons: Reasons
-    ) -> tuple[str, str]:
-        """Our uuid and the name of a component; a second one of the same name or uuid is a NO."""
-        meta = component.meta
-        name = meta.name if meta and meta.name else self._free(fallback)
-        asked = meta.uuid if meta and meta.uuid else None
-        ours = _canonical(asked) or str(uuid.uuid4())
-        if ours in self.known.values():
-            ours = str(uuid.uuid4())
-        for key, part in ((name, "name"), (asked, "uuid")):
-            if key is None or (part == "uuid" and key == name):
-                continue
-            if key in self.known:
-                template = "two {family} resources are called {name}"
-                reasons.no(
-                    "duplicate-resource", f"{path}/meta/{part}", template, family=self.family, name=quote(key)
-                )
-            self.known[key] = ours
-        return ours, name
-
-    def _free(self, wanted: str) -> str:
-        count, name = 1, wanted
-        while name in self.known:
-            count += 1
-            name = f"{wanted}-{count}"
-        return name
 
 
 def read_compute(wire: Compute | None, reasons: Reasons) -> tuple[MinMax, MinMax]:
@@ -121,12 +80,12 @@ def read_data(
         path = f"/data/{index}"
         ours, name = names.add(data, _data_name(data, index), path, reasons)
         catalogue = catalogues.get(kinds.short(data.kind))
-        if not isinstance(data, SimpleData | SkaoData):
-            reasons.foreign_kind("data", data.kind, path, "simple-data-resource or skao-data-resource")
+        if not isinstance(data, DataResource):
+            reasons.foreign_kind("data", data.kind, path, "simple-data-resource")
             questions.append(None)
         elif catalogue is None:
             template = "no catalogue for data of kind {kind} is installed in this broker"
-            reasons.no("not-built", f"{path}/kind", template, kind=kinds.short(data.kind))
+            reasons.no("no-catalogue", f"{path}/kind", template, kind=kinds.short(data.kind))
             questions.append(None)
         else:
             questions.append((catalogue, ours, name, documents[index], path))
@@ -136,7 +95,10 @@ def read_data(
             return None
         catalogue, ours, name, resource, path = question
         found = catalogue.resolve(ours, name, resource, path)
-        return replace(found, item=replace(found.item, uuid=ours, name=name)) if found.item else found
+        if found.item is None:
+            return found
+        kind = kinds.short(str(resource.get("kind")))
+        return replace(found, item=replace(found.item, uuid=ours, name=name, kind=kind))
 
     with ThreadPoolExecutor(max_workers=8, thread_name_prefix="resolve") as pool:
         answers = list(pool.map(ask, questions))
@@ -168,17 +130,18 @@ def link_storage(
     for index, wire in enumerate(wire_storage):
         for place, reference in enumerate(wire.data or [] if isinstance(wire, SimpleStorage) else []):
             path = f"/storage/{index}/data/{place}"
-            found = data_names.known.get(reference)
+            found = data_names.find(reference)
             if found is None:
                 template = "there is no data resource {name} in the request"
                 reasons.no("resource-not-found", path, template, name=quote(reference))
-            else:
-                goes_to.setdefault(found, storage[index].uuid)
+            elif goes_to.setdefault(found, storage[index].uuid) != storage[index].uuid:
+                template = "{name} is put into two storage resources: another one lists it, too"
+                reasons.no("invalid-value", path, template, name=quote(reference))
     linked: list[DataItem] = []
     made: list[StorageItem] = []
     for index, (item, resource) in enumerate(zip(data, wire_data, strict=True)):
-        wanted = resource.storage if isinstance(resource, SimpleData | SkaoData) else None
-        target = storage_names.known.get(wanted) if wanted is not None else None
+        wanted = resource.storage if isinstance(resource, DataResource) else None
+        target = storage_names.find(wanted) if wanted is not None else None
         if wanted is not None and target is None:
             template = "there is no storage resource {name} in the request"
             reasons.no("resource-not-found", f"/data/{index}/storage", template, name=quote(wanted))
@@ -210,78 +173,17 @@ def _grown(storage: StorageItem, data: Sequence[DataItem], index: int, reasons: 
     return replace(storage, size_gib=MinMax(need, high))
 
 
-def read_mounts(
-    compute: Compute | None,
-    data: Sequence[DataItem],
-    names: tuple[Names, Names],
-    reasons: Reasons,
-) -> list[Mount]:
-    """The volumes asked for, then /data/NAME, read-only, for every data item that none of them mounts."""
-    mounts: list[Mount] = []
-    taken: dict[str, str] = {}
-    for index, volume in enumerate((compute.volumes if isinstance(compute, SimpleCompute) else None) or []):
-        path = f"/compute/volumes/{index}"
-        if not isinstance(volume, SimpleVolume):
-            reasons.foreign_kind("volume", volume.kind, path, "simple-volume-mount")
-            continue
-        if volume.resource is None:
-            reasons.no(
-                "missing-value", f"{path}/resource", "a volume must name the data or storage that it mounts"
-            )
-            continue
-        found = [family.known[volume.resource] for family in names if volume.resource in family.known]
-        if len(found) != 1:
-            template = (
-                "{name} is both data and storage: use the uuid of the one that is meant"
-                if found
-                else "there is no data or storage resource {name} in the request"
-            )
-            reasons.no("resource-not-found", f"{path}/resource", template, name=quote(volume.resource))
-            continue
-        where = volume.path if volume.path is not None else _default_path(volume.resource, found[0], data)
-        where = where.rstrip("/") if where != "/" else where
-        if not _MOUNT_PATH.fullmatch(where):
-            template = "{path} is no place for a mount: an absolute path without '..', ':' and ',' is"
-            reasons.no("invalid-value", f"{path}/path", template, path=quote(where))
-            continue
-        if where in taken:
-            template = "two volumes are mounted at {path}: {other} is the other"
-            reasons.no("duplicate-resource", f"{path}/path", template, path=quote(where), other=taken[where])
-            continue
-        taken[where] = path
-        mounts.append(Mount(path=where, mode=MountMode(volume.mode or "READONLY"), resource=found[0]))
-    mounted = {mount.resource for mount in mounts}
-    for item in data:
-        if item.uuid in mounted:
-            continue
-        where = _default_path(item.name, item.uuid, data)
-        count, wanted = 1, where
-        while where in taken:
-            count += 1
-            where = f"{wanted}-{count}"
-        taken[where] = item.name
-        mounts.append(Mount(path=where, mode=MountMode.READONLY, resource=item.uuid))
-    return mounts
-
-
-def _default_path(reference: str, ours: str, data: Sequence[DataItem]) -> str:
-    name = next((item.name for item in data if item.uuid == ours), reference)
-    plain = re.sub(r"[^A-Za-z0-9._+=@-]", "_", name)[:200]
-    return "/data/" + (plain if plain.strip(".") else "data")
-
-
 def _data_name(data: Data, index: int) -> str:
     """What to call data that has no name: the last part of its address."""
-    address = ""
+    address: str | None = None
     if isinstance(data, SimpleData):
         address = (data.location or "").partition("?")[0]
-    elif isinstance(data, SkaoData) and data.skao:
-        address = data.skao.objectname or ""
-    return address.rstrip("/").rpartition("/")[2] or f"data-{index + 1}"
-
-
-def _canonical(text: str | None) -> str | None:
-    try:
-        return str(uuid.UUID(text)) if text else None
-    except ValueError:
-        return None
+    elif isinstance(data, S3Data):
+        address = data.object or data.bucket
+    elif isinstance(data, RucioData):
+        address = data.rucio.object if data.rucio else None
+    elif isinstance(data, IvoaData):
+        address = data.ivoa.ivoid if data.ivoa else None
+    elif isinstance(data, SkaoData):
+        address = data.skao.objectname if data.skao else None
+    return (address or "").rstrip("/").rpartition("/")[2] or f"data-{index + 1}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from broker.contract import kinds
 from broker.contract.wire import quote
 from broker.model import Level, Note
 
@@ -29,13 +28,9 @@ class Reasons:
         self._add(Level.INFO, kind, path, template, values)
 
     def foreign_kind(self, what: str, kind: str, path: str, instead: str) -> None:
-        """A component of a kind that isn't built here, or that nobody knows. `instead` would work."""
-        if kind in kinds.NOT_BUILT:
-            template = "{what} of kind {kind} is in the contract but not built here yet; {instead} is"
-            self.no("not-built", path + "/kind", template, what=what, kind=kinds.short(kind), instead=instead)
-        else:
-            template = "unknown kind of {what}: {kind}; {instead} would work"
-            self.no("unknown-kind", path + "/kind", template, what=what, kind=quote(kind), instead=instead)
+        """A component of a kind that nobody knows. `instead` would work."""
+        template = "unknown kind of {what}: {kind}; {instead} would work"
+        self.no("unknown-kind", path + "/kind", template, what=what, kind=quote(kind), instead=instead)
 
     def _add(self, level: Level, kind: str, path: str, template: str, values: Mapping[str, object]) -> None:
         texts = {name: str(value) for name, value in values.items()}

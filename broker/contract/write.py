@@ -53,7 +53,7 @@ def offerset_document(record: OfferSetRecord, base: str, viewer: Owner | None) -
             url=f"{base}/offersets/{record.uuid}",
             created=format_instant(record.created),
             modified=format_instant(record.modified),
-            messages=[_message(note, record.created, full) for note in notes],
+            messages=[_message(note, record.created, full, base) for note in notes],
         ),
         result="YES" if record.yes else "NO",
     )
@@ -76,7 +76,7 @@ def session_document(record: SessionRecord, base: str, viewer: Owner | None) -> 
             url=url,
             created=format_instant(record.created),
             modified=format_instant(record.modified),
-            messages=_messages(record, full),
+            messages=_messages(record, full, base),
             options=_options(record.phase),
         ),
         phase=record.phase,
@@ -97,7 +97,7 @@ def session_document(record: SessionRecord, base: str, viewer: Owner | None) -> 
     return document
 
 
-def _message(note: Note, time: datetime, full: bool) -> MessageItem:
+def _message(note: Note, time: datetime, full: bool, base: str) -> MessageItem:
     """A note as a message; where it points to in the request is the value `path`."""
     values = dict(note.values)
     if not full:
@@ -105,7 +105,7 @@ def _message(note: Note, time: datetime, full: bool) -> MessageItem:
     if note.path is not None:
         values.setdefault("path", note.path)
     return MessageItem(
-        kind=kinds.MESSAGE + note.kind,
+        kind=f"{base}/messages/{note.kind}",
         time=format_instant(time),
         level=note.level.value,
         template=note.template,
@@ -151,15 +151,15 @@ class _Values(dict[str, str]):
         return f"(no {name})"
 
 
-def _messages(record: SessionRecord, full: bool) -> list[MessageItem]:
+def _messages(record: SessionRecord, full: bool, base: str) -> list[MessageItem]:
     offered = list(record.placement.notes) if record.placement else []
     if record.placement and not any("site" in note.values for note in offered):
         site = {"site": record.placement.site_id}
         offered.insert(0, Note("site", "this session is for the site {site}", site, Level.INFO))
-    found = [_message(note, record.created, full) for note in offered if full or not _secret(note)]
+    found = [_message(note, record.created, full, base) for note in offered if full or not _secret(note)]
     for timed in record.notes:
         if full or not (timed.private or _secret(timed.note)):
-            found.append(_message(timed.note, timed.time, full))
+            found.append(_message(timed.note, timed.time, full, base))
     return found
 
 

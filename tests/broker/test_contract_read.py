@@ -11,7 +11,7 @@ from broker.contract import kinds
 from broker.contract.codec import Malformed
 from broker.contract.read import read_update
 from broker.model import Level, MinMax, Note, Phase
-from tests.broker.conftest import DIGEST, NOW, make_document
+from tests.broker.conftest import NOW, make_document
 from tests.broker.reading import VOLUME, data, parse, reasons, storage, volume, with_volumes
 
 
@@ -59,7 +59,7 @@ def test_everything_wrong_is_told_at_once():
         ("missing-value", "/compute/volumes/2/resource"),
         ("duplicate-resource", "/storage/1/meta/name"),
         ("invalid-value", "/storage/2/size/min"),
-        ("not-built", "/data/0/kind"),
+        ("no-catalogue", "/data/0/kind"),
         ("unknown-kind", "/data/1/kind"),
         ("resource-not-found", "/data/2"),
         ("resource-not-found", "/data/3/storage"),
@@ -71,17 +71,9 @@ def test_everything_wrong_is_told_at_once():
     }
 
 
-@pytest.mark.parametrize(
-    ("kind", "reason"),
-    [
-        (kinds.SINGULARITY_CONTAINER, "not-built"),
-        (kinds.JUPYTER_NOTEBOOK, "not-built"),
-        ("urn:java", "unknown-kind"),
-    ],
-)
-def test_another_executable_is_a_no_not_a_400(kind, reason):
-    document = {"executable": {"kind": kind, "meta": {"name": "x"}, "location": "http://example.org/x"}}
-    assert reasons(document) == {(reason, "/executable/kind")}
+def test_another_executable_is_a_no_not_a_400():
+    document = {"executable": {"kind": "urn:java", "meta": {"name": "x"}, "location": "http://example.org/x"}}
+    assert reasons(document) == {("unknown-kind", "/executable/kind")}
 
 
 def test_no_executable():
@@ -145,18 +137,6 @@ def test_a_misspelt_name_is_warned_of():
     document = make_document()
     document["compute"]["memroy"] = {"min": 4}
     assert reasons(document, Level.WARN) == {("unknown-property", "/compute/memroy")}
-
-
-def test_ports():
-    document = make_document()
-    wrong = {"protocol": "GOPHER", "internal": {"port": 0}, "external": {"port": 80}}
-    document["executable"]["network"] = {"ports": [{"internal": {"port": 8888}}, {}, wrong]}
-    at = "/executable/network/ports/2"
-    assert reasons(document) == {
-        ("invalid-value", f"{at}/protocol"),
-        ("invalid-value", f"{at}/internal/port"),
-        ("not-supported", f"{at}/external"),
-    }
 
 
 @pytest.mark.parametrize(
@@ -287,11 +267,3 @@ def test_updates_that_are_not_understood(change, path):
     for nothing in (None, [], {}):
         with pytest.raises(Malformed):
             read_update(nothing)
-
-
-def test_a_digest_is_optional_but_not_arbitrary():
-    document = make_document()
-    document["executable"]["image"] = {"locations": ["localhost/x:1"]}
-    assert parse(document)[0].executable.digest is None
-    document["executable"]["image"]["digest"] = DIGEST.upper()
-    assert reasons(document) == {("invalid-value", "/executable/image/digest")}

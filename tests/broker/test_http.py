@@ -127,7 +127,7 @@ def test_a_no_is_answered_in_the_same_way(client):
         "/executable/privileged",
         "/compute/cores/min",
     }
-    assert all(message["kind"].startswith("urn:fairlead:message:") for message in errors)
+    assert all(message["kind"].startswith("http://") and "/messages/" in message["kind"] for message in errors)
     assert client.get(answer.headers["location"], auth=ADA).json() == body
 
 
