@@ -12,6 +12,7 @@ from sqlalchemy import Engine
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
 
 from broker.http.access import Gate
 from broker.http.description import describe
@@ -29,7 +30,8 @@ _log = logging.getLogger(__name__)
 def create_app(
     settings: Settings, federation: Federation, engine: Engine, clock: Clock, online: bool
 ) -> FastAPI:
-    """The service on a database that is already migrated; its lifespan drives the sessions.
+    """The service on a database that is already migrated; its lifespan drives the sessions, unless the
+    settings say that others do.
 
     `online` False: no catalogue is asked for data. Raises InputError for a platform that nobody knows.
     """
@@ -38,6 +40,9 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        if not settings.supervise:
+            yield
+            return
         task = asyncio.create_task(broker.run(), name="supervisor")
         task.add_done_callback(_report)
         supervisor[:] = [task]
@@ -53,7 +58,7 @@ def create_app(
         gate=Gate(Identities(engine, clock, settings.admin_user, settings.admin_password)),
         engine=engine,
         public_url=settings.public_url,
-        running=lambda: bool(supervisor) and not supervisor[0].done(),
+        running=(lambda: bool(supervisor) and not supervisor[0].done()) if settings.supervise else None,
     )
     return make_app(front, lifespan)
 
@@ -100,7 +105,19 @@ def _http_error(request: Request, error: Exception) -> Response:
         405: f"{request.method} is not possible here",
     }
     document = {"error": words.get(error.status_code, str(error.detail))}
-    return _writer(request).response(document, error.status_code, error.headers)
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        headers["Allow"] = ", ".join(_methods(request))
+    return _writer(request).response(document, error.status_code, headers)
+
+
+def _methods(request: Request) -> list[str]:
+    """What can be done at the request's path: the framework tells the methods of one route only."""
+    found: set[str] = set()
+    for route in request.app.routes:
+        if isinstance(route, Route) and route.path_regex.match(request.scope["path"]):
+            found |= route.methods or set()
+    return sorted(found)
 
 
 def _unexpected(request: Request, error: Exception) -> Response:

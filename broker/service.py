@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 from sqlalchemy import Engine
 
@@ -15,10 +15,11 @@ from broker.model import Note, Phase, Placement, Request
 from broker.offers.candidates import Candidate
 from broker.offers.checks import unknown_sizes
 from broker.offers.engine import MOST_OFFERS, as_information, find_candidates, make_offers
-from broker.platforms import Platform, load_platform
+from broker.platforms import Platform, StoredFile, load_platform
 from broker.records import NotAllowed, OfferSetRecord, Owner, SessionRecord
-from broker.sessions import ledger, store
+from broker.sessions import components, ledger, listing, store
 from broker.sessions.drive import Surroundings
+from broker.sessions.listing import Cursor, Filters, Page
 from broker.sessions.phases import Actor
 from broker.sessions.supervisor import Supervisor
 from federation.clock import Clock
@@ -115,15 +116,66 @@ class Broker:
         with self._engine.connect() as connection:
             return store.read_session(connection, uuid)
 
+    def component(self, family: str, uuid: str) -> tuple[SessionRecord, str] | None:
+        """The session that a part belongs to, as it is now, and the part's key; None where there is none."""
+        with self._engine.connect() as connection:
+            found = components.read_component(connection, family, uuid)
+        if found is None or not self._overdue(found[0]):
+            return found
+        session = self.session(found[0].uuid)
+        return None if session is None else (session, found[1])
+
+    def sessions(self, filters: Filters, after: Cursor | None, limit: int) -> Page[SessionRecord]:
+        """A page of sessions as they are now, newest first, behind `after`."""
+        self._expire_all()
+        with self._engine.connect() as connection:
+            return listing.list_sessions(connection, filters, after, limit)
+
+    def offersets(self, filters: Filters, after: Cursor | None, limit: int) -> Page[OfferSetRecord]:
+        """A page of offer sets with their sessions as they are now, newest first, behind `after`."""
+        self._expire_all()
+        with self._engine.connect() as connection:
+            return listing.list_offersets(connection, filters, after, limit)
+
+    def owners_called(self, name: str) -> list[str]:
+        """The ids of those who go by `name`: it may be an id itself, or a user's name."""
+        with self._engine.connect() as connection:
+            return listing.owners_called(connection, name)
+
+    async def stored(self, session: SessionRecord) -> Mapping[str, Sequence[StoredFile]]:
+        """The files of each of the session's storages, by name: as far as they are, or still are, there."""
+        request, platform = session.request, self._storing(session)
+        if request is None or platform is None:
+            return {}
+        return {item.name: await platform.list_files(session.uuid, item.uuid) for item in request.storage}
+
+    async def stored_file(self, session: SessionRecord, name: str, path: str) -> BinaryIO | None:
+        """One file of a storage, which the caller closes; None where there is none (any more)."""
+        request, platform = session.request, self._storing(session)
+        if request is None or platform is None:
+            return None
+        storage = next((item.uuid for item in request.storage if item.name == name), None)
+        return None if storage is None else await platform.open_file(session.uuid, storage, path)
+
+    def _storing(self, session: SessionRecord) -> Platform | None:
+        """The platform that has what the session wrote; None where nobody has, yet or any more."""
+        over = session.ended is not None
+        kept = session.results_until is not None and session.results_until > self._clock.now()
+        if session.placement is None or (over and not kept):
+            return None
+        return self._platforms.get(session.placement.site_id)
+
     def update_phase(self, uuid: str, phase: Phase, owner: Owner) -> SessionRecord:
         """Do what a client asks for. Repeating it is harmless.
 
         Raises NotAllowed where the present phase forbids it, PermissionError where the session is somebody
-        else's, KeyError where there is no such session.
+        else's (operators may cancel it nevertheless, and the administrator may do all), KeyError where there
+        is no such session.
         """
         with write(self._engine) as connection:
             session = _known(store.lock_offerset_of(connection, uuid))
-            if not (owner.admin or session.owner == owner.id):
+            may_cancel = owner.sees_all and phase is Phase.CANCELLED
+            if not (owner.admin or session.owner == owner.id or may_cancel):
                 raise PermissionError(f"session {uuid} belongs to somebody else")
             if session.placement is not None:
                 ledger.lock_sites(connection, [session.placement.site_id])
@@ -191,6 +243,7 @@ class Broker:
             for position, session in enumerate(made):
                 store.insert_session(connection, session, answer.uuid, position)
                 ledger.hold(connection, session.uuid, _known(session.placement), expires)
+            components.insert_components(connection, made)
             if direct:
                 return answer, store.read_session(connection, made[0].uuid) if made else None
             return _known(store.read_offerset(connection, answer.uuid)), None
@@ -206,6 +259,13 @@ class Broker:
             and session.expires is not None
             and session.expires <= self._clock.now()
         )
+
+    def _expire_all(self) -> None:
+        with self._engine.connect() as connection:
+            due = store.overdue(connection, self._clock.now())
+        if due:
+            with write(self._engine) as connection:
+                store.expire(connection, self._clock.now(), due)
 
     def _expire(self, uuids: Sequence[str]) -> None:
         with write(self._engine) as connection:

@@ -36,6 +36,7 @@ offersets = Table(
     Column("request", JSON(none_as_null=True)),
     Column("notes", JSON, nullable=False),
     Index("offersets_owner_created", "owner", "created"),
+    Index("offersets_created", "created"),
 )
 
 # Where a part of a session is found by its own uuid (SessionRecord.component_uuid of `key`).
@@ -77,9 +78,11 @@ sessions = Table(
     Column("ended", UtcDateTime),
     Column("results_until", UtcDateTime),
     Index("sessions_owner_created", "owner", "created"),
+    Index("sessions_created", "created"),
     Index("sessions_ended", "ended"),
     Index("sessions_offerset", "offerset"),
     Index("sessions_phase", "phase"),
+    Index("sessions_worker", "worker"),
     Index("sessions_occupies_platform", "occupies_platform"),
 )
 

@@ -30,7 +30,10 @@ def upgrade() -> None:
     )
     op.create_index("sessions_owner_created", "sessions", ["owner", "created"])
     op.create_index("sessions_ended", "sessions", ["ended"])
+    op.create_index("sessions_worker", "sessions", ["worker"])
     op.create_index("offersets_owner_created", "offersets", ["owner", "created"])
+    op.create_index("sessions_created", "sessions", ["created"])
+    op.create_index("offersets_created", "offersets", ["created"])
     op.create_table(
         "components",
         sa.Column("uuid", sa.String(36), primary_key=True),
