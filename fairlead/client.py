@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import quote
 
 import httpx
 
@@ -23,7 +24,15 @@ TRANSFER_SECONDS = "urn:fairlead:cost:transfer-seconds"
 TRANSFER_BYTES = "urn:fairlead:cost:transfer-bytes"
 MONEY = "urn:ivoa:calycopis:cost:monetary"
 SECONDS_TO_RESULT = "urn:fairlead:metric:seconds-to-result"
+# as many sessions as one page of a list may hold
+PAGE = 500
 FINAL = ("COMPLETED", "FAILED", "CANCELLED", "REJECTED", "EXPIRED")
+
+
+class Conflict(InputError):
+    """What was asked for is not possible as things are now: no mistake in the asking, but a no."""
+
+    exit_status = 1
 
 
 class BrokerClient:
@@ -65,6 +74,39 @@ class BrokerClient:
         update = {"kind": UPDATE_KIND, "path": "phase", "value": phase}
         return self._send("POST", f"/sessions/{uuid}", json=update)
 
+    def sessions(self, phases: Sequence[str], everybody: bool = False, limit: int = PAGE) -> list[Document]:
+        """One's own sessions in these phases, or everybody's; the newest `limit`, newest first."""
+        parameters = {"phase": list(phases), "limit": str(min(limit, PAGE))}
+        query = httpx.QueryParams(parameters | ({"owner": "*"} if everybody else {}))
+        found: list[Document] = []
+        while True:
+            page = self._send("GET", "/sessions", params=query)
+            found += page.get("sessions", ())
+            if len(found) >= limit or "next" not in page:
+                return found[:limit]
+            # the query alone: our credentials are for this broker, wherever the link leads
+            query = httpx.URL(str(page["next"])).params
+
+    def logs(self, uuid: str) -> Document:
+        """What a session's container printed last, when it ran, and how it ended."""
+        return self._send("GET", f"/sessions/{uuid}/logs")
+
+    def storage(self, uuid: str) -> Document:
+        """The files in a session's storages."""
+        return self._send("GET", f"/sessions/{uuid}/storage")
+
+    def file(self, uuid: str, storage: str, path: str) -> Iterator[bytes]:
+        """The bytes of one file, piece by piece. All of them, or OutsideError is raised in the end."""
+        at = f"/sessions/{uuid}/storage/{quote(storage, safe='')}/{quote(path)}"
+        try:
+            with self._http.stream("GET", at) as response:
+                if response.status_code != 200:
+                    response.read()
+                    _document(response, f"GET {at}")
+                yield from response.iter_bytes()
+        except httpx.HTTPError as error:
+            raise OutsideError(f"{self.url}{at} broke off: {str(error) or type(error).__name__}") from error
+
     def is_up(self) -> bool:
         """Whether anything answers HTTP there."""
         try:
@@ -96,6 +138,8 @@ def _document(response: httpx.Response, what: str) -> Document:
         raise OutsideError(
             f"{what}: the broker failed with status {response.status_code}: {_detail(response)}"
         )
+    if response.status_code == 409:
+        raise Conflict(f"{what}: {_detail(response)}")
     if response.status_code >= 400:
         raise InputError(f"{what}: refused with status {response.status_code}: {_detail(response)}")
     try:
@@ -159,7 +203,7 @@ def _offer(session: Document, now: datetime) -> Offer:
         transfer_median=_median(session),
         transfer_bytes=moved[1] if moved else None,
         cost=figure(session, "costs", MONEY),
-        result_by=_instant(value_of(session, "result")) or later,
+        result_by=instant_of(value_of(session, "result")) or later,
         reasons=tuple(text for _, text in notes(session)),
     )
 
@@ -210,10 +254,10 @@ def site_of(session: Document) -> str:
 
 def _start(session: Document) -> datetime | None:
     text = session.get("schedule", {}).get("available", {}).get("start")
-    return _instant(str(text).partition("/")[0]) if text else None
+    return instant_of(str(text).partition("/")[0]) if text else None
 
 
-def _instant(text: str | None) -> datetime | None:
+def instant_of(text: str | None) -> datetime | None:
     """An ISO 8601 instant with its offset; None for anything else."""
     try:
         found = datetime.fromisoformat(text or "")

@@ -13,7 +13,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from fairlead.client import FINAL, BrokerClient, Document, Offer, messages
+from fairlead.client import FINAL, BrokerClient, Document, Offer, instant_of, messages, site_of
 from federation.errors import InputError
 from federation.units import format_seconds, format_size
 
@@ -63,6 +63,23 @@ def offer_table(found: Sequence[Offer]) -> Table:
             _quantiles(offer),
             _range(offer.cost),
             _clock(offer.result_by),
+        )
+    return table
+
+
+def session_table(found: Sequence[Document]) -> Table:
+    """Sessions, as they come."""
+    table = Table(title="Sessions, newest first", title_justify="left", title_style="bold")
+    for title in ("created (UTC)", "phase", "name", "site", "session"):
+        table.add_column(title, no_wrap=title == "session")
+    for session in found:
+        meta = session.get("meta", {})
+        table.add_row(
+            _clock(instant_of(meta.get("created"))),
+            str(session.get("phase", "?")),
+            escape(str(meta.get("name", ""))),
+            escape(site_of(session)),
+            escape(str(meta.get("uuid", "?"))),
         )
     return table
 

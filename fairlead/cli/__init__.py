@@ -21,6 +21,10 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "probe": ("fairlead.cli.probe", "fairlead.cli.probe_results"),
     "serve": ("fairlead.cli.serve",),
     "run": ("fairlead.cli.run",),
+    "sessions": ("fairlead.cli.sessions",),
+    "logs": ("fairlead.cli.sessions",),
+    "fetch": ("fairlead.cli.sessions",),
+    "cancel": ("fairlead.cli.sessions",),
     "site": ("fairlead.cli.site",),
 }
 

@@ -9,24 +9,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fairlead.cli._broker import DEFAULT_URL, PasswordOption, UrlOption, UserOption
 from fairlead.cli._common import JsonOption, messages, output, print_json
 from federation.errors import InputError
 
 if TYPE_CHECKING:
     from fairlead.client import Document, Offer
 
-DEFAULT_URL = "http://127.0.0.1:8080"
-
 
 def run(
     job: Annotated[
         Path, typer.Argument(help="The request, as the contract has it (YAML or JSON).", show_default=False)
     ],
-    url: Annotated[str, typer.Option(envvar="FAIRLEAD_URL", help="Where the broker answers.")] = DEFAULT_URL,
-    user: Annotated[str | None, typer.Option(envvar="FAIRLEAD_USER", help="Who asks.")] = None,
-    password: Annotated[
-        str | None, typer.Option(envvar="FAIRLEAD_PASSWORD", help="And the password.")
-    ] = None,
+    url: UrlOption = DEFAULT_URL,
+    user: UserOption = None,
+    password: PasswordOption = None,
     accept: Annotated[
         str | None,
         typer.Option(
