@@ -15,7 +15,6 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from broker.http.access import Gate
-from broker.http.description import describe
 from broker.http.media import DEFAULT, Refused, Writer, choose_writer
 from broker.http.routes import Front, make_router
 from broker.identities import Identities
@@ -67,13 +66,13 @@ def make_app(front: Front, lifespan: object = None) -> FastAPI:
     """The application around `front`: routes, description, and errors that are always a document."""
     app = FastAPI(
         title="Fairlead",
+        openapi_url=None,
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,  # type: ignore[arg-type]
         redirect_slashes=False,
     )
     app.include_router(make_router(front))
-    app.openapi = describe  # type: ignore[method-assign]
     app.add_exception_handler(Refused, _refused)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Exception, _unexpected)

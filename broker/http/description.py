@@ -1,176 +1,168 @@
-"""The service's own OpenAPI document: the contract's paths, with the models that are read and written."""
+"""The service's own OpenAPI document: the paths, who may ask, and all that is answered."""
 
 from __future__ import annotations
 
+import re
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from pydantic import BaseModel
-from pydantic.json_schema import models_json_schema
+from broker.http.description_operations import (
+    OPERATIONS,
+    PATH_PARAMETERS,
+    QUERY_PARAMETERS,
+    Access,
+    Answer,
+    Operation,
+)
+from broker.http.description_own import OWN_SCHEMAS
+from broker.http.description_schemas import model_schemas, ref
+from broker.http.media import CODECS
 
-from broker.contract.codec import JSON, YAML
-from broker.contract.offerset import ExecutionRequest, OfferSetResponse
-from broker.contract.options import EnumValueUpdate
-from broker.contract.session import ScheduledSession
-
-_MODELS: tuple[type[BaseModel], ...] = (ExecutionRequest, OfferSetResponse, ScheduledSession, EnumValueUpdate)
-_REF = "#/components/schemas/"
-_ERROR = {
-    "type": "object",
-    "description": "What went wrong, where in the body (JSON Pointer); `errors`: if it is more than one.",
-    "required": ["error"],
-    "properties": {
-        "error": {"type": "string"},
-        "path": {"type": "string"},
-        "errors": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "properties": {"error": {"type": "string"}, "path": {"type": "string"}},
-            },
-        },
-        "phase": {"type": "string", "description": "409 on a session: the phase that it is in."},
-        "allowed": {
-            "type": "array",
-            "items": {"type": "string"},
-            "description": "409 on a session: the phases that it may be updated to.",
-        },
-    },
-}
-_IDENTITY = {
-    "type": "object",
-    "required": ["uuid", "username"],
-    "properties": {"uuid": {"type": "string", "format": "uuid"}, "username": {"type": "string"}},
-}
-_NEW_IDENTITY = {
-    "type": "object",
-    "required": ["username", "password"],
-    "properties": {"username": {"type": "string"}, "password": {"type": "string", "format": "password"}},
-}
-_WORDS = {
-    400: "The body can't be understood: what is wrong, and where.",
+_ERRORS = {
+    400: "The request can't be understood: what is wrong, and where.",
     401: "No credentials, or wrong ones.",
-    403: "Somebody else's.",
+    403: "Not for the caller.",
     404: "There is no such thing.",
     406: "No media type that can be written is acceptable.",
     409: "Not as things are now.",
     413: "The body is too large.",
     415: "A media type that is not read.",
+    416: "A range behind the end of the file.",
+    503: "It can't be told now.",
 }
+_TAGS = {
+    "Offers": "Requests, and the offers that answer them.",
+    "Sessions": "What became of offers: phases, logs and files.",
+    "Parts of sessions": "Executables, compute, storage, data and volumes by their own addresses.",
+    "Administration": "Users.",
+    "Service": "The service itself.",
+}
+_HEADERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "Location": ("The address of what was made.", {"type": "string", "format": "uri"}),
+    "Link": ("The next page, where there is one: rel=next.", {"type": "string"}),
+    "ETag": ("Changes with the file.", {"type": "string"}),
+    "Accept-Ranges": ("bytes", {"type": "string"}),
+    "Content-Range": ("Which bytes these are.", {"type": "string"}),
+    "WWW-Authenticate": ("How to say who asks.", {"type": "string"}),
+}
+_REQUIRED_HEADERS = {"Location", "ETag", "Content-Range", "WWW-Authenticate"}
 
 
-def describe() -> dict[str, Any]:
-    """The document, made anew."""
-    _, schemas = models_json_schema(
-        [(model, "validation") for model in _MODELS], ref_template=_REF + "{model}", title="Fairlead"
-    )
-    schemas = schemas.get("$defs", {})
-    extra = {"Error": _ERROR, "Identity": _IDENTITY, "NewIdentity": _NEW_IDENTITY}
+def describe(base: str = "/", issuer: str | None = None) -> dict[str, Any]:
+    """The document, made anew. `base` is the service's URL, `issuer` that of the tokens that it takes."""
+    schemes: dict[str, Any] = {
+        "basic": {"type": "http", "scheme": "basic", "description": "A user name and a password."}
+    }
+    if issuer is not None:
+        schemes["bearer"] = {
+            "type": "http",
+            "scheme": "bearer",
+            "bearerFormat": "JWT",
+            "description": f"A token of {issuer}.",
+        }
+        schemes["openIdConnect"] = {
+            "type": "openIdConnect",
+            "openIdConnectUrl": f"{issuer.rstrip('/')}/.well-known/openid-configuration",
+            "description": "The same tokens, and where to get them.",
+        }
+    paths: dict[str, dict[str, Any]] = {}
+    for operation in OPERATIONS:
+        paths.setdefault(operation.path, {})[operation.method] = _operation(operation, list(schemes))
     return {
         "openapi": "3.1.0",
         "info": {
             "title": "Fairlead, an IVOA ExecutionBroker",
             "version": _version(),
-            "description": "Where and when can this container run on this data, and what does that cost?",
+            "summary": "Where and when can this container run on this data, and what does that cost?",
+            "description": "The IVOA ExecutionBroker web service, version 1.0, and what Fairlead adds.",
+            "license": {"name": "Apache 2.0", "identifier": "Apache-2.0"},
         },
-        "paths": _paths(),
-        "components": {
-            "schemas": schemas | extra,
-            "securitySchemes": {"basic": {"type": "http", "scheme": "basic"}},
-        },
+        "servers": [{"url": base, "description": "This service."}],
+        "tags": [{"name": name, "description": description} for name, description in _TAGS.items()],
+        "paths": paths,
+        "components": {"schemas": model_schemas() | OWN_SCHEMAS, "securitySchemes": schemes},
     }
 
 
-def _paths() -> dict[str, Any]:
-    see_offers = {
-        "303": _answer("The answer, YES or NO, and where it can be read again.", "OfferSetResponse")
+def _operation(operation: Operation, schemes: list[str]) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "operationId": operation.name,
+        "tags": [operation.tag],
+        "summary": operation.summary,
+        "description": operation.summary,
     }
-    see_session = {"303": _answer("The session, and where it can be read again.", "ScheduledSession")}
-    refused = {"400": _answer("A FAILED session with the reasons, or an error.", "ScheduledSession", "Error")}
-    session = {"200": _answer("The session.", "ScheduledSession")}
-    return {
-        "/requests": {
-            "post": _operation("ExecutionRequest", "Ask for offers.", see_offers, "ExecutionRequest"),
-        },
-        "/direct": {
-            "post": _operation(
-                "DirectExecution", "Run at the best place at once.", see_session | refused, "ExecutionRequest"
-            ),
-        },
-        "/offersets/{uuid}": {
-            "get": _operation(
-                "OfferSetSelect",
-                "Read an offer set.",
-                {"200": _answer("The offer set.", "OfferSetResponse")},
-                named=True,
-            )
-        },
-        "/sessions/{uuid}": {
-            "get": _operation("SessionSelect", "Read a session.", session, named=True),
-            "post": _operation(
-                "SessionUpdate",
-                "Accept or reject an offer, or cancel a session.",
-                session,
-                "EnumValueUpdate",
-                named=True,
-                errors=(403, 409),
-            ),
-        },
-        "/admin/identities": {
-            "post": _operation(
-                "CreateIdentity",
-                "Make a user (administrator only).",
-                {"201": _answer("The user.", "Identity")},
-                "NewIdentity",
-                errors=(403, 409),
-            )
-        },
-        "/health": {
-            "get": {
-                "operationId": "Health",
-                "summary": "Whether the service can do its work.",
-                "responses": {"200": {"description": "It can."}, "503": {"description": "It can't."}},
-            }
-        },
-    }
-
-
-def _operation(
-    name: str,
-    summary: str,
-    answers: dict[str, Any],
-    body: str | None = None,
-    named: bool = False,
-    errors: tuple[int, ...] = (),
-) -> dict[str, Any]:
-    """`named`: the path holds a uuid. What has a body needs credentials."""
-    statuses = [406, *errors, *((400, 401, 413, 415) if body else (401,)), *((404,) if named else ())]
-    found: dict[str, Any] = {"operationId": name, "summary": summary}
-    if named:
-        schema = {"type": "string", "format": "uuid"}
-        found["parameters"] = [{"name": "uuid", "in": "path", "required": True, "schema": schema}]
-    if body:
-        found["requestBody"] = {"required": True, "content": _content(body)}
-    # credentials are optional for reading: an owner sees more
-    found["security"] = [{"basic": []}] if body else [{}, {"basic": []}]
-    found["responses"] = {
-        str(status): _answer(_WORDS[status], "Error") for status in sorted(statuses)
-    } | answers
-    if "303" in answers:
-        found["responses"]["303"]["headers"] = {
-            "Location": {"required": True, "schema": {"type": "string", "format": "uri"}}
+    parameters = [
+        {"name": name, "in": "path", "required": True, **_described(PATH_PARAMETERS[name])}
+        for name in re.findall(r"\{(\w+)\}", operation.path)
+    ]
+    parameters += [
+        {"name": name, "in": "query", **_described(QUERY_PARAMETERS[name])} for name in operation.query
+    ]
+    if parameters:
+        found["parameters"] = parameters
+    if operation.body:
+        found["requestBody"] = {
+            "required": True,
+            "description": "What is asked for.",
+            "content": _content((operation.body,), operation.examples),
         }
+    anonymous: list[dict[str, Any]] = [] if operation.access is Access.REQUIRED else [{}]
+    named = [] if operation.access is Access.OPEN else schemes
+    found["security"] = anonymous + [{scheme: []} for scheme in named]
+    found["responses"] = _responses(operation)
     return found
 
 
-def _answer(description: str, *schemas: str) -> dict[str, Any]:
-    return {"description": description, "content": _content(*schemas)}
+def _responses(operation: Operation) -> dict[str, Any]:
+    """Success, and everything that goes wrong: what every operation of this sort may answer, and its own."""
+    statuses = {406, *operation.errors}
+    if operation.body:
+        statuses |= {400, 413, 415}
+    if operation.access is not Access.OPEN:
+        statuses.add(401)
+    if "{" in operation.path:
+        statuses.add(404)
+    headers = {401: ("WWW-Authenticate",)}
+    answers = {
+        status: Answer(status, _ERRORS[status], ("ErrorResponse",), headers=headers.get(status, ()))
+        for status in statuses
+    } | {answer.status: answer for answer in operation.answers}
+    return {str(status): _answer(answers[status]) for status in sorted(answers)}
 
 
-def _content(*schemas: str) -> dict[str, Any]:
-    refs = [{"$ref": _REF + schema} for schema in schemas]
-    schema = refs[0] if len(refs) == 1 else {"anyOf": refs}
-    return {codec.media_types[0]: {"schema": schema} for codec in (JSON, YAML)}
+def _answer(answer: Answer) -> dict[str, Any]:
+    found: dict[str, Any] = {"description": answer.description}
+    names = (*(("Location",) if answer.location else ()), *answer.headers)
+    if names:
+        found["headers"] = {
+            name: {"required": name in _REQUIRED_HEADERS, **_described(_HEADERS[name])} for name in names
+        }
+    if answer.media_types and not answer.schemas:
+        found["content"] = {
+            kind: {"schema": {"type": "string", "format": "binary"}} for kind in answer.media_types
+        }
+    elif answer.media_types:
+        found["content"] = {kind: {"schema": _schema(answer.schemas)} for kind in answer.media_types}
+    else:
+        found["content"] = _content(answer.schemas)
+    return found
+
+
+def _content(schemas: tuple[str, ...], examples: dict[str, Any] | None = None) -> dict[str, Any]:
+    body: dict[str, Any] = {"schema": _schema(schemas)}
+    if examples:
+        body["examples"] = {name: {"value": value} for name, value in examples.items()}
+    return {codec.media_types[0]: body for codec in CODECS}
+
+
+def _schema(schemas: tuple[str, ...]) -> dict[str, Any]:
+    refs = [ref(schema) for schema in schemas]
+    return refs[0] if len(refs) == 1 else {"anyOf": refs}
+
+
+def _described(described: tuple[str, dict[str, Any]]) -> dict[str, Any]:
+    description, schema = described
+    return {"description": description, "schema": schema}
 
 
 def _version() -> str:

@@ -20,6 +20,8 @@ What there is, with its parameters in the query (the routes of each subject are 
 | /admin/identities                           | POST      |                                                 |
 | /health                                     | GET       |                                                 |
 | /messages, /messages/{slug}                 | GET       | (text/html, too)                                |
+| `description_routes`                        |           |                                                 |
+| /openapi.json, /openapi.yaml                | GET       | (that media type)                               |
 
 `phase` may be repeated. What answers GET answers HEAD.
 """
@@ -34,6 +36,7 @@ from starlette.responses import Response
 from broker.contract.codec import Malformed
 from broker.contract.read import read_update
 from broker.contract.write import offerset_document, session_document
+from broker.http.description_routes import add_description_routes
 from broker.http.front import Front, add_route, uuid_of
 from broker.http.media import Refused, choose_writer, malformed, read_body
 from broker.http.routes_admin import add_admin_routes
@@ -51,6 +54,7 @@ def make_router(front: Front) -> APIRouter:
     add_contract_routes(router, front)
     add_reading_routes(router, front)
     add_admin_routes(router, front)
+    add_description_routes(router, front)
     return router
 
 
