@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from importlib.metadata import entry_points
+from io import FileIO
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
-from broker.model import Connector, DataItem, Executable, Job, Note
+from broker.model import Connector, DataItem, Executable, Figure, Job, Note, Request
 from federation.clock import Clock
 from federation.errors import InputError
 from federation.sites import Federation, Site
@@ -35,6 +36,8 @@ class Status:
     # the last 64 KiB of each
     stdout: str = ""
     stderr: str = ""
+    # why the platform itself ended the job before its time, in one line for the client
+    problem: str | None = None
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,44 @@ class StoredFile:
 
 class PlatformError(Exception):
     """The platform could not do it. The text is one line for the client: what failed, and where."""
+
+
+@dataclass(frozen=True)
+class ReadyOffer:
+    """An offer that a site's own broker has made, and holds until `expires`.
+
+    The session starts in [start, start + start_within] and may last `duration`. `costs` and `metrics` are that
+    broker's figures, without the data that is moved there. `reference` is what that broker knows the offer
+    by: it is kept with the placement and handed back unread.
+    """
+
+    reference: str
+    start: datetime
+    start_within: timedelta
+    duration: timedelta
+    cores: int
+    memory_gib: int
+    expires: datetime
+    costs: tuple[Figure, ...] = ()
+    metrics: tuple[Figure, ...] = ()
+    notes: tuple[Note, ...] = ()
+
+
+@runtime_checkable
+class OffersItself(Protocol):
+    """What a platform has besides when it is a broker itself: what is free is for it to say, not for us."""
+
+    def offers(
+        self, request: Request, document: Any, earliest: datetime, latest: datetime
+    ) -> Sequence[ReadyOffer | Note]:
+        """Offers for `request` that start in [earliest, latest], and why there are none.
+
+        `document` is the client's own request, as it came; by `earliest` the data can be there (90 %). Called
+        from a worker thread, before anything is locked; may block for 10 s at most. Raises PlatformError where
+        that broker can't be asked. It is not called twice for one request; offers that aren't chosen are left
+        to expire.
+        """
+        ...
 
 
 # called with the bytes moved so far
@@ -111,13 +152,18 @@ class Platform(Protocol):
         ...
 
     async def list_files(self, job_id: str, name: str) -> Sequence[StoredFile]:
-        """What lies in a storage of the job, by path; empty where there is no such storage (any more)."""
+        """The regular files in a storage of the job, by path; empty where there is no such storage any more.
+
+        Links are neither told nor followed. At most 10,000 files; names that are no UTF-8 are left out.
+        """
         ...
 
-    async def open_file(self, job_id: str, name: str, path: str) -> Path | None:
-        """A file of a storage, where this process can read it; None where there is none.
+    async def open_file(self, job_id: str, name: str, path: str) -> FileIO | None:
+        """A file of a storage, open for reading at its start; None where there is none.
 
-        `path` comes from a client: it never leads out of the storage.
+        `path` comes from a client, and what it names was written by a container: nothing but a regular file
+        inside the storage is ever opened, also while the container runs and changes things. Size and time
+        are those of `os.fstat(file.fileno())`. The caller closes it.
         """
         ...
 

@@ -7,6 +7,7 @@ from clients, and so never decide where a file lies: whatever is not plain is re
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from pathlib import Path
 
@@ -35,3 +36,11 @@ def data_path(root: Path, job_id: str, item: DataItem) -> Path:
 
 def storage_path(root: Path, job_id: str, name: str) -> Path:
     return job_directory(root, job_id) / "storage" / plain_name(name)
+
+
+def write_private(path: Path, text: str) -> None:
+    """`path` with `text`, for us alone to read; what was there is replaced. Raises OSError."""
+    path.unlink(missing_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
+        file.write(text)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import functools
 import io
 import json
+import os
 import re
 import shutil
 import subprocess
 import tarfile
 import time
 import uuid
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +24,8 @@ from broker.platforms.engine_conf import engine_flags
 from netprobe.tools import _process
 
 COMMAND_SECONDS = 30.0
+# podman is busy while it runs (150 ms of one core to start a container): more at once only make each slower
+AT_ONCE = 2 * (os.cpu_count() or 1)
 # an image listing is good for this long; what isn't in it is looked for again at once
 LISTING_SECONDS = 60.0
 # [host[:port]/]path[:tag][@digest]: nothing that could be taken for an option or for another transport
@@ -29,15 +35,25 @@ REFERENCE = re.compile(
     r"(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(?:@sha256:[0-9a-f]{64})?"
 )
 
+_turns_of: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = (
+    weakref.WeakKeyDictionary()
+)
+
 
 def command(*arguments: str) -> list[str]:
     return ["podman", *engine_flags().everywhere, *arguments]
 
 
-async def podman(*arguments: str, time_limit_seconds: float = COMMAND_SECONDS) -> _process.Finished:
-    """Run podman and return how it ended, whatever that is. Raises PlatformError where it doesn't end."""
+async def podman(
+    *arguments: str, time_limit_seconds: float = COMMAND_SECONDS, waits: bool = False
+) -> _process.Finished:
+    """Run podman and return how it ended, whatever that is. Raises PlatformError where it doesn't end.
+
+    Only so many run at once. `waits`: this one mostly waits for something else, and takes nobody's turn.
+    """
     try:
-        end = await _process.run(command(*arguments), time_limit_seconds)
+        async with contextlib.nullcontext() if waits else _turns():
+            end = await _process.run(command(*arguments), time_limit_seconds)
     except (OSError, ValueError) as problem:
         raise PlatformError(f"podman can't be run: {problem}") from problem
     if end.timed_out:
@@ -45,12 +61,17 @@ async def podman(*arguments: str, time_limit_seconds: float = COMMAND_SECONDS) -
     return end
 
 
-async def podman_ok(*arguments: str, time_limit_seconds: float = COMMAND_SECONDS) -> str:
+async def podman_ok(*arguments: str, time_limit_seconds: float = COMMAND_SECONDS, waits: bool = False) -> str:
     """Run podman and return its output. Raises PlatformError with podman's own words where it fails."""
-    end = await podman(*arguments, time_limit_seconds=time_limit_seconds)
+    end = await podman(*arguments, time_limit_seconds=time_limit_seconds, waits=waits)
     if end.returncode != 0:
         raise PlatformError(f"podman {arguments[0]}: {words(end.complaint)}")
     return end.stdout
+
+
+def _turns() -> asyncio.Semaphore:
+    """All platforms of this process run podman on the same cores; a semaphore belongs to one event loop."""
+    return _turns_of.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(AT_ONCE))
 
 
 def words(complaint: str) -> str:

@@ -1,65 +1,113 @@
-"""What jobs left in their storages, where those are directories that this process can read."""
+"""What jobs left in their storages, where those are directories that this process can read.
+
+A container may put anything there, and may go on changing it while we look: links to files of this machine,
+pipes that never answer, millions of entries. So every step goes from an open directory to its entry, and no
+link is ever followed: what was checked is what was opened.
+"""
 
 from __future__ import annotations
 
 import os
-import shutil
-from collections.abc import Collection, Sequence
+import stat
+from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime
+from io import FileIO
 from pathlib import Path
 
 from broker.platforms import StoredFile
 from broker.platforms.places import job_directory, plain_name, storage_path
 
-# so many files of one storage are listed: a job may have written millions
+# of one storage so many files are listed, so many entries looked at, and so many directories gone down
 FILES_LIMIT = 10_000
+ENTRIES_LIMIT = 100_000
+DEPTH_LIMIT = 100
+DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def list_files(root: Path, job_id: str, name: str) -> Sequence[StoredFile]:
-    """The regular files below the storage, by path. Links are neither told nor followed."""
-    storage = storage_path(root, job_id, name)
+    """See `Platform.list_files`. Directories that can't be read are left out, too."""
+    try:
+        top = os.open(storage_path(root, job_id, name), DIRECTORY)
+    except OSError:
+        return ()
     found: list[StoredFile] = []
-    for directory, folders, files in os.walk(storage):
-        folders.sort()
-        for file in sorted(files):
-            path = Path(directory, file)
-            if path.is_symlink() or not path.is_file():
-                continue
-            stat = path.stat()
-            relative = path.relative_to(storage).as_posix()
-            found.append(StoredFile(relative, stat.st_size, datetime.fromtimestamp(stat.st_mtime, UTC)))
-            if len(found) >= FILES_LIMIT:
-                return sorted(found, key=lambda each: each.path)
+    try:
+        for looked_at, file in enumerate(_walk(top, "", DEPTH_LIMIT), 1):
+            if file is not None:
+                found.append(file)
+            if len(found) == FILES_LIMIT or looked_at == ENTRIES_LIMIT:
+                break
+    finally:
+        os.close(top)
     return sorted(found, key=lambda each: each.path)
 
 
-def open_file(root: Path, job_id: str, name: str, path: str) -> Path | None:
-    """The file, where it is a regular one inside the storage: no link on the way leads elsewhere."""
-    storage = storage_path(root, job_id, name)
-    wanted = storage / path
+def _walk(directory: int, prefix: str, depth: int) -> Iterator[StoredFile | None]:
+    """Each regular file below; None for every other entry, so that the caller sees that time goes by."""
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            yield None
+            try:
+                entry.name.encode()
+                found = entry.stat(follow_symlinks=False)
+                if stat.S_ISREG(found.st_mode):
+                    yield StoredFile(prefix + entry.name, found.st_size, _time(found.st_mtime))
+                elif stat.S_ISDIR(found.st_mode) and depth > 1:
+                    below = os.open(entry.name, DIRECTORY, dir_fd=directory)
+                    try:
+                        yield from _walk(below, f"{prefix}{entry.name}/", depth - 1)
+                    finally:
+                        os.close(below)
+            except (OSError, UnicodeEncodeError):
+                continue  # gone meanwhile, closed to us, or a name that no answer could carry
+
+
+def _time(seconds: float) -> datetime:
+    """A file's time; the container may have set one that no calendar has."""
     try:
-        if wanted.is_symlink() or not wanted.is_file():
-            return None
-        if not wanted.resolve().is_relative_to(storage.resolve()):
-            return None
+        return datetime.fromtimestamp(seconds, UTC)
+    except (OverflowError, ValueError, OSError):
+        return datetime.fromtimestamp(0, UTC)
+
+
+def open_file(root: Path, job_id: str, name: str, path: str) -> FileIO | None:
+    """See `Platform.open_file`. Raises PermissionError where the file may not be read by this process."""
+    parts = path.split("/")
+    if not path or len(parts) > DEPTH_LIMIT or any(part in ("", ".", "..") for part in parts):
+        return None
+    directory = -1
+    try:
+        directory = os.open(storage_path(root, job_id, name), DIRECTORY)
+        for part in parts[:-1]:
+            below = os.open(part, DIRECTORY, dir_fd=directory)
+            os.close(directory)
+            directory = below
+        found = os.open(parts[-1], os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+    except PermissionError:
+        raise
     except (OSError, ValueError):
         return None
-    return wanted
+    finally:
+        if directory >= 0:
+            os.close(directory)
+    # what O_PATH found is not yet opened: opening a device does things, and a pipe waits for a writer
+    try:
+        if not stat.S_ISREG(os.fstat(found).st_mode):
+            return None
+        return Path(f"/proc/self/fd/{found}").open("rb", buffering=0)
+    finally:
+        os.close(found)
 
 
-def remove_all_but(root: Path, job_id: str, keep: Collection[str]) -> None:
-    """Remove what belongs to the job but the storages in `keep`; with none to keep, all of it."""
+def all_but(root: Path, job_id: str, keep: Collection[str]) -> Sequence[Path]:
+    """What is to be removed of the job, so that the storages in `keep` stay."""
     directory = job_directory(root, job_id)
     kept = {plain_name(name) for name in keep}
-    if not kept:
-        shutil.rmtree(directory)
-        return
-    for entry in directory.iterdir():
-        if entry.name == "storage":
-            for storage in entry.iterdir():
-                if storage.name not in kept:
-                    shutil.rmtree(storage)
-        elif entry.is_dir():
-            shutil.rmtree(entry)
-        else:
-            entry.unlink()
+    try:
+        storages = {entry.name for entry in (directory / "storage").iterdir()}
+    except FileNotFoundError:
+        storages = set()
+    if not storages & kept:
+        return (directory,) if directory.exists() else ()
+    others = [entry for entry in directory.iterdir() if entry.name != "storage"]
+    return (*others, *(directory / "storage" / name for name in sorted(storages - kept)))

@@ -1,7 +1,10 @@
 """A platform that only pretends: no network, no engine, no root, nothing on disk.
 
-Phases take seconds on the clock. Any image is accepted unpulled. Jobs live in memory: after a restart `poll`
-says ABSENT and `start` starts the job again, which is harmless, because nothing runs.
+Phases take seconds on the clock. Every kind of executable is accepted, and its image unpulled. Ports get
+connectors at `simulated.invalid`, a name that no resolver ever knows (RFC 6761). Jobs live in memory: after a
+restart `poll` says ABSENT and `start` starts the job again, which is harmless, because nothing runs.
+
+For people who write clients it can fail as real platforms do: see `fail_at` and `exit_code`.
 """
 
 from __future__ import annotations
@@ -9,12 +12,15 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from io import FileIO
 from pathlib import Path
+from zlib import crc32
 
-from broker.model import Connector, DataItem, Executable, Job, Note
-from broker.platforms import Progress, State, Status, StoredFile
+from broker.model import Connector, DataItem, Executable, Job, Note, Port
+from broker.platforms import PlatformError, Progress, State, Status, StoredFile, notebook
 from broker.platforms.options import check_executable, read_options
 from broker.platforms.places import data_path, job_directory, storage_path
+from broker.platforms.podman_ports import connector
 from federation.clock import Clock
 from federation.errors import InputError
 from federation.sites import Federation, Site
@@ -26,7 +32,14 @@ DEFAULTS = {
     "image_seconds": 0.5,
     "run_seconds": 2.0,
     "exit_code": 0,
+    "fail_at": None,  # a step that always fails: one of STEPS
+    "stdout": "",  # what a container prints, after a line that says that it is simulated
+    "stderr": "",
 }
+STEPS = ("storage", "data", "image", "start", "run", "release")
+HOST = "simulated.invalid"
+# where a machine's system picks ports that nobody asked for
+FIRST_PORT, PORTS = 32768, 28232
 # what a shell reports for a process ended by SIGTERM
 STOPPED_EXIT_CODE = 143
 PROGRESS_STEPS = 4
@@ -52,6 +65,11 @@ class SimulatedPlatform:
         self._image_seconds = float(options["image_seconds"])
         self._run_seconds = float(options["run_seconds"])
         self._exit_code = int(options["exit_code"])
+        self._stdout, self._stderr = str(options["stdout"]), str(options["stderr"])
+        self._fail_at = options["fail_at"]
+        if self._fail_at is not None and self._fail_at not in STEPS:
+            expected = f"expected one of {', '.join(STEPS)}"
+            raise InputError(f"site {site.id!r}: option 'fail_at': {expected}, got {self._fail_at!r}")
         self._staged: set[Path] = set()
         self._images: set[tuple[str, ...]] = set()
         self._runs: dict[str, Run] = {}
@@ -65,6 +83,7 @@ class SimulatedPlatform:
     async def stage(
         self, job_id: str, item: DataItem, move: Move, progress: Progress
     ) -> tuple[Path, Measurement | None]:
+        self._fault("data", f"{item.name} can't be moved")
         path = data_path(self._root, job_id, item)
         if path not in self._staged:
             seconds = min(move.seconds.p50, self._stage_seconds)
@@ -75,26 +94,35 @@ class SimulatedPlatform:
         return path, None
 
     async def make_storage(self, job_id: str, name: str) -> Path:
+        self._fault("storage", "no room for storage")
         return storage_path(self._root, job_id, name)
 
     async def prepare(self, job: Job) -> None:
+        self._fault("image", "the image can't be had")
         if job.executable.locations not in self._images:
             await self._clock.sleep(self._image_seconds)
             self._images.add(job.executable.locations)
 
     async def start(self, job: Job) -> Sequence[Connector]:
+        self._fault("start", "the container can't be started")
         self._runs.setdefault(job.id, Run(self._clock.now()))
-        return ()
+        ports = job.executable.ports
+        if notebook.is_notebook(job.executable):
+            ports = (*ports, _notebook_port(job.executable))
+        # the same numbers for the same job, also after a restart
+        first = crc32(job.id.encode())
+        return tuple(connector(port, HOST, FIRST_PORT + (first + n) % PORTS) for n, port in enumerate(ports))
 
     async def poll(self, job: Job) -> Status:
         run = self._runs.get(job.id)
         if run is None:
             return Status(State.ABSENT)
         if run.stopped:
-            return Status(State.EXITED, STOPPED_EXIT_CODE, stdout=self._output(job))
+            return Status(State.EXITED, STOPPED_EXIT_CODE, self._output(job), self._stderr)
         if self._clock.now() < run.started + timedelta(seconds=self._run_seconds):
-            return Status(State.RUNNING)
-        return Status(State.EXITED, self._exit_code, stdout=self._output(job))
+            return Status(State.RUNNING, None, self._output(job), self._stderr)
+        self._fault("run", "the container is lost")
+        return Status(State.EXITED, self._exit_code, self._output(job), self._stderr)
 
     async def stop(self, job: Job) -> None:
         run = self._runs.get(job.id)
@@ -104,14 +132,25 @@ class SimulatedPlatform:
     async def list_files(self, job_id: str, name: str) -> Sequence[StoredFile]:
         return ()
 
-    async def open_file(self, job_id: str, name: str, path: str) -> Path | None:
+    async def open_file(self, job_id: str, name: str, path: str) -> FileIO | None:
         return None
 
     async def release(self, job_id: str, keep: Collection[str] = ()) -> None:
+        self._fault("release", "the container can't be removed")
         self._runs.pop(job_id, None)
         mine = job_directory(self._root, job_id)
         self._staged = {path for path in self._staged if mine not in path.parents}
 
     def _output(self, job: Job) -> str:
         image = job.executable.locations[0] if job.executable.locations else "no image"
-        return f"simulated: {image} on {job.cores} cores and {job.memory_gib} GiB at {self._site.name}\n"
+        size = f"{job.cores} cores and {job.memory_gib} GiB"
+        return f"simulated: {image} on {size} at {self._site.name}\n{self._stdout}"
+
+    def _fault(self, step: str, text: str) -> None:
+        if step == self._fail_at:
+            raise PlatformError(f"site {self._site.id}: {text} (simulated)")
+
+
+def _notebook_port(executable: Executable) -> Port:
+    name = notebook.notebook_name(executable)
+    return Port(8888, "HTTP", f"/lab/tree/{name}?token=simulated", access=True)

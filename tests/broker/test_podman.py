@@ -15,8 +15,10 @@ import pytest
 
 from broker.model import Executable, Job, MountMode
 from broker.platforms import Platform, PlatformError, State, Status
-from broker.platforms.podman import container_name
+from broker.platforms.engine_conf import engine_flags
 from broker.platforms.podman_cli import command
+from broker.platforms.podman_containers import LABEL
+from broker.platforms.podman_run import container_name
 from fairlead.demo_image import build_checksum_image, checksum_root, find_busybox, remove_checksum_image
 from netprobe.measurement import Kind, Origin
 from tests.contracts.platform_support import (
@@ -173,22 +175,8 @@ def test_a_container_that_was_only_created_is_started(tmp_path: Path, image: str
     async def live() -> Status:
         platform, job = make_platform("podman", tmp_path), make_job(image)
         name = container_name(job.id)
-        create = (
-            "create",
-            "--pull",
-            "never",
-            "--network",
-            "none",
-            "--name",
-            name,
-            image,
-            "sh",
-            "-c",
-            "exit 3",
-        )
-        from broker.platforms.engine_conf import engine_flags
-
-        create = (*create[:1], *engine_flags().run, *create[1:])
+        create = ["create", "--pull", "never", "--network", "none", "--name", name, *engine_flags().run]
+        create += ["--label", f"{LABEL}={job.id}", image, "sh", "-c", "exit 3"]
         await asyncio.to_thread(podman, *create)
         try:
             assert (await platform.poll(job)).state is State.ABSENT

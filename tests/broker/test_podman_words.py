@@ -13,8 +13,9 @@ from broker.model import Executable, MountMode
 from broker.platforms import PlatformError
 from broker.platforms.container_log import TAIL_BYTES, parse_log, read_log
 from broker.platforms.engine_conf import EngineFlags, flags_for, is_hybrid
-from broker.platforms.podman import DEFAULTS, run_arguments
+from broker.platforms.podman import DEFAULTS
 from broker.platforms.podman_cli import is_reference, qualified
+from broker.platforms.podman_run import run_arguments
 from federation.errors import InputError
 from tests.contracts.platform_support import make_job, make_platform
 
@@ -107,7 +108,7 @@ def test_short_names_are_completed_as_docker_does(location: str, whole: str) -> 
 
 def arguments(tmp_path: Path, *command: str, **more: Any) -> list[str]:
     job = make_job("localhost/x:1", *command, **more)
-    return run_arguments(job, "fairlead-x", "image-id", tmp_path / "log", DEFAULTS)
+    return run_arguments(job, "image-id", tmp_path, DEFAULTS)
 
 
 def test_what_the_client_says_comes_after_the_image(tmp_path: Path) -> None:
@@ -139,8 +140,8 @@ def test_privileged_only_where_the_site_allows_it(tmp_path: Path) -> None:
 
 def test_limits_are_left_out_only_where_the_site_says_so(tmp_path: Path) -> None:
     job = make_job("localhost/x:1")
-    assert "--memory" in run_arguments(job, "x", "id", tmp_path, DEFAULTS)
-    assert "--memory" not in run_arguments(job, "x", "id", tmp_path, {**DEFAULTS, "limits": "none"})
+    assert "--memory" in run_arguments(job, "id", tmp_path, DEFAULTS)
+    assert "--memory" not in run_arguments(job, "id", tmp_path, {**DEFAULTS, "limits": "none"})
     with pytest.raises(InputError, match="'limits': expected 'required' or 'none', got 'perhaps'"):
         make_platform("podman", tmp_path, {"limits": "perhaps"})
 

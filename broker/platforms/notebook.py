@@ -1,0 +1,125 @@
+"""A notebook for platforms that run containers: the operator's own image, with the user's notebook in it.
+
+The image, how it is started, and where it serves the notebook are options of the platform. A notebook's
+directory is writable while it runs, and goes with the session: what is to stay belongs in a storage.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote, urlsplit
+
+from broker.model import DataItem, Executable, ExecutableKind, Job, MountMode, Note, Port, Replica
+from broker.platforms.places import data_path, job_directory, plain_name, write_private
+from netprobe.cost import Move
+from netprobe.forecast import from_outside
+from netprobe.quantiles import Quantiles
+
+# in notebook_command and notebook_path "{port}", "{directory}" and "{notebook}" (a file name) are replaced
+OPTIONS: Mapping[str, Any] = {
+    "notebook_image": None,  # notebooks are refused without
+    "notebook_command": [
+        "jupyter",
+        "lab",
+        "--ip=0.0.0.0",
+        "--port={port}",
+        "--no-browser",
+        "--allow-root",
+        "--ServerApp.root_dir={directory}",
+    ],
+    "notebook_port": 8888,
+    "notebook_path": "/lab/tree/{notebook}",
+}
+DIRECTORY = "/notebook"
+# where Jupyter looks for the word that lets the user in; on its command line everybody could read it
+TOKEN_VARIABLE = "JUPYTER_TOKEN"
+# a notebook is small, and nothing is known of the way to it
+SECONDS = Quantiles(0.5, 5.0, 60.0)
+
+
+def is_notebook(executable: Executable) -> bool:
+    return executable.kind is ExecutableKind.NOTEBOOK
+
+
+def check_notebook(site_id: str, executable: Executable, options: Mapping[str, Any]) -> Sequence[Note]:
+    """Why the site can't run this notebook; whether it has the image is another question."""
+    if options["notebook_image"] is None:
+        text = "{site} runs no notebooks: its operator would set the platform's option notebook_image"
+        return [Note("notebook-image", text, {"site": site_id}, path="/executable")]
+    if not executable.locations or not executable.locations[0].startswith(("http://", "https://")):
+        text = "the notebook's location is no URL: expected http://... or https://..."
+        return [Note("notebook-location", text, path="/executable/location")]
+    return []
+
+
+def as_container(executable: Executable, options: Mapping[str, Any]) -> Executable:
+    """The container that shows the notebook, but for its token. `executable` is right (`check_notebook`)."""
+    name = notebook_name(executable)
+    port, words = options["notebook_port"], {"notebook": name, "directory": DIRECTORY}
+    command = [_filled(part, {**words, "port": str(port)}) for part in options["notebook_command"]]
+    path = _filled(options["notebook_path"], {**words, "port": str(port), "notebook": quote(name)})
+    return replace(
+        executable,
+        kind=ExecutableKind.DOCKER,
+        locations=(options["notebook_image"],),
+        command=tuple(command),
+        ports=(Port(port, "HTTP", path, access=True),),
+    )
+
+
+def as_job(root: Path, job: Job, options: Mapping[str, Any]) -> Job:
+    """The job whose container shows the notebook, with its token. Raises OSError."""
+    container = as_container(job.executable, options)
+    token = _token(job_directory(root, job.id) / "token")
+    port = container.ports[0]
+    container = replace(
+        container,
+        environment={**container.environment, TOKEN_VARIABLE: token},
+        ports=(replace(port, path=f"{port.path}?token={token}"),),
+    )
+    directory = data_path(root, job.id, notebook_item(job.executable)).parent
+    bind = (str(directory), DIRECTORY, MountMode.READWRITE)
+    return replace(job, executable=container, binds=(*job.binds, bind))
+
+
+def notebook_item(executable: Executable) -> DataItem:
+    """The notebook's file as something that can be staged."""
+    url = executable.locations[0]
+    return DataItem("notebook", notebook_name(executable), None, (Replica(url, None),))
+
+
+def notebook_move(executable: Executable, site_id: str) -> Move:
+    return Move("notebook", executable.locations[0], None, site_id, 0, SECONDS, from_outside(site_id))
+
+
+def notebook_name(executable: Executable) -> str:
+    """The notebook's file name; of letters, digits and `._+=@-` alone."""
+    name = unquote(urlsplit(executable.locations[0]).path.rstrip("/").rpartition("/")[2])
+    return plain_name(name or "notebook.ipynb")
+
+
+def open_to_all(path: Path) -> None:
+    """Whoever the image runs as may change the notebook; the job's directory keeps others out."""
+    path.chmod(0o666)
+    path.parent.chmod(0o777)
+
+
+def _filled(text: str, words: Mapping[str, str]) -> str:
+    for name, value in words.items():
+        text = text.replace(f"{{{name}}}", value)
+    return text
+
+
+def _token(path: Path) -> str:
+    """The same one each time it is asked for, also after a restart of the broker."""
+    try:
+        return path.read_text(encoding="ascii")
+    except FileNotFoundError:
+        new = path.with_suffix(".new")
+        write_private(new, secrets.token_hex(24))
+        new.rename(path)
+        return path.read_text(encoding="ascii")

@@ -1,0 +1,119 @@
+"""The `podman run` of a job. Nothing secret is on its command line, which every user can read."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from broker.model import Executable, Job, MountMode
+from broker.platforms import PlatformError
+from broker.platforms.engine_conf import engine_flags
+from broker.platforms.places import plain_name, write_private
+from broker.platforms.podman_cli import podman, podman_ok
+from broker.platforms.podman_containers import LABEL
+from broker.platforms.podman_ports import publish_arguments
+
+LOG_NAME = "container.log"
+# the log starts anew when it is this long, so that a chatty job can't fill the disk
+LOG_SIZE = "64mb"
+ENVIRONMENT_NAME = "environment"
+SECRETS_NAME = "secrets"
+VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*", re.ASCII)
+# podman reads its environment files line by line, no line longer than this (Go's bufio.Scanner)
+LINE_BYTES = 60_000
+# podman's secrets are this long at most
+SECRET_BYTES = 512_000
+
+
+def container_name(job_id: str) -> str:
+    return f"fairlead-{plain_name(job_id)}"
+
+
+def run_arguments(job: Job, image_id: str, directory: Path, options: Mapping[str, Any]) -> list[str]:
+    """Everything after `podman`. Raises PlatformError for what can't be said on its command line.
+
+    `directory` is the job's; the environment is read from there (see `write_environment`).
+    """
+    name = container_name(job.id)
+    arguments = ["run", "--detach", "--pull", "never", "--name", name, "--label", f"{LABEL}={job.id}"]
+    arguments += [*publish_arguments(job.executable.ports, options), *engine_flags().run]
+    # SELinux, where there is one, would keep the container from what was staged for it
+    arguments += ["--security-opt", "no-new-privileges", "--security-opt", "label=disable"]
+    arguments += ["--log-driver", "k8s-file", "--log-opt", f"path={directory / LOG_NAME}"]
+    arguments += ["--log-opt", f"max-size={LOG_SIZE}"]
+    # the broker's own proxies may hold passwords
+    arguments += ["--http-proxy=false"]
+    if options["limits"] == "required":
+        memory = f"{job.memory_gib}g"
+        # as much swap as memory is podman's default: it would double what was offered
+        arguments += ["--cpus", str(job.cores), "--memory", memory, "--memory-swap", memory]
+        arguments += ["--pids-limit", str(options["processes"])]
+    if job.executable.privileged:
+        arguments += ["--privileged"]
+    for host_path, path, mode in job.binds:
+        if not path.startswith("/") or any(letter in path + host_path for letter in ":,\n\0"):
+            raise PlatformError(f"{path!r} can't be a mount path: expected /... without colons and commas")
+        arguments += ["--volume", f"{host_path}:{path}:{'ro' if mode is MountMode.READONLY else 'rw'}"]
+    lines, secrets = split_environment(job.executable.environment)
+    if lines:
+        arguments += ["--env-file", str(directory / ENVIRONMENT_NAME)]
+    for number, variable in enumerate(secrets):
+        arguments += ["--secret", f"{name}-{number},type=env,target={variable}"]
+    if job.executable.entrypoint is not None:
+        arguments += [f"--entrypoint={job.executable.entrypoint}"]
+    return [*arguments, image_id, *job.executable.command]
+
+
+def split_environment(environment: Mapping[str, str]) -> tuple[Mapping[str, str], Mapping[str, str]]:
+    """The variables that a file of lines can carry, and those that can't: their values go in as secrets.
+
+    Never through podman's own environment: a client's LD_PRELOAD or CONTAINERS_CONF would steer podman.
+    """
+    lines: dict[str, str] = {}
+    secrets: dict[str, str] = {}
+    for name, value in environment.items():
+        if not VARIABLE.fullmatch(name):
+            raise PlatformError(f"{name!r} can't be the name of an environment variable")
+        try:
+            size = len(value.encode())
+        except UnicodeEncodeError:
+            size = SECRET_BYTES + 1
+        if "\0" in value or size > SECRET_BYTES:
+            expected = f"expected {SECRET_BYTES} bytes of UTF-8 at most, and none of them zero"
+            raise PlatformError(f"the value of the environment variable {name} can't be had: {expected}")
+        one_line = "\n" not in value and not value.endswith("\r") and size <= LINE_BYTES
+        (lines if one_line else secrets)[name] = value
+    return lines, secrets
+
+
+async def write_environment(job_id: str, executable: Executable, directory: Path) -> None:
+    """Have the environment where `run_arguments` says that it is. Raises OSError and PlatformError."""
+    lines, secrets = split_environment(executable.environment)
+    if lines:
+        text = "".join(f"{name}={value}\n" for name, value in lines.items())
+        write_private(directory / ENVIRONMENT_NAME, text)
+    for number, value in enumerate(secrets.values()):
+        (directory / SECRETS_NAME).mkdir(mode=0o700, exist_ok=True)
+        name = f"{container_name(job_id)}-{number}"
+        file = directory / SECRETS_NAME / name
+        write_private(file, value)
+        # podman must have it again for a start after the machine's restart: it stays until release
+        await podman("secret", "rm", name)
+        await podman_ok("secret", "create", name, str(file))
+
+
+async def remove_secrets(directory: Path) -> None:
+    """Remove what podman keeps of the environment; the job's directory is removed with the job."""
+    for name in secret_names(directory):
+        # absent: we were ended before podman had it, or between this and the removal of the directory
+        await podman("secret", "rm", name)
+
+
+def secret_names(directory: Path) -> Sequence[str]:
+    try:
+        return sorted(entry.name for entry in os.scandir(directory / SECRETS_NAME))
+    except OSError:
+        return ()
