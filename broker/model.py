@@ -251,3 +251,5 @@ class Job:
     duration: timedelta
     # host directories or files to mount: (host path, container path, mode)
     binds: tuple[tuple[str, str, MountMode], ...] = ()
+    # what its storages may hold, all together; None: nobody said
+    storage_gib: int | None = None
