@@ -1,4 +1,4 @@
-"""Bytes to plain documents and back: JSON and YAML. What can't be read raises Malformed."""
+"""Bytes to plain documents and back: JSON and YAML (`xml` has XML). What can't be read raises Malformed."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def pointer(parts: Sequence[str | int]) -> str:
 
 def read_json(body: bytes) -> Any:
     """The document in `body`. Raises Malformed."""
-    text = _text(body)
+    text = utf8(body)
     try:
         found = json.loads(text, parse_constant=_no_constant)
     except json.JSONDecodeError as error:
@@ -47,7 +47,7 @@ def read_json(body: bytes) -> Any:
         raise Malformed(Fault(f"not JSON: {error.msg} at {at}", "")) from None
     except (ValueError, RecursionError) as error:
         raise Malformed(Fault(f"not JSON that can be read: {error}", "")) from None
-    return _plain(found)
+    return plain(found)
 
 
 def write_json(document: Any) -> bytes:
@@ -87,7 +87,7 @@ _resolve(
 
 def read_yaml(body: bytes) -> Any:
     """The document in `body`. Aliases are refused: a few can stand for gigabytes. Raises Malformed."""
-    text = _text(body)
+    text = utf8(body)
     try:
         depth = 0
         for event in yaml.parse(text, Loader=_Safe):
@@ -109,7 +109,7 @@ def read_yaml(body: bytes) -> Any:
     except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         # a scalar under a tag that it doesn't fit (`!!int x`): the constructors raise what they trip over
         raise Malformed(Fault(f"a value that doesn't fit its YAML tag: {error}", "")) from None
-    return _plain(found)
+    return plain(found)
 
 
 def write_yaml(document: Any) -> bytes:
@@ -131,10 +131,10 @@ JSON = Codec("JSON", ("application/json", "text/json"), read_json, write_json)
 YAML = Codec(
     "YAML", ("application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml"), read_yaml, write_yaml
 )
-CODECS = (JSON, YAML)
 
 
-def _text(body: bytes) -> str:
+def utf8(body: bytes) -> str:
+    """The text of `body`. Raises Malformed."""
     try:
         return body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -145,7 +145,7 @@ def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is no JSON number")
 
 
-def _plain(document: Any) -> Any:
+def plain(document: Any) -> Any:
     """`document` again where it holds JSON's types, and texts that any database takes; else Malformed."""
     faults: list[Fault] = []
     _walk(document, (), faults)
