@@ -29,7 +29,7 @@ PAGE = 500
 FINAL = ("COMPLETED", "FAILED", "CANCELLED", "REJECTED", "EXPIRED")
 
 
-class Conflict(InputError):
+class Conflict(InputError):  # noqa: N818 - an answer, not a failure
     """What was asked for is not possible as things are now: no mistake in the asking, but a no."""
 
     exit_status = 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -18,8 +19,7 @@ from fairlead.cli._broker import (
 from fairlead.cli._common import JsonOption, messages, output, print_json
 
 # what is shown where no phase is named: not the offers that nobody took
-TAKEN = ("ACCEPTED", "WAITING", "PREPARING", "AVAILABLE", "RUNNING", "RELEASING", "COMPLETED", "FAILED")
-TAKEN += ("CANCELLED",)
+TAKEN = "ACCEPTED WAITING PREPARING AVAILABLE RUNNING RELEASING COMPLETED FAILED CANCELLED".split()
 
 
 def sessions(
@@ -106,8 +106,8 @@ def fetch(
 ) -> None:
     """Fetch what a session wrote into its storages, as OUT/STORAGE/PATH.
 
-    A file that is there already is replaced, and only by a complete one. Exit status 0 when all was fetched, 1
-    when there is nothing to fetch.
+    A file that is there already is replaced, and only by a complete one. Exit status 0 when all was fetched,
+    1 when there is nothing to fetch.
 
     \b
     Example:
@@ -122,9 +122,7 @@ def fetch(
         files = wanted_files(client.storage(uuid), storage, path)
         fetched = []
         for file in fetch_files(client, uuid, files, out):
-            fetched.append(
-                {"storage": file.storage, "path": file.path, "size": file.size, "file": file.local}
-            )
+            fetched.append(asdict(file))
             if not as_json:
                 typer.echo(str(file.local))
     if as_json:
