@@ -16,11 +16,15 @@ TIME_LIMIT_SECONDS = 8.0
 
 @dataclass(frozen=True)
 class Head:
-    """What the server said of a URL. `missing`: it isn't to be had there, and asking again won't help."""
+    """What the server said of a URL. `missing`: it isn't to be had there, and asking again won't help.
+
+    `status` is the HTTP status of a refusal.
+    """
 
     size_bytes: int | None = None
     error: str | None = None
     missing: bool = False
+    status: int | None = None
 
 
 def head(federation: Federation, url: str, time_limit_seconds: float = TIME_LIMIT_SECONDS) -> Head:
@@ -35,5 +39,5 @@ def head(federation: Federation, url: str, time_limit_seconds: float = TIME_LIMI
         said = asyncio.run(transfer.head(host, url, time_limit_seconds))
     except transfer.TransferError as problem:
         missing = problem.status is not None and 400 <= problem.status < 500 and problem.status != 429
-        return Head(error=str(problem), missing=missing)
+        return Head(error=str(problem), missing=missing, status=problem.status)
     return Head(size_bytes=said["size_bytes"])

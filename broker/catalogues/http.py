@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from broker.catalogues import Resolved
+from broker.catalogues.fields import unknown_size
 from broker.catalogues.heads import head
 from broker.catalogues.urls import wrong_with
 from broker.model import DataItem, Level, Note, Replica
@@ -41,9 +42,7 @@ class HttpCatalogue:
     def size(self, name: str, url: str, path: str) -> tuple[int | None, tuple[Note, ...]]:
         """The size of `url`, or notes on why it isn't known (WARN) or there is nothing (ERROR)."""
         if not self._online:
-            values = {"name": name}
-            template = "the size of {name} is not known: nothing is fetched here"
-            return None, (Note("data-size", template, values, Level.WARN, path),)
+            return None, (unknown_size(name, path),)
         answer = head(self._federation, url)
         if answer.missing:
             values = {"name": name, "error": answer.error or "refused"}

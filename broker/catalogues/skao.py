@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import quote
 
 from broker.catalogues import Resolved
+from broker.catalogues.fields import block, note, one_file, refused, size, text
 from broker.catalogues.http import HttpCatalogue
+from broker.catalogues.ivoa import access_url, read_ivoid
 from broker.catalogues.urls import wrong_with
 from broker.model import DataItem, Level, Note, Replica
 from federation.sites import Federation
@@ -22,44 +25,57 @@ class SkaoCatalogue:
     kinds: Sequence[str] = ("skao-data-resource",)
 
     def __init__(self, federation: Federation, online: bool) -> None:
-        self._federation = federation
+        self._federation, self._online = federation, online
         self._http = HttpCatalogue(federation, online)
 
     def resolve(self, uuid: str, name: str, resource: Mapping[str, Any], path: str) -> Resolved:
-        block, where = resource.get("skao"), f"{path}/skao"
-        if not isinstance(block, Mapping):
-            return Resolved(None, (_note("skao", "{name} has no skao block", where, name=name),))
+        skao, where = block(resource, "skao"), f"{path}/skao"
+        if not skao:
+            return Resolved(None, (note("skao", "{name} has no skao block", where, name=name),))
         notes: list[Note] = []
-        kind = block.get("objecttype") or "FILE"
-        if kind != "FILE":
-            template = "{name} is a {type}: only FILE can be brought here"
-            notes.append(_note("data-type", template, f"{where}/objecttype", name=name, type=str(kind)))
-        size = _size(block, name, where, notes)
-        checksum = _checksum(block, name, where, notes)
-        replicas = self._replicas(block, name, where, notes)
+        one_file(skao, "objecttype", name, where, notes)
+        length = size(skao, "datasize", name, where, notes)
+        checksum = _checksum(skao, name, where, notes)
+        ivoid = read_ivoid(block(resource, "ivoa"), name, f"{path}/ivoa", notes)
+        replicas = self._replicas(skao, name, where, notes) or self._unlisted(resource, name, path, notes)
         if not replicas:
-            notes.append(
-                _note(
-                    "no-replica", "{name} has no replica that can be fetched", f"{where}/replicas", name=name
-                )
-            )
-        if any(note.level is Level.ERROR for note in notes):
+            template = "{name} has no replica that can be fetched: name one, with the http or https URL of it"
+            notes.append(note("no-replica", template, f"{where}/replicas", name=name))
+        if refused(notes):
             return Resolved(None, tuple(notes))
-        if size is None:
+        if length is None:
             # one replica of known place is enough: copies of one file are equally long
             best = next((replica for replica in replicas if replica.site_id), replicas[0])
-            size, more = self._http.size(name, best.url, f"{where}/datasize")
+            length, more = self._http.size(name, best.url, f"{where}/datasize")
             notes += more
-            if any(note.level is Level.ERROR for note in more):
+            if refused(notes):
                 return Resolved(None, tuple(notes))
-        return Resolved(DataItem(uuid, name, size, tuple(replicas), checksum), tuple(notes))
+        namespace = text(skao, "namespace")
+        item = DataItem(uuid, name, length, tuple(replicas), checksum, namespace=namespace, ivoid=ivoid)
+        return Resolved(item, tuple(notes))
 
-    def _replicas(self, block: Mapping[str, Any], name: str, where: str, notes: list[Note]) -> list[Replica]:
+    def _unlisted(
+        self, resource: Mapping[str, Any], name: str, path: str, notes: list[Note]
+    ) -> list[Replica]:
+        """Where the data is if no replica is listed: where its IVOA rows say, or, just for show, anywhere."""
+        skao = block(resource, "skao")
+        if skao.get("replicas"):
+            return []
+        address = access_url(block(resource, "ivoa"), name, f"{path}/ivoa", notes)
+        if address is not None:
+            site = self._federation.site_of_url(address[0])
+            return [Replica(address[0], site.id if site else None)]
+        key = text(skao, "objectname")
+        if self._online or key is None:
+            return []
+        return [Replica(f"rucio://{quote(text(skao, 'namespace') or 'skao', safe='')}/{quote(key)}", None)]
+
+    def _replicas(self, skao: Mapping[str, Any], name: str, where: str, notes: list[Note]) -> list[Replica]:
         """The replicas that can be fetched; the others are warned of."""
-        listed = block.get("replicas") or []
+        listed = skao.get("replicas") or []
         if not isinstance(listed, list):
             notes.append(
-                _note("data-replicas", "{name}: replicas is not a list", f"{where}/replicas", name=name)
+                note("data-replicas", "{name}: replicas is not a list", f"{where}/replicas", name=name)
             )
             return []
         found = []
@@ -71,7 +87,7 @@ class SkaoCatalogue:
             if wrong is not None or not isinstance(url, str):
                 template = "a replica of {name} is left out: its dataurl {wrong}"
                 notes.append(
-                    _note("data-location", template, f"{at}/dataurl", Level.WARN, name=name, wrong=str(wrong))
+                    note("data-location", template, f"{at}/dataurl", Level.WARN, name=name, wrong=str(wrong))
                 )
                 continue
             rse = rse if isinstance(rse, str) and rse else None
@@ -83,12 +99,12 @@ class SkaoCatalogue:
         by_rse = self._federation.site_of_rse(rse) if rse else None
         if rse and by_rse is None:
             template = "a replica of {name} is at {rse}, which no site of this federation owns"
-            notes.append(_note("unknown-rse", template, f"{at}/rsename", Level.WARN, name=name, rse=rse))
+            notes.append(note("unknown-rse", template, f"{at}/rsename", Level.WARN, name=name, rse=rse))
         if by_url and by_rse and by_url.id != by_rse.id:
             # the bytes come from where the URL points to, whatever the name says
             template = "a replica of {name} is said to be at {rse}, but its URL is of {site}"
             notes.append(
-                _note(
+                note(
                     "unknown-rse",
                     template,
                     f"{at}/rsename",
@@ -102,24 +118,9 @@ class SkaoCatalogue:
         return site.id if site else None
 
 
-def _note(kind: str, template: str, path: str, level: Level = Level.ERROR, **values: str) -> Note:
-    return Note(kind, template, values, level, path)
-
-
-def _size(block: Mapping[str, Any], name: str, where: str, notes: list[Note]) -> int | None:
-    size = block.get("datasize")
-    if size is None:
-        return None
-    if isinstance(size, bool) or not isinstance(size, int) or size < 0:
-        template = "the datasize of {name} is {size}: expected a whole number of bytes"
-        notes.append(_note("data-size", template, f"{where}/datasize", name=name, size=repr(size)))
-        return None
-    return size
-
-
-def _checksum(block: Mapping[str, Any], name: str, where: str, notes: list[Note]) -> tuple[str, str] | None:
+def _checksum(skao: Mapping[str, Any], name: str, where: str, notes: list[Note]) -> tuple[str, str] | None:
     """(algorithm, hexadecimal value in small letters); a kind that can't be verified is warned of."""
-    given = block.get("checksum")
+    given = skao.get("checksum")
     if given is None:
         return None
     given = given if isinstance(given, Mapping) else {}
@@ -130,7 +131,7 @@ def _checksum(block: Mapping[str, Any], name: str, where: str, notes: list[Note]
         known = ", ".join(CHECKSUM_DIGITS)
         type_ = repr(given.get("type"))
         notes.append(
-            _note(
+            note(
                 "data-checksum",
                 template,
                 f"{where}/checksum/type",
@@ -146,7 +147,7 @@ def _checksum(block: Mapping[str, Any], name: str, where: str, notes: list[Note]
         digits = str(CHECKSUM_DIGITS[algorithm])
         at = f"{where}/checksum/value"
         notes.append(
-            _note("data-checksum", template, at, name=name, value=repr(value), digits=digits, type=algorithm)
+            note("data-checksum", template, at, name=name, value=repr(value), digits=digits, type=algorithm)
         )
         return None
     return algorithm, value

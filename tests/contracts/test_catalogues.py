@@ -17,20 +17,11 @@ from hypothesis import strategies as st
 from broker.catalogues import Resolved, load_catalogues
 from broker.catalogues.urls import refusal, wrong_with
 from broker.model import Level
-from federation.sites import Federation, Place, Site
 from lab.description import DEFAULT, load
 from lab.storage import content
+from tests.contracts.catalogue_support import FEDERATION, replica, resolve, told
 from tests.contracts.platform_support import CONTENT
 from tests.netprobe.servers import FileServer, file_server
-
-FEDERATION = Federation(
-    "test",
-    {
-        "north": Site("north", "North", Place(50, 0), rses=("NORTH-DISK",), data_hosts=("127.0.0.1:*",)),
-        "south": Site("south", "South", Place(-50, 0), rses=("SOUTH-DISK",), data_hosts=("south.example",)),
-    },
-)
-SHA256 = "ab" * 32
 
 
 @pytest.fixture
@@ -39,25 +30,8 @@ def server() -> Iterator[FileServer]:
         yield server
 
 
-def resolve(kind: str, resource: dict[str, Any], online: bool = False) -> Resolved:
-    catalogue = load_catalogues(FEDERATION, online)[kind]
-    return catalogue.resolve("7a1b", "cube", resource, "/data/0")
-
-
 def simple(location: Any, online: bool = False) -> Resolved:
     return resolve("simple-data-resource", {"location": location}, online)
-
-
-def skao(online: bool = False, **block: Any) -> Resolved:
-    return resolve("skao-data-resource", {"skao": block}, online)
-
-
-def replica(url: str, rse: str | None = "SOUTH-DISK") -> dict[str, Any]:
-    return {"rsename": rse, "dataurl": url}
-
-
-def told(resolved: Resolved, level: Level) -> list[tuple[str | None, str]]:
-    return [(note.path, note.text) for note in resolved.notes if note.level is level]
 
 
 JSON = st.recursive(
@@ -65,12 +39,31 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
     max_leaves=8,
 )
-FIELDS = ("namespace", "objectname", "objecttype", "datasize", "checksum", "replicas")
+URL = JSON | st.text().map("http://{}".format)
+TEXT = JSON | st.text(min_size=1)
+
+
+def block(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return JSON | st.fixed_dictionaries({}, optional=fields)
+
+
 DOCUMENTS = st.fixed_dictionaries(
     {},
     optional={
-        "location": JSON | st.text().map("http://{}".format),
-        "skao": JSON | st.fixed_dictionaries({}, optional=dict.fromkeys(FIELDS, JSON)),
+        "location": URL,
+        "endpoint": URL,
+        "template": JSON | st.text("{}$objectbuckn/", max_size=30),
+        "bucket": TEXT,
+        "object": TEXT,
+        "rucio": block(endpoint=URL, scope=TEXT, object=TEXT, type=JSON),
+        "ivoa": block(
+            ivoid=JSON | st.text().map("ivo://a{}".format),
+            obscore=block(access_url=URL, access_format=TEXT),
+            datalink=block(access_url=URL, content_length=JSON, error_message=JSON),
+        ),
+        "skao": block(
+            namespace=TEXT, objectname=TEXT, objecttype=JSON, datasize=JSON, checksum=JSON, replicas=JSON
+        ),
     },
 )
 
@@ -88,13 +81,54 @@ def test_no_document_makes_a_catalogue_raise(kind: str, resource: dict[str, Any]
     assert (resolved.item is None) == bool(told(resolved, Level.ERROR))
 
 
-@pytest.mark.parametrize("kind", sorted(load_catalogues(FEDERATION, False)))
+WHOLE = {
+    "location": "http://south.example/a",
+    "endpoint": "http://south.example",
+    "bucket": "sky",
+    "object": "a",
+    "rucio": {"scope": "sky", "object": "a"},
+    "ivoa": {"ivoid": "ivo://example.org/sky?a", "obscore": {"access_url": "http://south.example/a"}},
+    "skao": {"datasize": 5, "namespace": "sky", "replicas": [replica("http://south.example/a")]},
+}
+KINDS = ("S3", "ivoa", "rucio", "simple", "skao")
+
+
+def test_every_kind_of_data_has_a_catalogue() -> None:
+    assert sorted(load_catalogues(FEDERATION, False)) == sorted(f"{kind}-data-resource" for kind in KINDS)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_the_uuid_and_the_name_are_kept(kind: str) -> None:
-    block = {"datasize": 5, "replicas": [replica("http://south.example/a")]}
-    item = resolve(kind, {"location": "http://south.example/a", "skao": block}).item
+    item = resolve(f"{kind}-data-resource", WHOLE).item
     assert item is not None
     assert (item.uuid, item.name) == ("7a1b", "cube")
-    assert [(one.url, one.site_id) for one in item.replicas] == [("http://south.example/a", "south")]
+
+
+@pytest.mark.parametrize(
+    ("kind", "url"),
+    [
+        ("simple", "http://south.example/a"),
+        ("S3", "http://south.example/sky/a"),
+        ("ivoa", "http://south.example/a"),
+        ("skao", "http://south.example/a"),
+    ],
+)
+def test_the_host_of_the_url_names_the_site(kind: str, url: str) -> None:
+    item = resolve(f"{kind}-data-resource", WHOLE).item
+    assert item is not None
+    assert [(one.url, one.site_id) for one in item.replicas] == [(url, "south")]
+
+
+def test_what_policies_name_is_kept() -> None:
+    items = {kind: resolve(f"{kind}-data-resource", WHOLE).item for kind in KINDS}
+    found = {kind: (item.endpoint, item.namespace, item.ivoid) for kind, item in items.items() if item}
+    assert found == {
+        "S3": ("http://south.example", None, None),
+        "ivoa": (None, None, "ivo://example.org/sky?a"),
+        "rucio": (None, "sky", None),
+        "simple": (None, None, None),
+        "skao": (None, "sky", "ivo://example.org/sky?a"),
+    }
 
 
 # plain URLs
@@ -204,98 +238,6 @@ def test_this_machine_asks_no_private_address(address: str) -> None:
 def test_loopback_and_public_addresses_are_allowed(url: str) -> None:
     assert wrong_with(url) is None
     assert refusal(url) is None
-
-
-# the SKA data lake
-
-
-def test_size_checksum_and_sites_come_from_the_request() -> None:
-    resolved = skao(
-        datasize=7,
-        checksum={"type": "SHA-256", "value": SHA256.upper()},
-        replicas=[replica("http://south.example/a"), replica("http://127.0.0.1:80/a", "NORTH-DISK")],
-    )
-    assert resolved.item is not None
-    assert resolved.item.size_bytes == 7
-    assert resolved.item.checksum == ("sha256", SHA256)
-    assert [(one.site_id, one.rse) for one in resolved.item.replicas] == [
-        ("south", "SOUTH-DISK"),
-        ("north", "NORTH-DISK"),
-    ]
-    assert resolved.notes == ()
-
-
-def test_the_rse_names_the_site_where_the_url_does_not() -> None:
-    item = skao(datasize=7, replicas=[replica("https://door.example/a", "NORTH-DISK")]).item
-    assert item is not None
-    assert item.replicas[0].site_id == "north"
-
-
-def test_an_unknown_rse_is_a_warning_and_of_no_site() -> None:
-    resolved = skao(datasize=7, replicas=[replica("https://door.example/a", "MOON-DISK")])
-    assert resolved.item is not None
-    assert resolved.item.replicas[0].site_id is None
-    [(path, text)] = told(resolved, Level.WARN)
-    assert path == "/data/0/skao/replicas/0/rsename"
-    assert "MOON-DISK" in text
-
-
-def test_where_rse_and_url_disagree_the_url_counts() -> None:
-    resolved = skao(datasize=7, replicas=[replica("http://south.example/a", "NORTH-DISK")])
-    assert resolved.item is not None
-    assert resolved.item.replicas[0].site_id == "south"
-    assert "NORTH-DISK" in told(resolved, Level.WARN)[0][1]
-
-
-@pytest.mark.parametrize("replicas", [None, [], [replica("root://south.example//a")], ["a"], "a"])
-def test_without_a_replica_that_can_be_fetched_it_is_a_no(replicas: Any) -> None:
-    resolved = skao(datasize=7, replicas=replicas)
-    assert resolved.item is None
-    assert ("/data/0/skao/replicas", "cube has no replica that can be fetched") in told(resolved, Level.ERROR)
-
-
-def test_one_replica_of_another_kind_is_left_out() -> None:
-    resolved = skao(
-        datasize=7, replicas=[replica("root://south.example//a"), replica("http://south.example/a")]
-    )
-    assert resolved.item is not None
-    assert len(resolved.item.replicas) == 1
-    assert told(resolved, Level.WARN)[0][0] == "/data/0/skao/replicas/0/dataurl"
-
-
-def test_a_missing_size_is_asked_for_where_the_file_is(server: FileServer) -> None:
-    replicas = [replica("https://door.example/a", None), replica(server.url("/good"), "NORTH-DISK")]
-    resolved = skao(online=True, replicas=replicas)
-    assert resolved.item is not None
-    assert resolved.item.size_bytes == len(CONTENT)
-    assert len(server.requests) == 1
-
-
-@pytest.mark.parametrize(
-    ("block", "path"),
-    [
-        ({"datasize": -1}, "datasize"),
-        ({"datasize": True}, "datasize"),
-        ({"datasize": "7"}, "datasize"),
-        ({"objecttype": "DATASET"}, "objecttype"),
-        ({"checksum": {"type": "sha256", "value": "ab"}}, "checksum/value"),
-        ({"checksum": {"type": "md5", "value": "g" * 32}}, "checksum/value"),
-        ({"checksum": {"type": "adler32"}}, "checksum/value"),
-    ],
-)
-def test_what_is_wrong_is_refused_with_its_path(block: dict[str, Any], path: str) -> None:
-    resolved = skao(**{"datasize": 7, "replicas": [replica("http://south.example/a")]} | block)
-    assert resolved.item is None
-    assert [where for where, _ in told(resolved, Level.ERROR)] == [f"/data/0/skao/{path}"]
-
-
-def test_a_checksum_that_cannot_be_verified_is_a_warning() -> None:
-    resolved = skao(
-        datasize=7, checksum={"type": "crc64", "value": "1"}, replicas=[replica("http://south.example/a")]
-    )
-    assert resolved.item is not None
-    assert resolved.item.checksum is None
-    assert told(resolved, Level.WARN)[0][0] == "/data/0/skao/checksum/type"
 
 
 # the example

@@ -107,6 +107,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if self.path == "/missing":
             self.send_error(404)
             return
+        if self.path == "/private":
+            self.send_error(403)
+            return
         if self.path == "/no-head" and not send:
             self.send_error(405)
             return
