@@ -19,7 +19,8 @@ from fairlead.cli._broker import (
 from fairlead.cli._common import JsonOption, messages, output, print_json
 
 # what is shown where no phase is named: not the offers that nobody took
-TAKEN = "ACCEPTED WAITING PREPARING AVAILABLE RUNNING RELEASING COMPLETED FAILED CANCELLED".split()
+TAKEN = ["ACCEPTED", "WAITING", "PREPARING", "AVAILABLE", "RUNNING", "RELEASING"]
+TAKEN += ["COMPLETED", "FAILED", "CANCELLED"]
 
 
 def sessions(
