@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from federation.errors import InputError
 from federation.toml_lines import line_of, read_toml
 from federation.units import parse_seconds
+from federation.urls import is_secure
 
 PREFIX = "FAIRLEAD_"
 # Variables of ours that are no settings of the broker: whom a client talks to, and how the command behaves.
@@ -48,6 +49,8 @@ class Settings:
     # tokens of this OpenID Connect issuer are taken, if they are meant for this audience
     oidc_issuer: str | None = None
     oidc_audience: str | None = None
+    # the clients (azp) whose tokens are taken; empty: any of the issuer's
+    oidc_clients: tuple[str, ...] = ()
     # who comes with a token must be in one of these groups, and have all of these scopes
     oidc_groups: tuple[str, ...] = ()
     oidc_scopes: tuple[str, ...] = ()
@@ -99,6 +102,14 @@ def _url(value: Any, base: Path) -> str:
     if not usable or parts.query or parts.fragment:
         raise _UnusableError(expected)
     return str(value).rstrip("/")
+
+
+def _issuer(value: Any, base: Path) -> str:
+    """As it is written: an issuer is compared letter by letter, and some end with a slash."""
+    _url(value, base)
+    if not is_secure(value):
+        raise _UnusableError("a URL that begins with https:// (http:// is for an issuer on this machine)")
+    return str(value)
 
 
 def _seconds(most: float, expected: str) -> Callable[[Any, Path], float]:
@@ -165,8 +176,9 @@ _READERS: Mapping[str, Callable[[Any, Path], Any]] = {
     "sessions_per_site": _count(1),
     "supervise": _yes_or_no,
     "requests_per_minute": _count(0),
-    "oidc_issuer": _url,
+    "oidc_issuer": _issuer,
     "oidc_audience": _text,
+    "oidc_clients": _list,
     "oidc_groups": _list,
     "oidc_scopes": _list,
     "oidc_operator_groups": _list,
@@ -221,4 +233,10 @@ def load_settings(path: Path | None, environ: Mapping[str, str]) -> Settings:
     if path is not None:
         values |= _from_file(path)
     values |= _from_environment(environ)
-    return Settings(**values)
+    settings = Settings(**values)
+    if (settings.oidc_issuer is None) != (settings.oidc_audience is None):
+        raise InputError(
+            "oidc_issuer and oidc_audience belong together: without an audience, a token that was meant for "
+            "another service would be taken here"
+        )
+    return settings

@@ -193,3 +193,29 @@ def test_a_home_directory_that_nobody_has() -> None:
         load_settings(None, HOME | {"FAIRLEAD_WORK_DIRECTORY": "~nobody-is-called-this/work"})
     assert "FAIRLEAD_WORK_DIRECTORY" in str(refused.value)
     assert "home directory" in str(refused.value)
+
+
+OIDC = {"FAIRLEAD_OIDC_ISSUER": "https://iam.example/", "FAIRLEAD_OIDC_AUDIENCE": "https://broker.example"}
+
+
+def test_the_issuer_of_tokens_is_kept_letter_by_letter(file):
+    settings = load_settings(file('oidc_groups = ["ska", "escape"]\n'), {**HOME, **OIDC})
+    assert settings.oidc_issuer == "https://iam.example/"
+    assert settings.oidc_groups == ("ska", "escape")
+    for issuer in ("http://localhost:8080", "http://127.0.0.1:1/realm", "http://[::1]:1"):
+        environ = {**HOME, **OIDC, "FAIRLEAD_OIDC_ISSUER": issuer}
+        assert load_settings(None, environ).oidc_issuer == issuer
+
+
+@pytest.mark.parametrize(
+    "issuer", ["http://iam.example", "http://127.evil.example", "iam.example", "https://"]
+)
+def test_an_issuer_that_anybody_could_play_is_refused(issuer):
+    with pytest.raises(InputError, match="FAIRLEAD_OIDC_ISSUER: expected a URL"):
+        load_settings(None, {**HOME, **OIDC, "FAIRLEAD_OIDC_ISSUER": issuer})
+
+
+@pytest.mark.parametrize("missing", OIDC)
+def test_issuer_and_audience_belong_together(missing):
+    with pytest.raises(InputError, match="belong together"):
+        load_settings(None, {**HOME, **OIDC, missing: ""})
