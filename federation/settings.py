@@ -40,6 +40,8 @@ class Settings:
     # sessions and offer sets that have ended are removed after this; what jobs wrote into storage before it
     retention_seconds: float = 30 * 86_400.0
     result_lifetime_seconds: float = 86_400.0
+    # how long it is known who did what
+    audit_retention_seconds: float = 365 * 86_400.0
     # sessions that one site prepares or runs at a time, by this process
     sessions_per_site: int = 64
     # whether this process drives sessions, or only answers; another one on the same database must then
@@ -173,6 +175,7 @@ _READERS: Mapping[str, Callable[[Any, Path], Any]] = {
     "offer_lifetime_seconds": _lifetime,
     "retention_seconds": _retention,
     "result_lifetime_seconds": _retention,
+    "audit_retention_seconds": _retention,
     "sessions_per_site": _count(1),
     "supervise": _yes_or_no,
     "requests_per_minute": _count(0),

@@ -17,6 +17,7 @@ from federation.errors import InputError
 from federation.settings import Settings, load_settings
 
 HOME = {"HOME": "/home/ada"}
+OIDC = {"FAIRLEAD_OIDC_ISSUER": "https://iam.example/", "FAIRLEAD_OIDC_AUDIENCE": "https://broker.example"}
 
 
 @pytest.fixture
@@ -71,11 +72,13 @@ def test_every_setting_can_come_from_the_file_and_from_the_environment(file):
         "offer_lifetime_seconds": 60,
         "retention_seconds": "30 d",
         "result_lifetime_seconds": "1 h",
+        "audit_retention_seconds": "90 d",
         "sessions_per_site": 3,
         "supervise": False,
         "requests_per_minute": 0,
         "oidc_issuer": "https://iam.example.org/",
         "oidc_audience": "broker",
+        "oidc_clients": ["portal"],
         "oidc_groups": ["prototyping", "src"],
         "oidc_scopes": ["run"],
         "oidc_operator_groups": ["operators"],
@@ -103,11 +106,13 @@ def test_every_setting_can_come_from_the_file_and_from_the_environment(file):
         60.0,
         retention_seconds=30 * 86_400.0,
         result_lifetime_seconds=3600.0,
+        audit_retention_seconds=90 * 86_400.0,
         sessions_per_site=3,
         supervise=False,
         requests_per_minute=0,
-        oidc_issuer="https://iam.example.org",
+        oidc_issuer="https://iam.example.org/",
         oidc_audience="broker",
+        oidc_clients=("portal",),
         oidc_groups=("prototyping", "src"),
         oidc_scopes=("run",),
         oidc_operator_groups=("operators",),
@@ -143,7 +148,7 @@ def test_variables_of_the_clients_and_of_others_are_left_alone():
         ("offer_lifetime_seconds = 0", 1, "offer_lifetime_seconds: expected from 1 second to 1 day, such as 300 or \"5 min\", got 0"),
         ("offer_lifetime_seconds = nan", 1, "offer_lifetime_seconds: expected from 1 second to 1 day, such as 300 or \"5 min\", got nan"),
         ("admin_password = 12345", 1, "admin_password: expected a text that is not empty, got something else"),
-        ("\n\nprot = 1", 3, "prot: unknown setting; expected one of database_url, work_directory, catalogue, host, port, public_url, admin_user, admin_password, offer_lifetime_seconds, retention_seconds, result_lifetime_seconds, sessions_per_site, supervise, requests_per_minute, oidc_issuer, oidc_audience, oidc_groups, oidc_scopes, oidc_operator_groups, oidc_admin_groups"),
+        ("\n\nprot = 1", 3, "prot: unknown setting; expected one of database_url, work_directory, catalogue, host, port, public_url, admin_user, admin_password, offer_lifetime_seconds, retention_seconds, result_lifetime_seconds, audit_retention_seconds, sessions_per_site, supervise, requests_per_minute, oidc_issuer, oidc_audience, oidc_clients, oidc_groups, oidc_scopes, oidc_operator_groups, oidc_admin_groups"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_in_the_file_names_the_line(file, text, line, message):
@@ -182,7 +187,7 @@ def test_no_value_raises_anything_but_one_line(name, value):
     variable = f"FAIRLEAD_{name.upper()}"
     told = ""
     try:
-        load_settings(None, {**HOME, variable: value})
+        load_settings(None, {**HOME, **OIDC, variable: value})
     except InputError as error:
         told = str(error)
     assert told == "" or (told.startswith(f"environment variable {variable}: ") and "\n" not in told)
@@ -193,9 +198,6 @@ def test_a_home_directory_that_nobody_has() -> None:
         load_settings(None, HOME | {"FAIRLEAD_WORK_DIRECTORY": "~nobody-is-called-this/work"})
     assert "FAIRLEAD_WORK_DIRECTORY" in str(refused.value)
     assert "home directory" in str(refused.value)
-
-
-OIDC = {"FAIRLEAD_OIDC_ISSUER": "https://iam.example/", "FAIRLEAD_OIDC_AUDIENCE": "https://broker.example"}
 
 
 def test_the_issuer_of_tokens_is_kept_letter_by_letter(file):
