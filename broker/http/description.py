@@ -31,8 +31,8 @@ _ERRORS = {
     503: "It can't be told now.",
 }
 _TAGS = {
-    "Offers": "Requests, and the offers that answer them.",
-    "Sessions": "What became of offers: phases, logs and files.",
+    "Lists": "Sessions and offer sets, page by page.",
+    "Results": "What sessions leave behind: logs and files.",
     "Parts of sessions": "Executables, compute, storage, data and volumes by their own addresses.",
     "Administration": "Users.",
     "Service": "The service itself.",
@@ -87,7 +87,7 @@ def describe(base: str = "/", issuer: str | None = None) -> dict[str, Any]:
 def _operation(operation: Operation, schemes: list[str]) -> dict[str, Any]:
     found: dict[str, Any] = {
         "operationId": operation.name,
-        "tags": [operation.tag],
+        **({"tags": [operation.tag]} if operation.tag else {}),
         "summary": operation.summary,
         "description": operation.summary,
     }

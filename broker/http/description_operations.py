@@ -36,12 +36,16 @@ class Answer:
 
 @dataclass(frozen=True)
 class Operation:
-    """`errors`: statuses with an ErrorResponse, beside those that all operations of its sort may answer."""
+    """`errors`: statuses with an ErrorResponse, beside those that all operations of its sort may answer.
+
+    `tag` None: the contract's own. Generators make a class of every tag, and the contract has none, so that a
+    program written with a client of the published document works with one of ours.
+    """
 
     method: str
     path: str
     name: str
-    tag: str
+    tag: str | None
     summary: str
     answers: tuple[Answer, ...]
     access: Access
@@ -60,7 +64,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "post",
         "/requests",
         "ExecutionRequest",
-        "Offers",
+        None,
         "Ask for offers: where and when can this run, and what does it cost?",
         (
             Answer(
@@ -76,7 +80,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "post",
         "/direct",
         "DirectExecution",
-        "Offers",
+        None,
         "Run at the best place at once, without choosing among offers.",
         (
             Answer(303, "The session, and where it can be read again.", ("AbstractExecutionSession",), True),
@@ -95,7 +99,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "get",
         "/offersets",
         "OfferSetList",
-        "Offers",
+        "Lists",
         "List one's own offer sets, newest first.",
         (Answer(200, "A page of offer sets.", ("OfferSetPage",), headers=("Link",)),),
         Access.REQUIRED,
@@ -106,7 +110,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "get",
         "/offersets/{uuid}",
         "OfferSetSelect",
-        "Offers",
+        None,
         "Read an offer set.",
         (_OFFERS,),
         Access.OPTIONAL,
@@ -115,7 +119,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "get",
         "/sessions",
         "SessionList",
-        "Sessions",
+        "Lists",
         "List one's own sessions, newest first.",
         (Answer(200, "A page of sessions.", ("SessionPage",), headers=("Link",)),),
         Access.REQUIRED,
@@ -126,7 +130,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "get",
         "/sessions/{uuid}",
         "SessionSelect",
-        "Sessions",
+        None,
         "Read a session. Its owner sees all of it.",
         (_SESSION,),
         Access.OPTIONAL,
@@ -135,7 +139,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "post",
         "/sessions/{uuid}",
         "SessionUpdate",
-        "Sessions",
+        None,
         "Accept or reject an offer, or cancel a session.",
         (_SESSION,),
         Access.REQUIRED,
@@ -147,7 +151,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "get",
         "/sessions/{uuid}/logs",
         "SessionLogs",
-        "Sessions",
+        "Results",
         "Read what the container printed last, when it ran, and how it ended.",
         (Answer(200, "The logs.", ("SessionLogs",)),),
         Access.REQUIRED,
@@ -157,7 +161,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "get",
         "/sessions/{uuid}/storage",
         "SessionStorage",
-        "Sessions",
+        "Results",
         "List the files in the session's storages.",
         (Answer(200, "The files of each storage.", ("SessionStorage",)),),
         Access.REQUIRED,
@@ -167,7 +171,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "get",
         "/sessions/{uuid}/storage/{name}/{path}",
         "SessionFile",
-        "Sessions",
+        "Results",
         "Fetch a file, or one range of its bytes. `path` may have slashes.",
         (
             Answer(200, "The file.", headers=("ETag", "Accept-Ranges"), media_types=_FILE),
