@@ -15,6 +15,7 @@ from typing import Any
 from broker.contract import kinds
 from broker.contract.common import Metadata, Schedule, StartDurationInstant, StartDurationInterval
 from broker.contract.costs import AbstractItem, MinMaxFloat
+from broker.contract.message_kinds import message_uri
 from broker.contract.messages import MessageItem
 from broker.contract.offerset import OfferSetResponse
 from broker.contract.options import EnumValueOption
@@ -105,7 +106,7 @@ def _message(note: Note, time: datetime, full: bool, base: str) -> MessageItem:
     if note.path is not None:
         values.setdefault("path", note.path)
     return MessageItem(
-        kind=f"{base}/messages/{note.kind}",
+        kind=message_uri(base, note.kind),
         time=format_instant(time),
         level=note.level.value,
         template=note.template,

@@ -116,7 +116,7 @@ def test_a_missing_size_is_asked_for_where_the_file_is(server: FileServer) -> No
     ],
 )
 def test_what_is_wrong_is_refused_with_its_path(block: dict[str, Any], path: str) -> None:
-    whole = {"datasize": 7, "replicas": [replica("http://south.example/a")]}
+    whole: dict[str, Any] = {"datasize": 7, "replicas": [replica("http://south.example/a")]}
     resolved = skao(**whole | block)
     assert resolved.item is None
     assert [where for where, _ in told(resolved, Level.ERROR)] == [f"/data/0/skao/{path}"]
