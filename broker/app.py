@@ -72,7 +72,9 @@ def make_app(front: Front, lifespan: object = None) -> FastAPI:
         lifespan=lifespan,  # type: ignore[arg-type]
         redirect_slashes=False,
     )
-    app.include_router(make_router(front))
+    router = make_router(front)
+    app.include_router(router)
+    app.state.routes = router.routes
     app.add_exception_handler(Refused, _refused)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Exception, _unexpected)
@@ -113,7 +115,7 @@ def _http_error(request: Request, error: Exception) -> Response:
 def _methods(request: Request) -> list[str]:
     """What can be done at the request's path: the framework tells the methods of one route only."""
     found: set[str] = set()
-    for route in request.app.routes:
+    for route in request.app.state.routes:
         if isinstance(route, Route) and route.path_regex.match(request.scope["path"]):
             found |= route.methods or set()
     return sorted(found)
