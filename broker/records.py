@@ -81,6 +81,8 @@ class SessionRecord:
     ended: datetime | None = None
     # until when what it wrote into its storage can be fetched; None: it can't
     results_until: datetime | None = None
+    # the storages and data items that are in place at the site, by uuid
+    staged: tuple[str, ...] = ()
 
     def component_uuid(self, key: str) -> str:
         """The uuid of a part of this session: `key` is "executable", "compute" or its item's uuid.
