@@ -81,6 +81,7 @@ class TariffTable(Table):
     per_core_hour: Price = Field(default=0.0, description=A_PRICE)
     per_gib_hour: Price = Field(default=0.0, description=A_PRICE)
     per_gib_moved: Price = Field(default=0.0, description=A_PRICE)
+    per_gib_stored_hour: Price = Field(default=0.0, description=A_PRICE)
 
 
 class EnergyTable(Table):

@@ -49,11 +49,13 @@ class Platform:
 
 @dataclass(frozen=True)
 class Tariff:
-    """What the site charges, in the federation's own currency."""
+    """What the site charges, in the federation's own currency: for cores, GiB of memory, GiB that it brings from
+    elsewhere, and GiB of storage."""
 
     per_core_hour: float = 0.0
     per_gib_hour: float = 0.0
     per_gib_moved: float = 0.0
+    per_gib_stored_hour: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,8 @@ class Policy:
     denied_registries: tuple[str, ...] = ()
     # images without a digest are refused
     digest_required: bool = False
-    # hosts (or host:port) and whole URLs of data
+    # hosts, host:port and URLs of data; a URL's host and path are patterns of their own, and one without a
+    # path is everything on its host
     allowed_data: tuple[str, ...] = ("*",)
     denied_data: tuple[str, ...] = ()
     # S3 and Rucio endpoints (URLs), SKAO namespaces and Rucio scopes, IVOA identifiers

@@ -6,7 +6,7 @@ A pool is one site's platform seen as a whole. Each booking takes a part of it f
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -86,6 +86,22 @@ def first_windows(
         if start > latest_start:
             return windows
     return [*windows, Window(start, latest_start)]
+
+
+def both(first: Sequence[Window], second: Sequence[Window]) -> list[Window]:
+    """The starts that lie in a window of each. Both are in order and don't overlap, and so is the result."""
+    found: list[Window] = []
+    i = j = 0
+    while i < len(first) and j < len(second):
+        a, b = first[i], second[j]
+        start, last = max(a.start, b.start), min(a.latest_start, b.latest_start)
+        if start <= last:
+            found.append(Window(start, last))
+        if a.latest_start < b.latest_start:
+            i += 1
+        else:
+            j += 1
+    return found
 
 
 def free_throughout(pool: Capacity, bookings: Iterable[Booking], start: datetime, end: datetime) -> Capacity:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from broker.model import DataItem, Level, Note, Request
+from broker.model import DataItem, Level, Note, Request, StorageItem
 from federation.sites import Platform, Site
 from federation.units import format_seconds
 from reservations.capacity import Capacity
@@ -18,10 +18,12 @@ UNKNOWN_SIZE_BYTES = GIB
 def largest(platform: Platform) -> Capacity:
     """The most that one session may have."""
     cores = platform.cores if platform.max_cores is None else min(platform.cores, platform.max_cores)
-    memory = platform.memory_gib
+    memory, storage = platform.memory_gib, platform.storage_gib
     if platform.max_memory_gib is not None:
         memory = min(memory, platform.max_memory_gib)
-    return Capacity(cores, memory, platform.storage_gib)
+    if platform.max_storage_gib is not None:
+        storage = min(storage, platform.max_storage_gib)
+    return Capacity(cores, memory, storage)
 
 
 def pool(platform: Platform) -> Capacity:
@@ -34,14 +36,17 @@ def size_bytes(item: DataItem) -> int:
 
 def need(request: Request) -> Capacity:
     """The least that the request asks for. Data takes room in the storage it goes to, or room of its own."""
-    storage = _gib(item for item in request.data if item.storage is None)
-    for place in request.storage:
-        inside = _gib(item for item in request.data if item.storage == place.uuid)
-        storage += max(place.size_gib.minimum, inside)
+    loose = gib(item for item in request.data if item.storage is None)
+    storage = loose + sum(storage_gib(request, place) for place in request.storage)
     return Capacity(request.cores.minimum, request.memory_gib.minimum, storage)
 
 
-def _gib(items: Iterable[DataItem]) -> int:
+def storage_gib(request: Request, place: StorageItem) -> int:
+    """What one storage takes at least: what is asked for, or the data that goes there where that is more."""
+    return max(place.size_gib.minimum, gib(item for item in request.data if item.storage == place.uuid))
+
+
+def gib(items: Iterable[DataItem]) -> int:
     return math.ceil(sum(size_bytes(item) for item in items) / GIB)
 
 
@@ -74,10 +79,14 @@ def too_large(site: Site, platform: Platform, request: Request) -> list[Note]:
 def capped(site: Site, platform: Platform, request: Request) -> list[Note]:
     """A warning for each maximum that is more than the site gives to one session."""
     most = largest(platform)
-    parts = (
+    parts = [
         ("cores", request.cores.maximum, most.cores, "/compute/cores/max"),
         ("GiB of memory", request.memory_gib.maximum, most.memory_gib, "/compute/memory/max"),
-    )
+        *(
+            ("GiB of storage", place.size_gib.maximum, most.storage_gib, f"/storage/{position}/size/max")
+            for position, place in enumerate(request.storage)
+        ),
+    ]
     text = "{site} gives {limit} {unit} to one session at most, so not the {wanted} that would be welcome"
     return [
         Note(

@@ -3,46 +3,77 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from broker.model import Level, Note, Placement, Request
-from broker.offers import price
-from broker.offers.candidates import Candidate, Slot, assess, ceil_second, find_slot
-from broker.offers.rank import Priced, explained, rank
-from broker.platforms import Platform
+from broker.offers.advice import Way, no_room, ways
+from broker.offers.candidates import Candidate, assess
+from broker.offers.placing import place, place_ready
+from broker.offers.rank import Priced, chosen, explained, rank
+from broker.offers.slots import Moment
+from broker.offers.windows import ceil_second
+from broker.platforms import OffersItself, Platform, PlatformError, ReadyOffer
 from federation.sites import Federation
 from netprobe.forecast import ForecastPath
 from reservations.capacity import Booking
 
 # how many offers are made and held for one request
 MOST_OFFERS = 5
+# brokers that are asked at the same time
+BROKERS_AT_ONCE = 8
+# ways out of a NO that are told for one site
+MOST_WAYS = 4
 
 
 @dataclass(frozen=True)
 class Offers:
-    """Placements, best first (none: the answer is NO), and why the other sites are not among them."""
+    """Placements, best first (none: the answer is NO), and what is to be said of the other sites.
+
+    Of a NO, `notes` begin with a summary, and `ways` are what would make it a YES, nearest first.
+    """
 
     placements: tuple[Placement, ...]
     notes: tuple[Note, ...]
+    ways: tuple[Way, ...] = ()
 
 
 def find_candidates(
-    federation: Federation, platforms: Mapping[str, Platform], request: Request, forecast: ForecastPath
+    federation: Federation,
+    platforms: Mapping[str, Platform],
+    request: Request,
+    forecast: ForecastPath,
+    now: datetime | None = None,
+    document: Any = None,
 ) -> tuple[list[Candidate], tuple[Note, ...]]:
-    """The sites that could run the request if they had room, and the reasons why the others can't.
+    """The sites that could run the request if they had room (or it were changed), and why the others can't.
 
-    Reads the archive through `forecast`, and so may block. Sites without a platform are passed over.
+    Reads the archive through `forecast`, and asks those platforms that are brokers themselves for offers to
+    `document` (from `now` on; None: they are not asked); so it may block. Sites without a platform are passed
+    over.
     """
     candidates: list[Candidate] = []
     reasons: list[Note] = []
     for site in federation:
         if site.id in platforms:
             found = assess(site, platforms[site.id], request, forecast)
-            if isinstance(found, Candidate):
-                candidates.append(found)
-            else:
+            if not isinstance(found, Candidate):
                 reasons.extend(found)
+            elif isinstance(platforms[site.id], OffersItself) and found.reasons:
+                reasons.extend(found.reasons)
+            else:
+                candidates.append(found)
+    brokers = {each.site.id: each for each in candidates if isinstance(platforms[each.site.id], OffersItself)}
+    if brokers:
+        answers = _ask(brokers, platforms, now, document)
+        reasons += [note for _, notes in answers.values() for note in notes]
+        asked = (
+            replace(each, ready=answers[each.site.id][0]) if each.site.id in answers else each
+            for each in candidates
+        )
+        candidates = [each for each in asked if each.ready != ()]
     if not candidates and not reasons:
         reasons.append(Note("no-platform", "No site of this federation has a compute platform"))
     return candidates, tuple(reasons)
@@ -54,26 +85,33 @@ def make_offers(
     now: datetime,
     lifetime: timedelta,
     most: int = MOST_OFFERS,
+    refused: Sequence[Note] = (),
+    room: Mapping[str, int] | None = None,
 ) -> Offers:
-    """The best `most` of the candidates that have room and keep the request's limits, best first.
+    """The best `most` of the starts at which the candidates have room and keep the request's limits.
 
-    `taken` is what is booked by site. Offers live for `lifetime`; zero for a direct execution.
+    `taken` is what is booked by site. Offers live for `lifetime`; zero for a direct execution. `refused` are
+    the reasons of sites that are no candidates. `room`: how many more offers the client may have open, by
+    site, where the site limits them.
     """
+    moment = Moment(now, lifetime)
     offers: list[Priced] = []
-    reasons: list[Note] = []
+    reasons: list[Note] = list(refused)
+    fixable: list[Candidate] = []
     for candidate in candidates:
-        slot = find_slot(candidate, taken.get(candidate.site.id, ()), now, lifetime)
-        if isinstance(slot, Note):
-            reasons.append(slot)
-            continue
-        offer = _priced(candidate, slot, now)
-        broken = _broken_limits(candidate, offer.placement)
-        if broken:
-            reasons.extend(broken)
-        else:
-            offers.append(offer)
-    best = rank(offers)[:most]
-    return Offers(tuple(explained(best, now + lifetime)), tuple(reasons))
+        count = most if room is None else min(most, room.get(candidate.site.id, most))
+        found, notes = _offers_of(candidate, taken.get(candidate.site.id, ()), moment, count)
+        offers += found
+        reasons += notes
+        if not found and count > 0 and candidate.ready is None:
+            fixable.append(candidate)
+    if offers:
+        ranked = rank(offers)
+        best = chosen(ranked, most)
+        return Offers(tuple(explained(best, ranked, now + lifetime)), tuple(reasons))
+    by_site = {each.site.id: ways(each, taken.get(each.site.id, ()), moment) for each in fixable}
+    nearest = sorted((found[0] for found in by_site.values() if found), key=lambda way: way.distance)
+    return Offers((), tuple(_no(reasons, by_site, nearest)), tuple(nearest))
 
 
 def as_information(notes: Sequence[Note]) -> tuple[Note, ...]:
@@ -81,37 +119,87 @@ def as_information(notes: Sequence[Note]) -> tuple[Note, ...]:
     return tuple(replace(note, level=Level.INFO) if note.level is Level.ERROR else note for note in notes)
 
 
-def _priced(candidate: Candidate, slot: Slot, now: datetime) -> Priced:
-    request, site, staging = candidate.request, candidate.site, candidate.staging
-    first = last = expected = slot.start + request.duration
-    if slot.waits_for_data:
-        soonest = ceil_second(now + timedelta(seconds=candidate.prepare.p10))
-        first = min(max(soonest, request.earliest_start) + request.duration, last)
-        # Starts on the wire are whole seconds; ranking is finer.
-        ready = now + timedelta(seconds=candidate.prepare.p90)
-        expected = max(ready, request.earliest_start) + request.duration
-    size = slot.size
-    placement = Placement(
-        site_id=site.id,
-        cores=size.cores,
-        memory_gib=size.memory_gib,
-        storage_gib=size.storage_gib,
-        prepare_start=slot.prepare_start,
-        prepare_seconds=candidate.prepare.p90,
-        start=slot.start,
-        duration=request.duration,
-        staging=staging,
-        costs=price.costs(site, size.cores, size.memory_gib, request.duration, staging),
-        metrics=price.metrics(site, staging, now, (first, last)),
-        notes=candidate.warnings,
-        start_within=slot.start_within,
-    )
-    return Priced(placement, expected, slot.waits_for_data)
+def _offers_of(
+    candidate: Candidate, bookings: Sequence[Booking], moment: Moment, count: int
+) -> tuple[list[Priced], list[Note]]:
+    """The candidate's offers, or the reasons why it has none."""
+    if candidate.reasons:
+        return [], list(candidate.reasons)
+    if count < 1:
+        text = "{site} lets one user have {limit} offers open at a time, and so many are: "
+        text += "accept or reject one of them, or wait until it expires"
+        values = {"site": candidate.site.id, "limit": str(candidate.site.policy.max_open_offers)}
+        return [], [Note("open-offers", text, values)]
+    if candidate.ready is not None:
+        return place_ready(candidate, moment, count)
+    found = place(candidate, bookings, moment, count)
+    offers = [each for each in found if isinstance(each, Priced)]
+    broken = [each.note for each in found if not isinstance(each, Priced)]
+    return offers, broken if found else [no_room(candidate, moment)]
 
 
-def _broken_limits(candidate: Candidate, placement: Placement) -> list[Note]:
-    request, site = candidate.request, candidate.site.id
-    return [
-        *price.broken_limits(request.cost_limits, placement.costs, "/costs", site),
-        *price.broken_limits(request.metric_limits, placement.metrics, "/metrics", site),
-    ]
+def _ask(
+    brokers: Mapping[str, Candidate], platforms: Mapping[str, Platform], now: datetime | None, document: Any
+) -> dict[str, tuple[tuple[ReadyOffer, ...], list[Note]]]:
+    """What the sites' own brokers offer, and what they say, by site; all are asked at the same time."""
+
+    def ask(candidate: Candidate) -> tuple[tuple[ReadyOffer, ...], list[Note]]:
+        platform, request, site = platforms[candidate.site.id], candidate.request, candidate.site.id
+        assert isinstance(platform, OffersItself)
+        if now is None:
+            return (), []
+        ready = ceil_second(now + timedelta(seconds=candidate.prepare.p90))
+        earliest = max(request.earliest_start, ready)
+        if earliest > request.latest_start:
+            return (), [no_room(candidate, Moment(now, timedelta(0)))]
+        try:
+            found = platform.offers(request, document, earliest, request.latest_start)
+        except PlatformError as error:
+            values = {"site": site, "reason": str(error)}
+            return (), [Note("broker-offer", "{site}: {reason}", values)]
+        offers = tuple(each for each in found if isinstance(each, ReadyOffer))
+        notes = [
+            replace(note, template="{site}: " + note.template, values={"site": site, **note.values})
+            for note in found
+            if isinstance(note, Note)
+        ]
+        if not offers and not notes:
+            notes = [
+                Note("broker-offer", "{site}: its broker has no offer, and doesn't say why", {"site": site})
+            ]
+        return offers, notes
+
+    with ThreadPoolExecutor(max_workers=BROKERS_AT_ONCE, thread_name_prefix="ask") as pool:
+        return dict(zip(brokers, pool.map(ask, brokers.values()), strict=True))
+
+
+def _no(reasons: Sequence[Note], by_site: Mapping[str, list[Way]], nearest: Sequence[Way]) -> list[Note]:
+    """The reasons site by site, each with what would help, behind a summary of all."""
+    sites = list(dict.fromkeys([*(note.values.get("site", "") for note in reasons), *by_site]))
+    notes: list[Note] = []
+    for site in sites:
+        notes += [note for note in reasons if note.values.get("site", "") == site]
+        found = by_site.get(site, [])[:MOST_WAYS]
+        if found:
+            words = [way.words for way in found]
+            values = {"site": site, "change": "; or if you ".join(words)}
+            notes.append(Note("nearest-change", "{site} could do this if you {change}", values))
+    named = [site for site in sites if site]
+    return [_summary(named, reasons, nearest), *notes] if named else notes
+
+
+def _summary(sites: Sequence[str], reasons: Sequence[Note], nearest: Sequence[Way]) -> Note:
+    values = {"sites": str(len(sites)), "site": sites[0]}
+    if len(sites) == 1:
+        text = "{site} is the only site here with a platform, and can't do this"
+    else:
+        text = "None of the {sites} sites can do this"
+    if nearest:
+        values |= {"site": nearest[0].site_id, "change": nearest[0].words}
+        text += "; it could if you {change}" if len(sites) == 1 else "; nearest: {site}, if you {change}"
+        return Note("no-site", text, values)
+    counts = {site: [note for note in reasons if note.values.get("site") == site] for site in sites}
+    site = min(sites, key=lambda each: len(counts[each]))
+    values |= {"site": site, "reason": counts[site][0].text}
+    text += ": {reason}" if len(sites) == 1 else "; fewest reasons stand against {site}: {reason}"
+    return Note("no-site", text, values)

@@ -1,14 +1,16 @@
-"""What a placement costs, what it is worth, and whether that keeps the request's limits."""
+"""What a placement costs and what it is worth, as a whole and by component."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
 
-from broker.model import Figure, Level, Limit, Note
+from broker.model import Figure, Request
+from broker.offers.checks import storage_gib
 from federation.sites import Site
 from netprobe.cost import Move, Staging
-from netprobe.quantiles import Quantiles
+from reservations.capacity import Capacity
 
 MONETARY = "urn:ivoa:calycopis:cost:monetary"
 ENERGY = "urn:ivoa:calycopis:cost:energy"
@@ -21,6 +23,53 @@ PATH_THROUGHPUT = "urn:fairlead:metric:path-throughput"
 SECONDS_TO_RESULT = "urn:fairlead:metric:seconds-to-result"
 
 GIB = 2**30
+BYTES = "Bytes that cross the network between sites"
+SUMMED = "Price of cores, memory, storage and data moved, in the federation's currency"
+
+
+@dataclass(frozen=True)
+class Bill:
+    """Figures by component (keys as in `SessionRecord.component_uuid`), and those of the whole."""
+
+    costs: tuple[Figure, ...]
+    metrics: tuple[Figure, ...]
+    component_costs: Mapping[str, tuple[Figure, ...]]
+    component_metrics: Mapping[str, tuple[Figure, ...]]
+
+
+def bill(site: Site, request: Request, size: Capacity, staging: Staging, result: tuple[float, float]) -> Bill:
+    """What a session of `size` costs if it uses all of its time, and what it is worth.
+
+    Money is in the federation's own currency. `result`: seconds until it is expected to have ended, 10 % and
+    90 % quantiles. Money, energy, carbon and bytes of the whole are the sums of its components'; seconds of
+    moving are not, for quantiles don't add up.
+    """
+    costs = {"compute": _compute_costs(site, size, request.duration)}
+    metrics = {"compute": _performance(site)}
+    hours = _hours(request.duration)
+    for place in request.storage:
+        price = site.tariff.per_gib_stored_hour * storage_gib(request, place) * hours
+        costs[place.uuid] = _money(price, "Price of keeping the storage for the duration")
+        metrics[place.uuid] = _storage_rate(site)
+    for move in staging.moves:
+        costs[move.key], metrics[move.key] = _data_costs(site, move), _path_rate([move])
+    return _whole(costs, metrics, staging, result, _performance(site) + _storage_rate(site))
+
+
+def foreign_bill(
+    site: Site,
+    costs: Sequence[Figure],
+    metrics: Sequence[Figure],
+    staging: Staging,
+    result: tuple[float, float],
+) -> Bill:
+    """The figures of the site's own broker, and ours for moving the data there."""
+    ours = (SECONDS_TO_RESULT, PATH_THROUGHPUT)
+    theirs = tuple(figure for figure in metrics if figure.type not in ours)
+    parts = {move.key: _data_costs(site, move) for move in staging.moves}
+    rates = {move.key: _path_rate([move]) for move in staging.moves}
+    computed = tuple(figure for figure in costs if figure.type not in (TRANSFER_SECONDS, TRANSFER_BYTES))
+    return _whole({"compute": computed, **parts}, {"compute": theirs, **rates}, staging, result, theirs)
 
 
 def moved(staging: Staging) -> list[Move]:
@@ -28,108 +77,111 @@ def moved(staging: Staging) -> list[Move]:
     return [move for move in staging.moves if move.source != move.destination]
 
 
-def costs(
-    site: Site, cores: int, memory_gib: int, duration: timedelta, staging: Staging
-) -> tuple[Figure, ...]:
-    """What a session costs if it uses all of `duration`. Money is in the federation's own currency."""
-    hours = duration.total_seconds() / 3600
-    size_bytes = sum(move.size_bytes for move in moved(staging))
-    tariff = site.tariff
-    money = (
-        tariff.per_core_hour * cores * hours
-        + tariff.per_gib_hour * memory_gib * hours
-        + tariff.per_gib_moved * size_bytes / GIB
-    )
-    kilowatt_hours = site.energy.watts_per_core * cores * hours / 1000
-    carbon = kilowatt_hours * site.energy.grams_co2_per_kwh
+def _whole(
+    costs: Mapping[str, tuple[Figure, ...]],
+    metrics: Mapping[str, tuple[Figure, ...]],
+    staging: Staging,
+    result: tuple[float, float],
+    worth: tuple[Figure, ...],
+) -> Bill:
+    added = [_sum(figures) for figures in _by_type(costs).values()]
     seconds = staging.seconds
+    moving = Figure(
+        TRANSFER_SECONDS,
+        seconds.p10,
+        seconds.p90,
+        "Seconds to bring the data to the site: 10 % and 90 % quantiles of the forecast",
+    )
+    size_bytes = sum(move.size_bytes for move in moved(staging))
+    whole = (*added, moving, _exact(TRANSFER_BYTES, float(size_bytes), BYTES))
+    until = Figure(
+        SECONDS_TO_RESULT,
+        *result,
+        "Seconds from now until the session has ended: 10 % and 90 % quantiles of the forecast",
+    )
+    return Bill(
+        whole,
+        (*worth, *_path_rate(staging.moves), until),
+        {key: figures for key, figures in costs.items() if figures},
+        {key: figures for key, figures in metrics.items() if figures},
+    )
+
+
+def _by_type(costs: Mapping[str, tuple[Figure, ...]]) -> dict[str, list[Figure]]:
+    """What adds up, by its type."""
+    found: dict[str, list[Figure]] = {}
+    for figures in costs.values():
+        for figure in figures:
+            if figure.type not in (TRANSFER_SECONDS, TRANSFER_BYTES):
+                found.setdefault(figure.type, []).append(figure)
+    return found
+
+
+def _sum(figures: Sequence[Figure]) -> Figure:
+    least, most = sum(each.minimum for each in figures), sum(each.maximum for each in figures)
+    description = SUMMED if figures[0].type == MONETARY else figures[0].description
+    return Figure(figures[0].type, least, most, description)
+
+
+def _hours(duration: timedelta) -> float:
+    return duration.total_seconds() / 3600
+
+
+def _compute_costs(site: Site, size: Capacity, duration: timedelta) -> tuple[Figure, ...]:
+    hours, tariff = _hours(duration), site.tariff
+    money = tariff.per_core_hour * size.cores * hours + tariff.per_gib_hour * size.memory_gib * hours
+    kilowatt_hours = site.energy.watts_per_core * size.cores * hours / 1000
+    carbon = kilowatt_hours * site.energy.grams_co2_per_kwh
     return (
-        _exact(MONETARY, money, "Price of cores, memory and data moved, in the federation's currency"),
+        _exact(MONETARY, money, "Price of cores and memory for the duration, in the federation's currency"),
         _exact(ENERGY, kilowatt_hours, "Energy that the cores use, in kWh"),
         _exact(CARBON, carbon, "Carbon dioxide of that energy, in grams"),
+    )
+
+
+def _data_costs(site: Site, move: Move) -> tuple[Figure, ...]:
+    """Of one file. What lies at the site already crosses nothing, and has no price."""
+    size_bytes = 0 if move.source == move.destination else move.size_bytes
+    return (
+        *_money(site.tariff.per_gib_moved * size_bytes / GIB, "Price of moving the data to the site"),
         Figure(
             TRANSFER_SECONDS,
-            seconds.p10,
-            seconds.p90,
-            "Seconds to bring the data to the site: 10 % and 90 % quantiles of the forecast",
+            move.seconds.p10,
+            move.seconds.p90,
+            "Seconds to bring this to the site: 10 % and 90 % quantiles of the forecast",
         ),
-        _exact(TRANSFER_BYTES, float(size_bytes), "Bytes that cross the network between sites"),
+        _exact(TRANSFER_BYTES, float(size_bytes), BYTES),
     )
 
 
-def metrics(
-    site: Site, staging: Staging, now: datetime, result: tuple[datetime, datetime]
-) -> tuple[Figure, ...]:
-    """What a session is worth. `result`: when it is expected to have ended, 10 % and 90 % quantiles."""
-    figures: list[Figure] = []
-    if site.platform is not None:
-        score = site.platform.compute_performance
-        figures.append(
-            _exact(COMPUTE_PERFORMANCE, score, "Benchmark score that the site declares for one core")
-        )
-        rate = site.platform.options.get("io_throughput")
-        if isinstance(rate, int | float):
-            figures.append(
-                _exact(IO_THROUGHPUT, float(rate), "Rate of the site's storage in MB/s, as declared")
-            )
-    slowest = slowest_path(staging)
-    if slowest is not None:
-        figures.append(
-            Figure(
-                PATH_THROUGHPUT,
-                slowest.p10,
-                slowest.p90,
-                "Bits per second over the slowest path used: 10 % and 90 % quantiles of the forecast",
-            )
-        )
-    first, last = ((instant - now).total_seconds() for instant in result)
-    figures.append(
-        Figure(
-            SECONDS_TO_RESULT,
-            first,
-            last,
-            "Seconds from now until the session has ended: 10 % and 90 % quantiles of the forecast",
-        )
-    )
-    return tuple(figures)
+def _money(price: float, description: str) -> tuple[Figure, ...]:
+    """Nothing where it costs nothing."""
+    return (_exact(MONETARY, price, f"{description}, in the federation's currency"),) if price else ()
 
 
-def slowest_path(staging: Staging) -> Quantiles | None:
-    """Throughput of the slowest path that is used (by its median), in bits per second."""
-    rates = [move.forecast.bits_per_second for move in moved(staging)]
-    return min(rates, key=lambda rate: rate.p50, default=None)
+def _performance(site: Site) -> tuple[Figure, ...]:
+    if site.platform is None:
+        return ()
+    score = site.platform.compute_performance
+    return (_exact(COMPUTE_PERFORMANCE, score, "Benchmark score that the site declares for one core"),)
 
 
-def broken_limits(limits: Iterable[Limit], figures: Sequence[Figure], path: str, place: str) -> list[Note]:
-    """A note for each limit that `figures` don't keep, with the change that would do."""
-    known = {figure.type: figure for figure in figures}
-    return [
-        note
-        for limit in limits
-        for note in [_broken(limit, known.get(limit.type), path, place)]
-        if note is not None
-    ]
+def _storage_rate(site: Site) -> tuple[Figure, ...]:
+    rate = site.platform.options.get("io_throughput") if site.platform else None
+    if not isinstance(rate, int | float):
+        return ()
+    return (_exact(IO_THROUGHPUT, float(rate), "Rate of the site's storage in MB/s, as declared"),)
 
 
-def _broken(limit: Limit, figure: Figure | None, path: str, place: str) -> Note | None:
-    values = {"site": place, "type": limit.type}
-    if figure is None:
-        text = "{site} states no {type}, so its limit can't be kept: leave that limit out"
-        return Note("limit-unknown", text, values, Level.ERROR, path)
-    if limit.maximum is not None and figure.maximum > limit.maximum:
-        values |= {"value": _number(figure.maximum), "limit": _number(limit.maximum)}
-        text = "{site}: {type} is up to {value}, more than the limit {limit}: raise the limit to {value}"
-        return Note("limit-broken", text, values, Level.ERROR, path)
-    if limit.minimum is not None and figure.minimum < limit.minimum:
-        values |= {"value": _number(figure.minimum), "limit": _number(limit.minimum)}
-        text = "{site}: {type} may be just {value}, less than the limit {limit}: lower the limit to {value}"
-        return Note("limit-broken", text, values, Level.ERROR, path)
-    return None
+def _path_rate(moves: Iterable[Move]) -> tuple[Figure, ...]:
+    """Throughput of the slowest path that is used (by its median); nothing where none is."""
+    rates = [move.forecast.bits_per_second for move in moves if move.source != move.destination]
+    if not rates:
+        return ()
+    slowest = min(rates, key=lambda rate: rate.p50)
+    text = "Bits per second over the slowest path used: 10 % and 90 % quantiles of the forecast"
+    return (Figure(PATH_THROUGHPUT, slowest.p10, slowest.p90, text),)
 
 
 def _exact(type_: str, value: float, description: str) -> Figure:
     return Figure(type_, value, value, description)
-
-
-def _number(value: float) -> str:
-    return f"{value:.6g}"

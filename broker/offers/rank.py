@@ -8,6 +8,7 @@ from datetime import datetime
 
 from broker.model import Figure, Level, Note, Placement
 from broker.offers.price import MONETARY
+from broker.offers.windows import ceil_second
 from federation.units import format_age, format_bits_per_second, format_seconds, format_size
 from netprobe.cost import Move
 from netprobe.forecast import Rung
@@ -18,11 +19,15 @@ MOVES_IN_FULL = 10
 
 @dataclass(frozen=True)
 class Priced:
-    """A placement and when its result is expected (90 %), to the fraction of a second that ranking needs."""
+    """A placement and when its result is expected (90 %), to the fraction of a second that ranking needs.
+
+    `instead_of`: the earlier and smaller one at the same site, beside which this is a larger one.
+    """
 
     placement: Placement
     result: datetime
     waits_for_data: bool
+    instead_of: Placement | None = None
 
     @property
     def price(self) -> float:
@@ -38,37 +43,53 @@ def _tenths(offer: Priced) -> int:
     return round(offer.result.timestamp() * 10)
 
 
-def explained(ranked: Sequence[Priced], expires: datetime) -> list[Placement]:
-    """The placements in the given order, each with its notes: rank, compute, preparation, data."""
+def chosen(ranked: Sequence[Priced], most: int) -> list[Priced]:
+    """The first `most`; but the last place is for the best of the larger ones, where none is among them."""
+    best = list(ranked[:most])
+    larger = next((offer for offer in ranked if offer.instead_of is not None), None)
+    if most > 1 and larger is not None and all(offer.instead_of is None for offer in best):
+        best[-1] = larger
+    return best
+
+
+def explained(best: Sequence[Priced], ranked: Sequence[Priced], expires: datetime) -> list[Placement]:
+    """The placements of `best`, each with its notes: rank, compute, preparation, data.
+
+    `ranked` are all that there were, also those that were not chosen.
+    """
     return [
         replace(
             offer.placement,
             notes=(
-                _place_note(ranked, position),
+                _place_note(best, ranked, position),
                 _compute_note(offer, expires),
                 *_data_notes(offer.placement),
                 *offer.placement.notes,
             ),
         )
-        for position, offer in enumerate(ranked)
+        for position, offer in enumerate(best)
     ]
 
 
-def _place_note(ranked: Sequence[Priced], position: int) -> Note:
+def _place_note(best: Sequence[Priced], ranked: Sequence[Priced], position: int) -> Note:
     """Compares the first with the second, and each other with the first."""
-    offer = ranked[position]
+    offer = best[position]
+    placement = offer.placement
     values = {
         "place": str(position + 1),
-        "offers": str(len(ranked)),
-        "site": offer.placement.site_id,
-        "result": f"{offer.result:%Y-%m-%dT%H:%M:%SZ}",
+        "offers": str(len(best)),
+        "site": placement.site_id,
+        "result": f"{ceil_second(offer.result):%Y-%m-%dT%H:%M:%SZ}",
         "price": f"{offer.price:.4g}",
     }
     text = "{place} of {offers}: result expected from {site} by {result} (90 %)"
+    if len({each.placement.site_id for each in ranked}) == 1:
+        text += ", the only site that can"
     if len(ranked) == 1:
-        return Note("rank", text + ", the only site that can", values, Level.INFO)
-    other = ranked[1] if position == 0 else ranked[0]
-    values["other"] = other.placement.site_id
+        return Note("rank", text, values, Level.INFO)
+    # a direct execution has one offer, but there may have been others to choose from
+    other = (best[1] if len(best) > 1 else ranked[1]) if position == 0 else best[0]
+    values["other"] = _called(other.placement, placement)
     values["other_price"] = f"{other.price:.4g}"
     tenths = abs(_tenths(other) - _tenths(offer))
     if tenths:
@@ -82,21 +103,38 @@ def _place_note(ranked: Sequence[Priced], position: int) -> Note:
     return Note("rank", text, values, Level.INFO)
 
 
+def _called(other: Placement, than: Placement) -> str:
+    """The site of another offer; at the same site, what else it has."""
+    if other.site_id != than.site_id:
+        return other.site_id
+    return f"the one here with {_cores(other)} and {other.memory_gib} GiB"
+
+
 def _compute_note(offer: Priced, expires: datetime) -> Note:
     placement = offer.placement
+    until = expires if placement.expires is None else min(expires, placement.expires)
     values = {
         "site": placement.site_id,
-        "cores": "1 core" if placement.cores == 1 else f"{placement.cores} cores",
+        "cores": _cores(placement),
         "memory": str(placement.memory_gib),
         "start": f"{placement.start:%Y-%m-%dT%H:%M:%SZ}",
-        "expires": f"{expires:%Y-%m-%dT%H:%M:%SZ}",
+        "expires": f"{until:%Y-%m-%dT%H:%M:%SZ}",
         "prepare": format_seconds(placement.prepare_seconds),
     }
     text = "{cores} and {memory} GiB at {site} are free from {start} on, and held until {expires}; "
     text += "data and image are ready within {prepare} (90 %)"
     if offer.waits_for_data:
         text += ", which is what the start waits for"
+    smaller = offer.instead_of
+    if smaller is not None:
+        values |= {"fewer": _cores(smaller), "less": str(smaller.memory_gib)}
+        values["sooner"] = f"{smaller.start:%Y-%m-%dT%H:%M:%SZ}"
+        text += "; {fewer} and {less} GiB are what is free sooner, from {sooner} on"
     return Note("compute", text, values, Level.INFO)
+
+
+def _cores(placement: Placement) -> str:
+    return "1 core" if placement.cores == 1 else f"{placement.cores} cores"
 
 
 def _data_notes(placement: Placement) -> list[Note]:

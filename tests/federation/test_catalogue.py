@@ -72,7 +72,7 @@ def test_every_field_of_the_example_arrives():
     assert site.platform.max_duration_seconds == 3 * 86_400
     assert site.platform.compute_performance == 180
     assert site.platform.options == {}
-    assert site.tariff == Tariff(0.12, 0.02, 0.004)
+    assert site.tariff == Tariff(0.12, 0.02, 0.004, 0.0001)
     assert site.energy == Energy(7.5, 540)
     assert site.policy == Policy(
         allowed_registries=("docker.io", "*.example.org"),

@@ -1,0 +1,131 @@
+"""What a site's policy says of a request: registries, digests, ports, paths, data, notebooks."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Iterable
+from dataclasses import replace
+
+from broker.model import DataItem, Executable, ExecutableKind, Level, Note, Replica, Request
+from broker.offers.locations import plain_path, registry, registry_matches, url_matches
+from federation.sites import Policy, Site
+
+DENIED = "policy-denied"
+
+
+def executable_refused(site: Site, executable: Executable) -> list[Note]:
+    """Why the site's policy doesn't let `executable` run there; empty where it does."""
+    if executable.kind is ExecutableKind.NOTEBOOK:
+        return [*_notebook(site, executable), *_ports(site, executable)]
+    return [*_images(site, executable), *_ports(site, executable)]
+
+
+def usable_data(site: Site, request: Request) -> tuple[tuple[DataItem, ...], list[Note]]:
+    """The data with those replicas alone that the site may fetch from, and what is to be said of the others.
+
+    An ERROR for an item that the site may not have, or none of whose replicas it may use; an INFO for a
+    replica that is not used though another serves.
+    """
+    items: list[DataItem] = []
+    notes: list[Note] = []
+    for position, item in enumerate(request.data):
+        path = f"/data/{position}"
+        refused = _item(site, item, path)
+        allowed = tuple(replica for replica in item.replicas if _may_fetch(site.policy, replica))
+        denied = [replica for replica in item.replicas if replica not in allowed]
+        level = Level.INFO if allowed else Level.ERROR
+        instead = "another replica is used" if allowed else "name a replica elsewhere"
+        for replica in denied:
+            text = "the policy of {site} denies {denied}, where {name} lies: {instead}"
+            values = {"denied": replica.url, "name": item.name, "instead": instead}
+            refused.append(_note(site, text, path, level, **values))
+        items.append(replace(item, replicas=allowed))
+        notes += refused
+    return tuple(items), notes
+
+
+def _images(site: Site, executable: Executable) -> list[Note]:
+    policy, notes = site.policy, []
+    single = executable.kind is ExecutableKind.SINGULARITY
+    for position, image in enumerate(executable.locations):
+        path = "/executable/location" if single else f"/executable/image/locations/{position}"
+        name = registry(image)
+        if registry_matches(policy.denied_registries, name):
+            text = "the policy of {site} denies images from {registry}: use another registry"
+            notes.append(_note(site, text, path, registry=name))
+        elif not registry_matches(policy.allowed_registries, name):
+            text = "the policy of {site} allows images from {allowed}, not from {registry}"
+            allowed = _listed(policy.allowed_registries)
+            notes.append(_note(site, text, path, registry=name, allowed=allowed))
+    pinned = executable.digest or all("@sha256:" in image for image in executable.locations)
+    if policy.digest_required and not pinned:
+        text = "{site} runs only images whose digest is named: name it"
+        path = "/executable" if single else "/executable/image/digest"
+        notes.append(Note("digest-required", text, {"site": site.id}, Level.ERROR, path))
+    return notes
+
+
+def _notebook(site: Site, executable: Executable) -> list[Note]:
+    text = "the policy of {site} denies the notebook {denied}: use another"
+    return [
+        _note(site, text, "/executable/location", denied=url)
+        for url in executable.locations
+        if url_matches(site.policy.denied_notebooks, url)
+    ]
+
+
+def _ports(site: Site, executable: Executable) -> list[Note]:
+    policy, notes = site.policy, []
+    for position, port in enumerate(executable.ports):
+        path = f"/executable/network/ports/{position}"
+        if port.internal in policy.denied_ports:
+            text = "the policy of {site} denies port {denied}: publish another"
+            notes.append(_note(site, text, f"{path}/internal/port", denied=str(port.internal)))
+        if port.path is not None and _path_denied(policy, port.path):
+            text = "the policy of {site} denies the path {denied}: publish another"
+            notes.append(_note(site, text, f"{path}/path", denied=port.path))
+    return notes
+
+
+def _path_denied(policy: Policy, path: str) -> bool:
+    plain = plain_path(path.partition("?")[0].partition("#")[0])
+    return _matches(policy.denied_paths, (plain, plain.rstrip("/")))
+
+
+def _item(site: Site, item: DataItem, path: str) -> list[Note]:
+    """Why the site may not have this item, wherever it is fetched from."""
+    policy, notes = site.policy, []
+    if item.endpoint is not None and url_matches(policy.denied_endpoints, item.endpoint):
+        text = "the policy of {site} denies the endpoint {denied} of {name}: use another"
+        notes.append(_note(site, text, path, denied=item.endpoint, name=item.name))
+    if item.namespace is not None and _matches(policy.denied_namespaces, (item.namespace,)):
+        text = "the policy of {site} denies the namespace {denied} of {name}: use another"
+        notes.append(_note(site, text, path, denied=item.namespace, name=item.name))
+    if item.ivoid is not None and _ivoid_denied(policy, item.ivoid):
+        text = "the policy of {site} denies the identifier {denied} of {name}: use another"
+        notes.append(_note(site, text, path, denied=item.ivoid, name=item.name))
+    return notes
+
+
+def _ivoid_denied(policy: Policy, ivoid: str) -> bool:
+    """IVOA identifiers have no case; behind "?" and "#" stand parts of the resource."""
+    whole = ivoid.lower()
+    resource = whole.partition("#")[0].partition("?")[0]
+    return _matches((each.lower() for each in policy.denied_ivoids), (whole, resource, resource.rstrip("/")))
+
+
+def _may_fetch(policy: Policy, replica: Replica) -> bool:
+    return url_matches(policy.allowed_data, replica.url) and not url_matches(policy.denied_data, replica.url)
+
+
+def _matches(patterns: Iterable[str], names: Iterable[str]) -> bool:
+    known = tuple(names)
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns for name in known)
+
+
+def _listed(patterns: tuple[str, ...]) -> str:
+    return ", ".join(patterns) or "no registry"
+
+
+def _note(site: Site, text: str, path: str, level: Level = Level.ERROR, **values: str) -> Note:
+    return Note(DENIED, text, {"site": site.id, **values}, level, path)

@@ -1,0 +1,158 @@
+"""Which starts a candidate gets: the earliest, and the first with all that was asked for at most."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from broker.model import Placement
+from broker.offers import checks
+from broker.offers.candidates import Candidate
+from broker.offers.windows import ceil_second, whole_start, windows
+from reservations.capacity import Booking, Capacity, Window, free_throughout
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Room for a candidate: starts in [start, start + start_within] all do."""
+
+    start: datetime
+    start_within: timedelta
+    prepare_start: datetime
+    size: Capacity
+    # whether it could start sooner, were the data there sooner
+    waits_for_data: bool
+
+
+@dataclass(frozen=True)
+class Moment:
+    """An offer that is made `now` may be accepted during `lifetime`, and is prepared from then on."""
+
+    now: datetime
+    lifetime: timedelta
+
+    def ready(self, candidate: Candidate) -> datetime:
+        """When data and image are there (90 %), if preparing begins now."""
+        return ceil_second(self.now + timedelta(seconds=candidate.prepare.p90))
+
+
+def starts(
+    candidate: Candidate,
+    bookings: Sequence[Booking],
+    need: Capacity,
+    moment: Moment,
+    latest: datetime | None = None,
+) -> list[Window]:
+    """When `need` is free in the asked range (or up to `latest`), with data and image there before."""
+    request = candidate.request
+    earliest = max(request.earliest_start, moment.ready(candidate))
+    within = earliest, request.latest_start if latest is None else latest
+    lead = _lead(candidate, earliest - moment.now)
+    return windows(candidate.platform, bookings, need, request.duration, within, lead)
+
+
+def earliest_slot(candidate: Candidate, bookings: Sequence[Booking], moment: Moment) -> Slot | None:
+    """The first slot of at least what is needed, with as much of the maximum as is free then."""
+    return _slot(candidate, bookings, candidate.need, moment)
+
+
+def larger_slot(
+    candidate: Candidate, bookings: Sequence[Booking], moment: Moment, size: Capacity
+) -> Slot | None:
+    """The first slot of the requested maximum, or of the most that comes next to it in the asked range.
+
+    None where that is no more than `size`, which is offered already and is among `bookings`.
+    """
+    need, wanted = candidate.need, largest_wanted(candidate)
+    if wanted.cores <= size.cores and wanted.memory_gib <= size.memory_gib:
+        return None
+    if starts(candidate, bookings, wanted, moment):
+        return _slot(candidate, bookings, wanted, moment)
+
+    def free(cores: int, memory_gib: int) -> bool:
+        return bool(starts(candidate, bookings, Capacity(cores, memory_gib, need.storage_gib), moment))
+
+    cores = most(size.cores, wanted.cores, lambda cores: free(cores, need.memory_gib))
+    if cores > size.cores:
+        return _slot(candidate, bookings, Capacity(cores, need.memory_gib, need.storage_gib), moment)
+    memory_gib = most(size.memory_gib, wanted.memory_gib, lambda memory: free(size.cores, memory))
+    if memory_gib > size.memory_gib:
+        return _slot(candidate, bookings, Capacity(size.cores, memory_gib, need.storage_gib), moment)
+    return None
+
+
+def most(known: int, limit: int, works: Callable[[int], bool]) -> int:
+    """The largest number in (known, limit] that works, where all smaller ones do, too; `known`: none does."""
+    low, high = known, limit
+    while low < high:
+        middle = (low + high + 1) // 2
+        if works(middle):
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def largest_wanted(candidate: Candidate) -> Capacity:
+    """The requested maximum as far as the site gives it to one session; the minimum where none is named."""
+    need, limit = candidate.need, checks.largest(candidate.platform)
+    request = candidate.request
+
+    def wanted(minimum: int, maximum: int | None, limit: int) -> int:
+        return minimum if maximum is None else max(minimum, min(maximum, limit))
+
+    return Capacity(
+        wanted(need.cores, request.cores.maximum, limit.cores),
+        wanted(need.memory_gib, request.memory_gib.maximum, limit.memory_gib),
+        need.storage_gib,
+    )
+
+
+def booked(placement: Placement) -> list[Booking]:
+    """What the ledger will say is taken by an offer of `placement`."""
+    storage = placement.storage_gib
+    end = placement.start + placement.start_within + placement.duration
+    return [
+        Booking(placement.start, end, placement.cores, placement.memory_gib, storage),
+        Booking(placement.prepare_start, placement.start, 0, 0, storage),
+    ]
+
+
+def _slot(candidate: Candidate, bookings: Sequence[Booking], need: Capacity, moment: Moment) -> Slot | None:
+    """The first slot of `need`, which leaves room for a start that is later by the offer's lifetime."""
+    found = starts(candidate, bookings, need, moment)
+    start = whole_start(found)
+    if start is None:
+        return None
+    window = next(each for each in found if each.start <= start <= each.latest_start)
+    ready = moment.ready(candidate)
+    ready_at_last = moment.now + moment.lifetime + timedelta(seconds=candidate.prepare.p90)
+    within = min(ready_at_last, window.latest_start) - start
+    within = max(timedelta(seconds=int(within.total_seconds())), timedelta(0))
+    lead = _lead(candidate, max(candidate.request.earliest_start, ready) - moment.now)
+    return Slot(
+        start=start,
+        start_within=within,
+        prepare_start=start - lead,
+        size=_size(candidate, bookings, need, start, start + within + candidate.request.duration),
+        waits_for_data=start == ready,
+    )
+
+
+def _lead(candidate: Candidate, at_most: timedelta) -> timedelta:
+    """How long before the start the preparation begins: with some margin, where there is time for it."""
+    return min(timedelta(seconds=2 * candidate.prepare.p90 + 60), at_most)
+
+
+def _size(
+    candidate: Candidate, bookings: Sequence[Booking], need: Capacity, start: datetime, end: datetime
+) -> Capacity:
+    """As much of the requested maximum as is free all the time, and at least `need`."""
+    wanted = largest_wanted(candidate)
+    free = free_throughout(checks.pool(candidate.platform), bookings, start, end)
+    return Capacity(
+        max(need.cores, min(wanted.cores, free.cores)),
+        max(need.memory_gib, min(wanted.memory_gib, free.memory_gib)),
+        need.storage_gib,
+    )
