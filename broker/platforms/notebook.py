@@ -15,6 +15,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from broker.model import DataItem, Executable, ExecutableKind, Job, MountMode, Note, Port, Replica
 from broker.platforms.places import data_path, job_directory, plain_name, write_private
+from federation.errors import InputError
 from netprobe.cost import Move
 from netprobe.forecast import from_outside
 from netprobe.quantiles import Quantiles
@@ -39,6 +40,16 @@ DIRECTORY = "/notebook"
 TOKEN_VARIABLE = "JUPYTER_TOKEN"
 # a notebook is small, and nothing is known of the way to it
 SECONDS = Quantiles(0.5, 5.0, 60.0)
+
+
+def check_options(site_id: str, options: Mapping[str, Any]) -> None:
+    """Raises InputError where the options on notebooks are wrong."""
+    where = f"site {site_id!r}: option"
+    if not all(isinstance(part, str) for part in options["notebook_command"]):
+        got = options["notebook_command"]
+        raise InputError(f"{where} 'notebook_command': expected a list of texts, got {got!r}")
+    if not 0 < options["notebook_port"] < 65536:
+        raise InputError(f"{where} 'notebook_port': expected 1 to 65535, got {options['notebook_port']}")
 
 
 def is_notebook(executable: Executable) -> bool:

@@ -74,7 +74,12 @@ class PodmanPlatform:
             raise InputError(
                 f"site {site.id!r}: option 'limits': expected 'required' or 'none', got {options['limits']!r}"
             )
+        if options["processes"] < 1:
+            raise InputError(
+                f"site {site.id!r}: option 'processes': expected 1 or more, got {options['processes']}"
+            )
         check_options(site.id, options)
+        notebook.check_options(site.id, options)
         self._site, self._platform, self._clock = site, site.platform, clock
         self._root = Path(options["staging"]) if options["staging"] else work_directory
         self._options = options

@@ -1,0 +1,49 @@
+"""What the tests of podman for real share: an image, podman itself, and containers that never stay."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import uuid
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from broker.model import Job
+from broker.platforms import Platform
+from broker.platforms.podman_cli import command
+from fairlead.demo_image import build_checksum_image, remove_checksum_image
+from tests.contracts.platform_support import make_platform
+
+T = TypeVar("T")
+
+
+@contextmanager
+def an_image() -> Iterator[str]:
+    """The name of an image of busybox, removed at the end."""
+    name = build_checksum_image(f"localhost/fairlead-test-{uuid.uuid4().hex[:8]}:1")
+    yield name
+    assert remove_checksum_image(name)
+
+
+def podman(*arguments: str, stdin: bytes = b"") -> str:
+    done = subprocess.run(command(*arguments), input=stdin, capture_output=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.decode()
+
+
+def live(root: Path, job: Job, work: Callable[[Platform], Awaitable[T]], **options: Any) -> T:
+    """What `work` returns with a platform on which `job` was started; the job is released whatever happens."""
+    options = {"stop_seconds": 0.0, **options}
+
+    async def whole() -> T:
+        platform = make_platform("podman", root, options)
+        try:
+            await platform.prepare(job)
+            await platform.start(job)
+            return await work(platform)
+        finally:
+            await platform.release(job.id)
+
+    return asyncio.run(whole())
