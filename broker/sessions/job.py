@@ -1,11 +1,10 @@
-"""What a session hands to its platform, and what it says of how the container ended."""
+"""What a session hands to its platform."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from broker.model import Job, Level, Note, Placement, Request
-from broker.platforms import Status
+from broker.model import Job, Placement, Request
 from broker.sessions.store import Progress
 
 
@@ -27,21 +26,5 @@ def make_job(uuid: str, request: Request, placement: Placement, progress: Progre
         memory_gib=placement.memory_gib,
         duration=request.duration,
         binds=tuple(binds),
+        storage_gib=sum(place.size_gib.minimum for place in request.storage) if request.storage else None,
     )
-
-
-def outcome(status: Status, over_time: bool) -> list[tuple[Note, bool]]:
-    """Notes on how a container ended, and whether each is private: its output is."""
-    code = "unknown" if status.exit_code is None else str(status.exit_code)
-    level = Level.INFO if status.exit_code == 0 and not over_time else Level.ERROR
-    notes = []
-    if over_time:
-        text = "The offered time was over, and the container was stopped"
-        notes.append((Note("time-limit", text, {}, Level.ERROR), False))
-    notes.append(
-        (Note("exit-code", "The container ended with exit code {code}", {"code": code}, level), False)
-    )
-    for name, output in (("stdout", status.stdout), ("stderr", status.stderr)):
-        if output:
-            notes.append((Note(f"output-{name}", "{text}", {"text": output}, Level.INFO), True))
-    return notes

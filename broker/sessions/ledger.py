@@ -116,3 +116,30 @@ def begin(
     moved = update(holds).where(holds.c.session == session)
     connection.execute(moved.values(storage_start=min(row.storage_start, now), start=now, end=end))
     return end
+
+
+def keep_storage(
+    connection: Connection,
+    session: str,
+    pool: Capacity,
+    others: Iterable[Booking],
+    now: datetime,
+    until: datetime,
+    storage_gib: int,
+) -> datetime | None:
+    """Keep `storage_gib` for what a session wrote, and give back the rest that it had booked.
+
+    Returns until when: earlier than `until` where somebody has booked that room, None (and the booking stays
+    as it is) where it is needed at once. `others` is what everybody else holds at the site.
+    """
+    known = list(others)
+    need = Capacity(0, 0, storage_gib)
+    # room only gets less where a booking begins
+    ends = sorted({until, *(other.start for other in known if now < other.start < until)}, reverse=True)
+    for end in ends:
+        if free_throughout(pool, known, now, end).fits(need):
+            kept = update(holds).where(holds.c.session == session)
+            values = {"storage_start": now, "start": now, "end": end, "storage_gib": storage_gib}
+            connection.execute(kept.values(cores=0, memory_gib=0, **values))
+            return end
+    return None

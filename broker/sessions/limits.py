@@ -29,6 +29,16 @@ async def within(clock: Clock, seconds: float, what: str, work: Coroutine[Any, A
     raise PlatformError(f"{what} took more than {format_seconds(seconds)}")
 
 
+async def until_done(clock: Clock, seconds: float, work: asyncio.Future[Any]) -> bool:
+    """Whether `work` has ended, looked at when it does or `seconds` have passed. It is never cancelled."""
+    alarm = asyncio.ensure_future(clock.sleep(seconds))
+    try:
+        await asyncio.wait({work, alarm}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        await _end(alarm)
+    return work.done()
+
+
 async def until_set(clock: Clock, seconds: float, event: asyncio.Event) -> None:
     """Return when `event` is set or `seconds` have passed on the clock."""
     tasks = (asyncio.ensure_future(event.wait()), asyncio.ensure_future(clock.sleep(seconds)))

@@ -43,6 +43,8 @@ DRIVEN = (
     Phase.RELEASING,
 )
 
+ENDED = tuple(phase for phase, following in TRANSITIONS.items() if not following)
+
 
 def allowed(phase: Phase, actor: Actor) -> list[Phase]:
     """What `actor` may change a session in `phase` to."""

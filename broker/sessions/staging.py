@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 
 from broker.model import DataItem, Level, Note
-from broker.platforms import Platform
+from broker.platforms import Platform, Progress
 from broker.sessions.limits import within
 from federation.clock import Clock
 from federation.units import format_seconds, format_size
@@ -18,43 +16,18 @@ from netprobe.measurement import Measurement
 # a transfer may take so many times its forecast (90 %), and this many seconds in any case
 PATIENCE = 10.0
 LEAST_LIMIT = 900.0
-SHOW_SECONDS = 5.0
 
 
 async def stage(
-    clock: Clock,
-    platform: Platform,
-    job_id: str,
-    item: DataItem,
-    move: Move,
-    show: Callable[[Note], Awaitable[None]],
+    clock: Clock, platform: Platform, job_id: str, item: DataItem, move: Move, progress: Progress
 ) -> tuple[Path, tuple[Measurement, Note] | None]:
     """Where the item lies at the site; and, where it crossed a network, the measurement and a note of it.
 
-    Raises PlatformError. `show` is called now and then with how far the transfer is.
+    Raises PlatformError.
     """
-    moved_bytes = 0
-
-    def progress(so_far: int) -> None:
-        nonlocal moved_bytes
-        moved_bytes = so_far
-
-    async def watch() -> None:
-        shown = 0
-        while True:
-            await clock.sleep(SHOW_SECONDS)
-            if moved_bytes != shown:
-                shown = moved_bytes
-                await show(_progress_note(item, move, shown))
-
-    watcher = asyncio.create_task(watch())
-    try:
-        limit = max(PATIENCE * move.seconds.p90, LEAST_LIMIT)
-        work = platform.stage(job_id, item, move, progress)
-        path, measurement = await within(clock, limit, f"moving {item.name}", work)
-    finally:
-        watcher.cancel()
-        await asyncio.gather(watcher, return_exceptions=True)
+    limit = max(PATIENCE * move.seconds.p90, LEAST_LIMIT)
+    work = platform.stage(job_id, item, move, progress)
+    path, measurement = await within(clock, limit, f"moving {item.name}", work)
     if measurement is None:
         return path, None
     return path, (with_prediction(measurement, move), _moved_note(item, move, measurement))
@@ -68,18 +41,6 @@ def with_prediction(measurement: Measurement, move: Move) -> Measurement:
         "predicted_seconds_p90": move.seconds.p90,
     }
     return replace(measurement, figures={**predicted, **measurement.figures})
-
-
-def _progress_note(item: DataItem, move: Move, moved_bytes: int) -> Note:
-    values = {
-        "name": item.name,
-        "moved": format_size(moved_bytes),
-        "size": format_size(move.size_bytes),
-        "source": move.source or "outside the federation",
-        "destination": move.destination,
-    }
-    text = "{name}: {moved} of {size} moved from {source} to {destination}"
-    return Note("progress", text, values, Level.INFO)
 
 
 def _moved_note(item: DataItem, move: Move, measurement: Measurement) -> Note:

@@ -11,12 +11,12 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, insert, or_, select, update
+from sqlalchemy import Connection, Row, Select, insert, select, update
 
-from broker.model import Note, Phase, Placement, Request
+from broker.model import Connector, Note, Outcome, Phase, Placement, Request
 from broker.records import OfferSetRecord, SessionRecord, TimedNote
 from broker.sessions import codec, ledger
-from broker.sessions.phases import DRIVEN, Actor, check
+from broker.sessions.phases import ENDED, Actor, check
 from broker.tables import offersets, sessions
 
 
@@ -26,7 +26,8 @@ class Progress:
 
     # where each data item and storage lies at the site, by uuid
     paths: Mapping[str, str] = field(default_factory=dict)
-    # when the session must be over (ISO 8601); set when it starts
+    # when it was begun, and must be over (ISO 8601); set before it starts
+    begun: str | None = None
     end: str | None = None
     # whether it ended badly; set when it has ended
     failed: bool = False
@@ -67,27 +68,42 @@ def insert_session(connection: Connection, record: SessionRecord, offerset: str,
             notes=codec.dump_timed_notes(record.notes),
             progress=asdict(Progress()),
             occupies_platform=record.phase is Phase.ACCEPTED,
+            ended=record.created if record.phase in ENDED else None,
         )
     )
 
 
 def read_offerset(connection: Connection, uuid: str) -> OfferSetRecord | None:
     """The set with its sessions, best first; None where there is none (or a direct execution's)."""
-    query = select(offersets).where(offersets.c.uuid == uuid, offersets.c.direct.is_(False))
-    row = connection.execute(query).one_or_none()
-    if row is None:
-        return None
-    rows = connection.execute(_query().where(sessions.c.offerset == uuid).order_by(sessions.c.position))
-    return OfferSetRecord(
-        uuid=row.uuid,
-        owner=row.owner,
-        created=row.created,
-        modified=row.modified,
-        yes=row.yes,
-        notes=codec.load_notes(row.notes),
-        sessions=tuple(_record(session) for session in rows),
-        name=row.name,
-    )
+    return next(iter(read_offersets(connection, [uuid])), None)
+
+
+def read_offersets(connection: Connection, uuids: Collection[str]) -> list[OfferSetRecord]:
+    """Those of these sets that there are, in no order; as `read_offerset`."""
+    query = select(offersets).where(offersets.c.uuid.in_(uuids), offersets.c.direct.is_(False))
+    rows = connection.execute(query).all()
+    members: dict[str, list[SessionRecord]] = {row.uuid: [] for row in rows}
+    found = _query().where(sessions.c.offerset.in_(list(members))).order_by(sessions.c.position)
+    for session in connection.execute(found):
+        members[session.offerset].append(_record(session))
+    return [
+        OfferSetRecord(
+            uuid=row.uuid,
+            owner=row.owner,
+            created=row.created,
+            modified=row.modified,
+            yes=row.yes,
+            notes=codec.load_notes(row.notes),
+            sessions=tuple(members[row.uuid]),
+            name=row.name,
+        )
+        for row in rows
+    ]
+
+
+def read_sessions(connection: Connection, uuids: Collection[str]) -> list[SessionRecord]:
+    """Those of these sessions that there are, in no order."""
+    return [_record(row) for row in connection.execute(_query().where(sessions.c.uuid.in_(uuids)))]
 
 
 def read_session(connection: Connection, uuid: str) -> SessionRecord | None:
@@ -102,14 +118,6 @@ def read_progress(connection: Connection, uuid: str) -> Progress:
 
 def write_progress(connection: Connection, uuid: str, progress: Progress) -> None:
     connection.execute(update(sessions).where(sessions.c.uuid == uuid).values(progress=asdict(progress)))
-
-
-def to_drive(connection: Connection) -> list[tuple[str, Phase]]:
-    """The sessions for which the supervisor has something to do: to run, or to clean up after."""
-    query = select(sessions.c.uuid, sessions.c.phase).where(
-        or_(sessions.c.phase.in_([phase.value for phase in DRIVEN]), sessions.c.occupies_platform.is_(True))
-    )
-    return [(row.uuid, Phase(row.phase)) for row in connection.execute(query)]
 
 
 def lock_offerset_of(connection: Connection, session: str) -> SessionRecord | None:
@@ -136,6 +144,8 @@ def change_phase(
     if not check(session.phase, phase, actor):
         return False
     values: dict[str, Any] = {"phase": phase.value, "modified": now}
+    if phase in ENDED:
+        values["ended"] = now
     if phase is Phase.ACCEPTED:
         values["occupies_platform"] = True
     if notes:
@@ -161,7 +171,7 @@ def reject_siblings(connection: Connection, session: SessionRecord, now: datetim
         sessions.c.phase == Phase.OFFERED.value,
     )
     siblings = list(connection.execute(query).scalars())
-    _set_phase(connection, siblings, Phase.REJECTED, now)
+    _end(connection, siblings, Phase.REJECTED, now)
     ledger.free(connection, siblings)
 
 
@@ -171,17 +181,26 @@ def overdue(connection: Connection, now: datetime) -> list[str]:
     return list(connection.execute(query).scalars())
 
 
-def expire(connection: Connection, now: datetime, among: Collection[str]) -> None:
-    """Of these sessions, expire the offers whose time is over, and give back what they held."""
+def expire(connection: Connection, now: datetime, among: Collection[str], patient: bool = True) -> None:
+    """Of these sessions, expire the offers whose time is over, and give back what they held.
+
+    Not `patient`: those that somebody is just changing are left alone.
+    """
     if not among:
         return
     query = select(sessions.c.uuid).where(
         sessions.c.uuid.in_(among), sessions.c.phase == Phase.OFFERED.value, sessions.c.expires <= now
     )
     # in one order everywhere, so that two who expire the same offers don't wait for each other
-    due = list(connection.execute(query.order_by(sessions.c.uuid).with_for_update()).scalars())
-    _set_phase(connection, due, Phase.EXPIRED, now)
+    locked = query.order_by(sessions.c.uuid).with_for_update(skip_locked=not patient)
+    due = list(connection.execute(locked).scalars())
+    _end(connection, due, Phase.EXPIRED, now)
     ledger.free(connection, due)
+
+
+def keeps_results(connection: Connection, uuid: str, until: datetime) -> None:
+    """Note that the platform holds nothing but what the session wrote, and that until then."""
+    connection.execute(update(sessions).where(sessions.c.uuid == uuid).values(results_until=until))
 
 
 def left_platform(connection: Connection, uuid: str) -> None:
@@ -190,10 +209,20 @@ def left_platform(connection: Connection, uuid: str) -> None:
     ledger.free(connection, [uuid])
 
 
-def _set_phase(connection: Connection, uuids: Sequence[str], phase: Phase, now: datetime) -> None:
+def write_outcome(connection: Connection, uuid: str, outcome: Outcome) -> None:
+    values = {"outcome": codec.dump_outcome(outcome)}
+    connection.execute(update(sessions).where(sessions.c.uuid == uuid).values(**values))
+
+
+def write_connectors(connection: Connection, uuid: str, connectors: Sequence[Connector]) -> None:
+    values = {"connectors": codec.dump_connectors(tuple(connectors)) if connectors else None}
+    connection.execute(update(sessions).where(sessions.c.uuid == uuid).values(**values))
+
+
+def _end(connection: Connection, uuids: Sequence[str], phase: Phase, now: datetime) -> None:
     if uuids:
         query = update(sessions).where(sessions.c.uuid.in_(uuids))
-        connection.execute(query.values(phase=phase.value, modified=now))
+        connection.execute(query.values(phase=phase.value, modified=now, ended=now))
 
 
 def _query() -> Select[Any]:
@@ -220,6 +249,7 @@ def _record(row: Row[Any]) -> SessionRecord:
         outcome=codec.load_outcome(row.outcome),
         ended=row.ended,
         results_until=row.results_until,
+        staged=tuple(row.progress.get("paths", ())),
     )
 
 

@@ -93,3 +93,11 @@ def federation():
         make_site("lausanne", 46.52, 6.63, price=0.2),
         make_site("penticton", 49.50, -119.59, price=0.1),
     )
+
+
+@pytest.fixture
+def make_broker(settings, federation, engine, clock, tmp_path):
+    """See `tests.broker.driving.broker_maker`."""
+    from tests.broker.driving import broker_maker
+
+    return broker_maker(settings, federation, engine, clock, tmp_path)

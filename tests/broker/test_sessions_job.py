@@ -3,8 +3,7 @@
 from dataclasses import replace
 
 from broker.model import Job, MinMax, Mount, MountMode, StorageItem
-from broker.platforms import State, Status
-from broker.sessions.job import make_job, outcome
+from broker.sessions.job import make_job
 from broker.sessions.store import Progress
 from tests.broker.conftest import NOW, make_data, make_request
 from tests.broker.test_offers import LIFETIME, find_candidates, forecast, load_platform, make_offers
@@ -52,17 +51,3 @@ def test_data_that_goes_to_a_storage_is_a_file_in_it(federation, clock, tmp_path
         ("/site/s", "/work/", MountMode.READWRITE),
         ("/site/ngc1365.fits", "/work/ngc1365.fits", MountMode.READWRITE),
     )
-
-
-def test_output_is_private_and_an_empty_one_is_not_mentioned():
-    found = outcome(Status(State.EXITED, 0, stdout="a1b2  ngc1365.fits\n"), over_time=False)
-    assert [(note.kind, private) for note, private in found] == [
-        ("exit-code", False),
-        ("output-stdout", True),
-    ]
-    assert found[1][0].text == "a1b2  ngc1365.fits\n"
-
-
-def test_braces_in_output_are_just_text():
-    (_, (note, _)) = outcome(Status(State.EXITED, 1, stderr="{oops} {0}"), over_time=False)
-    assert note.text == "{oops} {0}"

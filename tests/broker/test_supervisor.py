@@ -1,129 +1,25 @@
 """Sessions are driven from the database: to their end, through failures and restarts, in parallel."""
 
 import asyncio
-import contextlib
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import select
 
 from broker.model import Level, Phase
-from broker.platforms import PlatformError
-from broker.platforms.simulated import SimulatedPlatform
-from broker.records import Owner
-from broker.service import Broker
-from broker.tables import holds
 from netprobe.archive import Archive
-from netprobe.measurement import Kind, Measurement, Origin
+from netprobe.measurement import Kind
 from tests.broker.conftest import NOW, make_document
-
-ANN = Owner("ann-uuid", "ann")
-ENDED = (Phase.COMPLETED, Phase.FAILED, Phase.CANCELLED)
-DATA = ("http://data.penticton.example/a.fits", "http://data.perth.example/b.fits")
-
-
-class Recording(SimulatedPlatform):
-    """The simulated platform, which also writes down what it is asked, and fails where a test wants it."""
-
-    def __init__(self, site, federation, clock, work_directory):
-        super().__init__(site, federation, clock, work_directory)
-        self.site, self.calls, self.failing, self.hanging = site, [], {}, set()
-
-    async def _do(self, name):
-        self.calls.append(name)
-        if name in self.failing:
-            raise PlatformError(self.failing[name])
-        if name in self.hanging:
-            await asyncio.Event().wait()
-
-    async def stage(self, job_id, item, move, progress):
-        await self._do("stage")
-        known = item.uuid in self.calls
-        path, _ = await super().stage(job_id, item, move, progress)
-        if known or move.source == move.destination:
-            return path, None
-        self.calls.append(item.uuid)
-        figures = {"seconds": 2.0, "size_bytes": float(move.size_bytes), "files": 1.0}
-        return path, Measurement(
-            Kind.TRANSFER, move.source, move.destination, NOW, 2.0, "simulated", Origin.STAGING, figures
-        )
-
-    async def prepare(self, job):
-        await self._do("prepare")
-        await super().prepare(job)
-
-    async def start(self, job):
-        await self._do("start")
-        if job.id not in self._runs:
-            self.calls.append("really started")
-        await super().start(job)
-
-    async def poll(self, job):
-        await self._do("poll")
-        return await super().poll(job)
-
-    async def stop(self, job):
-        await self._do("stop")
-        await super().stop(job)
-
-    async def release(self, job_id):
-        await self._do("release")
-        await super().release(job_id)
-
-
-@pytest.fixture
-def make_broker(settings, federation, engine, clock, tmp_path):
-    def make(platforms=None, **options):
-        sites = {
-            site.id: replace(site, platform=replace(site.platform, options=options)) for site in federation
-        }
-        changed = replace(federation, sites=sites)
-        made = platforms or {site.id: Recording(site, changed, clock, tmp_path / site.id) for site in changed}
-        broker = Broker(settings, changed, engine, clock, online=False, platforms=made)
-        broker.platforms = made
-        return broker
-
-    return make
-
-
-@contextlib.asynccontextmanager
-async def running(broker):
-    task = asyncio.create_task(broker.run())
-    try:
-        yield task
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
-
-
-async def turn(clock, until, step=0.5, turns=600):
-    """Turn the clock, with time for everybody to act in between, until it is so."""
-    for _ in range(turns):
-        if await asyncio.to_thread(until):
-            return
-        clock.advance(step)
-        await asyncio.sleep(0.004)
-    raise AssertionError("it never came to be")
-
-
-def is_in(broker, uuid, *phases):
-    return lambda: broker.session(uuid).phase in phases
-
-
-def accept(broker, document=None, position=0):
-    offers = broker.request(document or make_document(), ANN)
-    return broker.update_phase(offers.sessions[position].uuid, Phase.ACCEPTED, ANN).uuid
-
-
-def notes(broker, uuid, kind):
-    return [timed for timed in broker.session(uuid).notes if timed.note.kind == kind]
-
-
-def held(engine):
-    with engine.connect() as connection:
-        return set(connection.execute(select(holds.c.session)).scalars())
+from tests.broker.driving import (
+    ANN,
+    DATA,
+    ENDED,
+    accept,
+    held,
+    is_in,
+    notes,
+    running,
+    turn,
+)
 
 
 def test_a_session_runs_from_acceptance_to_its_end(make_broker, engine, clock):
@@ -157,9 +53,10 @@ def test_a_session_runs_from_acceptance_to_its_end(make_broker, engine, clock):
     steps = [call for call in platform.calls if call in ("stage", "prepare", "start", "release")]
     assert steps == ["stage", "stage", "prepare", "start", "release"]
     assert notes(broker, uuid, "exit-code")[0].note.values["code"] == "0"
-    (output,) = notes(broker, uuid, "output-stdout")
-    assert output.private
-    assert output.note.text.startswith("simulated: example.org/checksum:1")
+    outcome = broker.session(uuid).outcome
+    assert outcome.exit_code == 0
+    assert outcome.stdout.startswith("simulated: example.org/checksum:1")
+    assert outcome.started + timedelta(seconds=2) <= outcome.ended <= broker.session(uuid).ended
 
 
 def test_every_transfer_is_recorded_with_what_was_forecast_for_it(make_broker, engine, clock):
@@ -304,18 +201,19 @@ def test_one_that_hangs_does_not_delay_another(make_broker, clock):
     assert broker.session(slow).phase is Phase.PREPARING
 
 
-def test_a_step_that_never_ends_is_given_up(make_broker, engine, clock):
+def test_a_step_that_never_ends_is_given_up(make_broker, engine, clock, monkeypatch):
+    monkeypatch.setattr("broker.sessions.prepare.IMAGE_LIMIT", 60.0)
     broker = make_broker()
     broker.platforms["penticton"].hanging.add("prepare")
     uuid = accept(broker)
 
     async def story():
         async with running(broker):
-            await turn(clock, lambda: not held(engine), step=60.0)
+            await turn(clock, lambda: not held(engine), step=1.0)
 
     asyncio.run(story())
     assert broker.session(uuid).phase is Phase.FAILED
-    assert notes(broker, uuid, "failed")[0].note.text == "bringing the image took more than 30 min"
+    assert notes(broker, uuid, "failed")[0].note.text == "bringing the image took more than 1 min"
 
 
 @pytest.mark.parametrize("turns", [0, 2, 5, 8, 12, 16, 20, 24])

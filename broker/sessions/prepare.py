@@ -1,0 +1,56 @@
+"""Everything that a container needs, in order: storage, data, volumes, image.
+
+Data items come one after the other, as `netprobe.cost.Staging` forecast them: together they would share the
+paths, and each would take longer than it was promised.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from broker.model import Placement, Request
+from broker.platforms import Platform, PlatformError
+from broker.sessions.job import make_job
+from broker.sessions.limits import within
+from broker.sessions.progress import Progress, shown
+from broker.sessions.row import Row
+from broker.sessions.staging import stage
+from broker.sessions.store import Progress as Record
+
+STORAGE_LIMIT = 60.0
+IMAGE_LIMIT = 1800.0
+
+
+async def prepare(row: Row, platform: Platform, request: Request, placement: Placement) -> dict[str, str]:
+    """Where each storage and data item lies at the site, by uuid; raises PlatformError.
+
+    Repeated, it asks for all of it again: what is there already costs no transfer.
+    """
+    clock, paths = row.clock, dict[str, str]()
+    progress = Progress(placement.staging, platform.image_seconds(request.executable))
+    async with shown(clock, progress, row.show):
+        for place in request.storage:
+            made = platform.make_storage(row.uuid, place.uuid)
+            path = await within(clock, STORAGE_LIMIT, f"making storage {place.name}", made)
+            paths[place.uuid] = str(path)
+        if paths:
+            await row.staged(paths)
+        items = {item.uuid: item for item in request.data}
+        for move in placement.staging.moves:
+            item = items[move.key]
+            progress.begin_move(item.name, move, clock.now())
+            path, moved = await stage(clock, platform, row.uuid, item, move, progress.moved)
+            progress.end_move()
+            if moved is not None:
+                measurement, note = moved
+                await row.worker.in_thread(partial(row.around.archive.add, [measurement]))
+                await row.note(note)
+            paths[item.uuid] = str(path)
+            await row.staged(paths)
+        missing = [mount.path for mount in request.mounts if mount.resource not in paths]
+        if missing:
+            raise PlatformError(f"nothing is there to be mounted at {', '.join(missing)}")
+        progress.begin_image()
+        job = make_job(row.uuid, request, placement, Record(paths))
+        await within(clock, IMAGE_LIMIT, "bringing the image", platform.prepare(job))
+    return paths

@@ -1,0 +1,169 @@
+"""A session's container from its start to its end. Every step may be repeated by another process."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from functools import partial
+
+from sqlalchemy import Connection
+
+from broker.model import Connector, Job, Level, Note, Outcome, Phase, Placement, Request
+from broker.offers.checks import pool
+from broker.platforms import Platform, PlatformError, State, Status
+from broker.records import SessionRecord
+from broker.sessions import ledger, store
+from broker.sessions.limits import within
+from broker.sessions.outcome import begin_of, end_notes, seen
+from broker.sessions.phases import Actor
+from broker.sessions.row import Row, going
+from federation.sites import Site
+from reservations.capacity import Booking, Capacity
+
+log = logging.getLogger(__name__)
+
+# limits of single steps, in seconds
+BOOKINGS_LIMIT = 60.0
+START_LIMIT = 120.0
+POLL_LIMIT = 60.0
+STOP_LIMIT = 60.0
+# Between two looks at a running container: at least the first, and so many times what a look takes, so that
+# many sessions at a slow engine don't keep it from its work; but never more than the last.
+POLL_SECONDS = 0.5
+POLL_SHARE = 10.0
+LONGEST_POLL_SECONDS = 5.0
+# between two tries to start earlier than promised, or to ask a platform that couldn't be asked
+RETRY_SECONDS = 2.0
+# a platform that can't be asked so many times in a row has lost the session
+POLL_FAILURES = 5
+# the output so far is written no more often than this
+OUTCOME_SECONDS = 3.0
+
+
+async def start(row: Row, platform: Platform, job: Job, request: Request, placement: Placement) -> None:
+    """Start as soon as there is room: at the start that was promised, or sooner where that is free."""
+    while (end := await _begin(row, request, placement)) is None:
+        left = (placement.start - row.clock.now()).total_seconds()
+        await row.clock.sleep(min(RETRY_SECONDS, left) if left > 0 else RETRY_SECONDS)
+    connectors = await within(row.clock, START_LIMIT, "starting the container", platform.start(job))
+    text, values = "Started at {site}; it may run until {end}", {"site": placement.site_id}
+    values["end"] = f"{end:%Y-%m-%dT%H:%M:%SZ}"
+    await _started(row, connectors, Note("started", text, values, Level.INFO))
+
+
+async def _started(row: Row, connectors: Sequence[Connector], note: Note) -> None:
+    def started(connection: Connection, session: SessionRecord, now: datetime) -> None:
+        notes = store.timed([note], now)
+        if not store.change_phase(connection, session, Phase.RUNNING, Actor.BROKER, now, notes):
+            store.add_notes(connection, session, notes, now)
+        store.write_connectors(connection, row.uuid, connectors)
+        store.write_outcome(connection, row.uuid, Outcome(now))
+
+    await row.change(started)
+
+
+async def _begin(row: Row, request: Request, placement: Placement) -> datetime | None:
+    """When the session must be over, once it may start; None: not yet."""
+    if row.clock.now() < request.earliest_start:
+        return None
+    site = row.around.federation[placement.site_id]
+    size, others = await bookings(row, site)
+
+    def begin(connection: Connection, session: SessionRecord, _: datetime) -> datetime | None:
+        going(session)
+        progress = store.read_progress(connection, row.uuid)
+        if progress.end is not None:
+            return datetime.fromisoformat(progress.end)
+        ledger.lock_sites(connection, [site.id])
+        now = row.clock.now()
+        taken = ledger.occupancy(connection, now, but=row.uuid).get(site.id, [])
+        end = ledger.begin(connection, row.uuid, size, [*taken, *others], now, request.duration)
+        if end is not None:
+            begun = replace(progress, begun=now.isoformat(), end=end.isoformat())
+            store.write_progress(connection, row.uuid, begun)
+        return end
+
+    end = await row.change(begin)
+    booked_until = placement.start + placement.start_within + placement.duration
+    if end is None and row.clock.now() >= booked_until:
+        raise PlatformError("the time that was booked was over before the session could start")
+    return end
+
+
+async def bookings(row: Row, site: Site) -> tuple[Capacity, Sequence[Booking]]:
+    """How big the site is, and what others than this broker have booked there. Raises PlatformError."""
+    if site.platform is None:
+        raise PlatformError(f"{site.id} has no platform any more")
+    asked = asyncio.to_thread(row.around.others, site.id)
+    return pool(site.platform), await within(row.clock, BOOKINGS_LIMIT, f"asking {site.id}", asked)
+
+
+async def lost(row: Row, platform: Platform, job: Job) -> bool:
+    """Whether a container that was started is no more, as after a restart of its machine."""
+    return (await _ask(row, platform, job)).state is State.ABSENT
+
+
+async def start_again(row: Row, platform: Platform, job: Job) -> None:
+    """Start what was lost, from its beginning, for what is left of its time."""
+    text = "The container was gone after a restart of the broker: it runs again from its beginning"
+    connectors = await within(row.clock, START_LIMIT, "starting the container", platform.start(job))
+    await _started(row, connectors, Note("restarted", text, {}, Level.WARN))
+
+
+async def watch(row: Row, platform: Platform, job: Job, request: Request) -> None:
+    """Until the container has ended, or its time has; then records what came of it: phase RELEASING."""
+    session, progress = await row.read()
+    end = row.clock.now() if progress.end is None else datetime.fromisoformat(progress.end)
+    started = session.outcome.started if session.outcome else begin_of(request, progress) or session.modified
+    written, written_at = session.outcome, row.clock.now()
+    while True:
+        asked = row.clock.now()
+        status = await poll(row, platform, job)
+        now = row.clock.now()
+        if status.state is not State.RUNNING or now >= end:
+            break
+        so_far = seen(started, status, now)
+        if so_far != written and (now - written_at).total_seconds() >= OUTCOME_SECONDS:
+            await row.change(partial(_write_outcome, so_far))
+            written, written_at = so_far, now
+        pause = min(max(POLL_SECONDS, POLL_SHARE * (now - asked).total_seconds()), LONGEST_POLL_SECONDS)
+        await row.clock.sleep(min(pause, (end - now).total_seconds()))
+    over_time = status.state is State.RUNNING
+    if over_time:
+        await within(row.clock, STOP_LIMIT, "stopping the container", platform.stop(job))
+        status = await poll(row, platform, job)
+    if status.state is State.ABSENT:
+        raise PlatformError("the container is gone: something else than this broker removed it")
+
+    def ended(connection: Connection, session: SessionRecord, now: datetime) -> None:
+        progress = store.read_progress(connection, row.uuid)
+        failed = over_time or status.problem is not None or status.exit_code != 0
+        store.write_progress(connection, row.uuid, replace(progress, failed=failed))
+        store.write_outcome(connection, row.uuid, replace(seen(started, status, now), ended=now))
+        notes = store.timed(end_notes(status, over_time), now)
+        store.change_phase(connection, session, Phase.RELEASING, Actor.BROKER, now, notes)
+
+    await row.change(ended)
+
+
+def _write_outcome(so_far: Outcome, connection: Connection, session: SessionRecord, now: datetime) -> None:
+    if session.phase is Phase.RUNNING:
+        store.write_outcome(connection, session.uuid, so_far)
+
+
+async def poll(row: Row, platform: Platform, job: Job) -> Status:
+    """The container's state; a platform that can't be asked is asked again a few times."""
+    for _ in range(POLL_FAILURES - 1):
+        try:
+            return await _ask(row, platform, job)
+        except PlatformError as error:
+            log.warning("session %s: %s; asking again", row.uuid, error)
+            await row.clock.sleep(RETRY_SECONDS)
+    return await _ask(row, platform, job)
+
+
+async def _ask(row: Row, platform: Platform, job: Job) -> Status:
+    return await within(row.clock, POLL_LIMIT, "asking for the container", platform.poll(job))
