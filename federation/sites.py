@@ -49,8 +49,7 @@ class Platform:
 
 @dataclass(frozen=True)
 class Tariff:
-    """What the site charges, in the federation's own currency: for cores, GiB of memory, GiB that it brings from
-    elsewhere, and GiB of storage."""
+    """What the site charges for cores, memory, moved data and storage, in the federation's own currency."""
 
     per_core_hour: float = 0.0
     per_gib_hour: float = 0.0

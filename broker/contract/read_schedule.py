@@ -1,4 +1,7 @@
-"""From the requested schedule and limits on the wire to exact instants and numbers."""
+"""From the requested schedule and limits on the wire to exact instants and numbers.
+
+Where no start is asked for, it is any in the next 24 hours; where no duration is, an hour.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,13 @@ from broker.contract.costs import AbstractItem, MinMaxFloat
 from broker.contract.kinds import ABSTRACT_COST, ABSTRACT_METRIC
 from broker.contract.offerset import RequestedBlock, RequestedItem
 from broker.contract.reasons import Reasons
-from broker.contract.times import format_duration, format_instant, parse_duration, parse_interval
+from broker.contract.times import (
+    Reversed,
+    format_duration,
+    format_instant,
+    parse_duration,
+    parse_interval,
+)
 from broker.model import Limit
 
 DEFAULT_DURATION = timedelta(hours=1)
@@ -44,6 +53,11 @@ def _read_start(text: str | None, now: datetime, reasons: Reasons) -> tuple[date
         return default
     try:
         first, last = parse_interval(text)
+    except Reversed as error:
+        template = "{problem}; {example} would work"
+        turned = error.turned if parse_interval(error.turned)[1] >= now else example
+        reasons.no("input-syntax-fail", path, template, problem=error, example=turned)
+        return default
     except ValueError as error:
         template = "{problem}; START/END, START/DURATION or DURATION/END would work, such as {example}"
         reasons.no("input-syntax-fail", path, template, problem=error, example=example)
@@ -53,10 +67,20 @@ def _read_start(text: str | None, now: datetime, reasons: Reasons) -> tuple[date
         reasons.no("start-in-the-past", path, template, last=format_instant(last), example=example)
         return default
     if first > now + LONGEST:
-        template = "a start at {first} is too far ahead: at most {days} days are planned"
-        reasons.no("start-too-late", path, template, first=format_instant(first), days=LONGEST.days)
+        template = (
+            "a start at {first} is too far ahead: at most {days} days are planned; {example} would work"
+        )
+        values = {"first": format_instant(first), "days": LONGEST.days, "example": example}
+        reasons.no("start-too-late", path, template, **values)
         return default
-    # the rest of an interval that has begun is still an interval in which to start
+    if first < now:
+        # the rest of an interval that has begun is still an interval in which to start
+        template = (
+            "the start interval began at {first}, which is past: what is left of it, from {now} on, counts"
+        )
+        reasons.info(
+            "start-in-the-past", path, template, first=format_instant(first), now=format_instant(now)
+        )
     return max(first, now), min(last, now + LONGEST)
 
 
@@ -72,8 +96,10 @@ def _read_duration(text: str | None, start: datetime, reasons: Reasons) -> timed
         reasons.no("input-syntax-fail", path, "{problem}", problem=error)
         return DEFAULT_DURATION
     if not timedelta(0) < length <= LONGEST:
-        template = "a duration of {duration} can't be had: more than nothing and at most {days} days can"
-        reasons.no("invalid-value", path, template, duration=text[:80], days=LONGEST.days)
+        template = "a duration of {duration} can't be had: more than nothing and at most {days} days can; "
+        template += "{example} would work"
+        values = {"duration": text[:80], "days": LONGEST.days, "example": format_duration(DEFAULT_DURATION)}
+        reasons.no("invalid-value", path, template, **values)
         return DEFAULT_DURATION
     return length
 
@@ -98,5 +124,5 @@ def read_limits(
             template = "the minimum {min} is above the maximum {max}"
             reasons.no("invalid-value", path, template, min=item.min, max=item.max)
             continue
-        limits.append(Limit(type=item.type, minimum=item.min, maximum=item.max))
+        limits.append(Limit(type=item.type, minimum=item.min, maximum=item.max, path=path))
     return tuple(limits)

@@ -17,6 +17,14 @@ _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:Z|[+-]\d{2}:\d{2})?", re.ASCII)
 
 
+class Reversed(ValueError):  # noqa: N818 - says what is wrong, as the others' texts do
+    """An interval that ends before it starts; `turned` is the same the other way round."""
+
+    def __init__(self, text: str, turned: str) -> None:
+        super().__init__(f"{quote(text)} ends before it starts")
+        self.turned = turned
+
+
 def parse_duration(text: str, start: datetime) -> timedelta:
     """The length of an ISO 8601 duration; years and months are counted on the calendar from `start`.
 
@@ -44,7 +52,8 @@ def parse_duration(text: str, start: datetime) -> timedelta:
 def parse_interval(text: str) -> tuple[datetime, datetime]:
     """First and last instant (UTC) of START/END, START/DURATION or DURATION/END.
 
-    A date alone is its midnight, and a time without a zone is UTC. Raises ValueError with what was expected.
+    A date alone is its midnight, and a time without a zone is UTC. Raises ValueError with what was expected,
+    and the ValueError `Reversed` where the end comes first.
     """
     left, slash, right = text.partition("/")
     if not slash:
@@ -61,7 +70,7 @@ def parse_interval(text: str) -> tuple[datetime, datetime]:
     except OverflowError:
         raise ValueError(f"{quote(text)} reaches beyond the calendar") from None
     if last < first:
-        raise ValueError(f"{quote(text)} ends before it starts")
+        raise Reversed(text, f"{right}/{left}")
     return first, last
 
 
