@@ -34,7 +34,7 @@ def podman(*arguments: str, stdin: bytes = b"") -> str:
 
 
 def live(root: Path, job: Job, work: Callable[[Platform], Awaitable[T]], **options: Any) -> T:
-    """What `work` returns with a platform on which `job` was started; the job is released whatever happens."""
+    """What `work` returns with a platform on which `job` was started; it is released in any case."""
     options = {"stop_seconds": 0.0, **options}
 
     async def whole() -> T:
