@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
 
 from fastapi import FastAPI
 from sqlalchemy import Engine
@@ -14,10 +15,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from broker.http.access import Gate
+from broker.audit import AuditLog
+from broker.http.access import make_gate
 from broker.http.media import DEFAULT, Refused, Writer, choose_writer
 from broker.http.routes import Front, make_router
-from broker.identities import Identities
+from broker.http.visits import Visits
 from broker.service import Broker
 from federation.clock import Clock
 from federation.settings import Settings
@@ -41,6 +43,7 @@ def create_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         if not settings.supervise:
             yield
+            await asyncio.to_thread(front.audit.stop)
             return
         task = asyncio.create_task(broker.run(), name="supervisor")
         task.add_done_callback(_report)
@@ -51,18 +54,20 @@ def create_app(
             task.cancel()
             with suppress(asyncio.CancelledError, Exception):
                 await task
+            await asyncio.to_thread(front.audit.stop)
 
     front = Front(
         service=broker,
-        gate=Gate(Identities(engine, clock, settings.admin_user, settings.admin_password)),
+        gate=make_gate(settings, engine, clock),
+        audit=AuditLog(engine, clock, timedelta(seconds=settings.audit_retention_seconds)),
         engine=engine,
         public_url=settings.public_url,
         running=(lambda: bool(supervisor) and not supervisor[0].done()) if settings.supervise else None,
     )
-    return make_app(front, lifespan)
+    return make_app(front, clock, lifespan)
 
 
-def make_app(front: Front, lifespan: object = None) -> FastAPI:
+def make_app(front: Front, clock: Clock, lifespan: object = None) -> FastAPI:
     """The application around `front`: routes, description, and errors that are always a document."""
     app = FastAPI(
         title="Fairlead",
@@ -77,7 +82,7 @@ def make_app(front: Front, lifespan: object = None) -> FastAPI:
     app.state.routes = router.routes
     app.add_exception_handler(Refused, _refused)
     app.add_exception_handler(HTTPException, _http_error)
-    app.add_exception_handler(Exception, _unexpected)
+    app.add_middleware(Visits, audit=front.audit, clock=clock, failed=_unexpected)
     return app
 
 

@@ -16,6 +16,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
+from broker.audit import AuditLog
 from broker.contract.codec import Malformed
 from broker.http.access import Gate
 from broker.http.media import Refused, malformed
@@ -71,6 +72,7 @@ class Front:
 
     service: Service
     gate: Gate
+    audit: AuditLog
     engine: Engine
     public_url: str | None
     running: Callable[[], bool] | None
