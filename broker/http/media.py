@@ -69,6 +69,13 @@ def choose_writer(accept: str | None) -> Writer:
     return best
 
 
+def prefers_html(accept: str | None) -> bool:
+    """Whether a page is wanted rather than a document, as browsers do."""
+    ranges = _ranges(accept or "")
+    best = max(_quality(media_type, ranges) for codec in CODECS for media_type in codec.media_types)
+    return _quality("text/html", ranges) > best
+
+
 def choose_reader(content_type: str | None) -> Codec:
     """The codec for a Content-Type header; JSON where there is none. Raises Refused (415)."""
     if content_type is None or not content_type.strip():

@@ -18,7 +18,14 @@ What there is, with its parameters in the query (the routes of each subject are 
 | /volumes/{uuid}                             | GET       |                                                 |
 | `routes_admin`                              |           |                                                 |
 | /admin/identities                           | POST      |                                                 |
+| `routes_users`                              |           |                                                 |
+| /admin/identities                           | GET       | limit cursor                                    |
+| /admin/identities/{uuid}                    | GET, PATCH, DELETE |                                        |
+| /admin/audit                                | GET       | actor username action target request_id since   |
+|                                             |           | until limit cursor                              |
+| `routes_admin`                              |           |                                                 |
 | /health                                     | GET       |                                                 |
+| `routes_messages`                           |           |                                                 |
 | /messages, /messages/{slug}                 | GET       | (text/html, too)                                |
 | `description_routes`                        |           |                                                 |
 | /openapi.json, /openapi.yaml                | GET       | (that media type)                               |
@@ -40,7 +47,10 @@ from broker.http.description_routes import add_description_routes
 from broker.http.front import Front, add_route, uuid_of
 from broker.http.media import Refused, choose_writer, malformed, read_body
 from broker.http.routes_admin import add_admin_routes
+from broker.http.routes_messages import add_message_routes
 from broker.http.routes_reading import add_reading_routes
+from broker.http.routes_users import add_user_routes
+from broker.http.visits import reads
 from broker.model import Phase
 from broker.records import NotAllowed, Owner, SessionRecord
 from broker.sessions.phases import Actor, allowed
@@ -54,6 +64,8 @@ def make_router(front: Front) -> APIRouter:
     add_contract_routes(router, front)
     add_reading_routes(router, front)
     add_admin_routes(router, front)
+    add_user_routes(router, front)
+    add_message_routes(router, front)
     add_description_routes(router, front)
     return router
 
@@ -98,6 +110,7 @@ def add_contract_routes(router: APIRouter, front: Front) -> None:
         writer = choose_writer(request.headers.get("accept"))
         viewer = await front.gate.who(request)
         record = await front.session(uuid_of(request, "session"))
+        reads(request, viewer, record.owner)
         return writer.response(session_document(record, front.base(request), viewer))
 
     async def update_session(request: Request) -> Response:
