@@ -241,7 +241,7 @@ def _median(session: Document) -> str | None:
     """From Fairlead's messages on the data: that on all files where there are several, else the only one."""
     for kind in ("data-total", "data"):
         for message in messages(session):
-            if str(message.get("kind", "")).endswith(":" + kind):
+            if str(message.get("kind", "")).endswith((":" + kind, "/" + kind)):
                 values = message.get("values")
                 return str(values["p50"]) if isinstance(values, dict) and "p50" in values else None
     return None
