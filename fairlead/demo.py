@@ -22,7 +22,7 @@ from fairlead.client import Document, notes, offers
 from fairlead.demo_image import IMAGE
 from fairlead.demo_steps import Stage
 from fairlead.evidence import expected_checksums, missing_checksums, transfer_table
-from fairlead.following import Narrator, container_output, follow, now, read_job, show_offers
+from fairlead.following import Narrator, container_output, follow, logs_of, now, read_job, show_offers
 from fairlead.served import Served
 from fairlead.telling import Telling
 from federation.errors import InputError, OutsideError
@@ -53,8 +53,8 @@ def tell(telling: Telling) -> dict[str, Any]:
         if not telling.simulated:
             demo_steps.image(telling, stack)
         broker = demo_steps.serve(telling, stage, stack)
-        session = _ask_and_run(telling, broker, text)
-        right = _evidence(telling, stage, session, text)
+        session, printed = _ask_and_run(telling, broker, text)
+        right = _evidence(telling, stage, session, printed, text)
         seconds = time.monotonic() - began
         transfers = [dict(one.figures) for one in stage.archive.all(Kind.TRANSFER)]
         _what_next(telling, broker, seconds)
@@ -106,7 +106,8 @@ def _undisturbed_end() -> Iterator[ExitStack]:
                     signal.signal(number, handler)
 
 
-def _ask_and_run(telling: Telling, broker: Served, text: str) -> Document:
+def _ask_and_run(telling: Telling, broker: Served, text: str) -> tuple[Document, str]:
+    """The session at its end, and what its container printed."""
     telling.step(5, "Ask where and when it could run")
     shown = os.path.relpath(JOB)
     telling.command(f"fairlead run {shown} --accept best")
@@ -124,15 +125,15 @@ def _ask_and_run(telling: Telling, broker: Served, text: str) -> Document:
         show_offers(telling.console, found)
         telling.step(6, f"Accept the best, at {found[0].site}")
         client.move(found[0].uuid, "ACCEPTED")
-        return follow(client, found[0].uuid, Narrator(telling.console, found[0].reasons))
+        session = follow(client, found[0].uuid, Narrator(telling.console, found[0].reasons))
+        return session, container_output(logs_of(client, found[0].uuid))
 
 
-def _evidence(telling: Telling, stage: Stage, session: Document, text: str) -> bool:
+def _evidence(telling: Telling, stage: Stage, session: Document, printed: str, text: str) -> bool:
     """Show what came out; whether it is what it should be."""
     if session.get("phase") != "COMPLETED":
         telling.say(f"the session ended as {session.get('phase')}, not COMPLETED")
         return False
-    printed = container_output(session)
     telling.say("what the container printed:")
     for line in printed.splitlines():
         telling.say("  " + line)

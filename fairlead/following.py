@@ -129,7 +129,7 @@ class Narrator:
             self._line(f"[bold]{phase}[/bold]")
         for message in messages(session):
             text = str(message.get("message", ""))
-            if text not in self._told and not is_output(message):
+            if text not in self._told:
                 self._told.add(text)
                 self._line("  " + escape(text))
 
@@ -141,21 +141,17 @@ class Narrator:
         self._console.print(grid)
 
 
-def is_output(message: Document) -> bool:
-    """Whether a message holds what the container printed."""
-    kind = str(message.get("kind", ""))
-    return kind.endswith(("stdout", "stderr"))
+def logs_of(client: BrokerClient, uuid: str) -> Document:
+    """What a session's container printed; empty where the broker doesn't tell that (Fairlead does)."""
+    try:
+        return client.logs(uuid)
+    except InputError:
+        return {}
 
 
-def container_output(session: Document, stream: str = "stdout") -> str:
-    """What the container printed on `stream`, as far as the broker keeps it and shows it to whoever asks."""
-    for message in messages(session):
-        if str(message.get("kind", "")).endswith(stream):
-            values = message.get("values")
-            if isinstance(values, dict) and "text" in values:
-                return str(values["text"])
-            return str(message.get("message", ""))
-    return ""
+def container_output(logs: Document, stream: str = "stdout") -> str:
+    """What the container printed on `stream`, of the answer of `logs_of`."""
+    return str(logs.get(stream, ""))
 
 
 def now() -> datetime:

@@ -43,7 +43,7 @@ def run(
       fairlead run examples/checksum.yaml --user ada --password secret --accept best
     """
     from fairlead.client import BrokerClient, notes, offers
-    from fairlead.following import Narrator, container_output, follow, now, read_job, show_offers
+    from fairlead.following import Narrator, container_output, follow, logs_of, now, read_job, show_offers
 
     choice = _choice(accept, yes)
     if choice is None and (as_json or not sys.stdin.isatty()):
@@ -71,14 +71,15 @@ def run(
         client.move(chosen.uuid, "ACCEPTED")
         try:
             session = follow(client, chosen.uuid, Narrator(say, chosen.reasons))
+            logs = logs_of(client, chosen.uuid)
         except KeyboardInterrupt:
             say.print(f"the session goes on without us: {client.url}/sessions/{chosen.uuid}", markup=False)
             raise
     if as_json:
-        print_json({"offerset": offerset, "session": session})
+        print_json({"offerset": offerset, "session": session, "logs": logs})
     else:
         for stream in ("stdout", "stderr"):
-            typer.echo(container_output(session, stream), nl=False, err=stream == "stderr")
+            typer.echo(container_output(logs, stream), nl=False, err=stream == "stderr")
     raise typer.Exit(0 if _completed(session) else 1)
 
 

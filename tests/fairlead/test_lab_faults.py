@@ -163,8 +163,8 @@ def assert_clean(story: Story, session: SessionRecord) -> None:
 def test_a_session_that_goes_well_leaves_as_little(story: Story) -> None:
     session = live(story, story.request("table.dat"))
     assert session.phase is Phase.COMPLETED, [timed.note.text for timed in session.notes]
-    output = " ".join(timed.note.text for timed in session.notes if timed.note.kind == "output-stdout")
-    assert story.status.files[0]["sha256"] in output
+    assert session.outcome is not None
+    assert story.status.files[0]["sha256"] in session.outcome.stdout
     assert_clean(story, session)
 
 
