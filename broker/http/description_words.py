@@ -207,7 +207,9 @@ def _called(name: str) -> dict[str, Any]:
     return {"xml": {"name": name}}
 
 
-# the models say most of the xml entries themselves (broker.contract.wire.Xml)
+_ELEMENT = {"xml": {"attribute": False}}
+
+# the xml entries that matter are the models' own (broker.contract.wire.Xml); here are those that say no more
 DETAILS: Mapping[str, dict[str, Any]] = {
     "ComponentMetadata.uuid": {"format": "uuid"},
     "ComponentMetadata.url": _URI,
@@ -215,6 +217,7 @@ DETAILS: Mapping[str, dict[str, Any]] = {
     "ComponentMetadata.modified": _TIME,
     "MessageItem": _called("message"),
     "MessageItem.time": _TIME,
+    "MessageItem.values": _called("values"),
     "AbstractComponent.kind": _URI,
     "AbstractCostItem.kind": _URI,
     "AbstractCostItem.type": _URI,
@@ -224,6 +227,10 @@ DETAILS: Mapping[str, dict[str, Any]] = {
     "AbstractMetricItem.type": _URI,
     "AbstractMetricItemList": _called("metrics"),
     "AbstractMetricItemList[]": _called("metric"),
+    "LifecycleComponent.phase": _called("phase"),
+    "LifecycleComponent.schedule": _called("schedule"),
+    "AbstractOption.path": _ELEMENT,
+    "AbstractUpdate.path": _ELEMENT,
     "AbstractVolumeMountList": _called("volumes"),
     "AbstractStorageResourceList": _called("storage"),
     "AbstractDataResourceList": _called("data"),
@@ -232,5 +239,6 @@ DETAILS: Mapping[str, dict[str, Any]] = {
     "DockerPlatformSpec.os": {"default": "linux"},
     "IvoaDataResourceBlock.ivoid": _URI,
     "SimpleSessionConnectorList": _called("connector"),
-    "SimpleExecutionSession.expires": _TIME,
+    "SimpleExecutionSession.expires": _TIME | _called("expires"),
+    "ExecutionRequest.schedule": _called("schedule"),
 }
