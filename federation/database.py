@@ -11,11 +11,12 @@ import importlib
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import sqlalchemy as sa
 from alembic import command
@@ -31,6 +32,12 @@ A_URL = '"sqlite:///PATH" or "postgresql://USER@HOST/NAME"'
 # Any number that nobody else locks in the same database; "fairlead" in ASCII.
 _ADVISORY_LOCK = int.from_bytes(b"fairlead", "big")
 _WRITE = "fairlead_write"
+# PostgreSQL: what one process may use of the 100 connections that a server has by default. Transactions that
+# wait for a lock keep theirs, and those that only read must not wait for them.
+_CONNECTIONS, _MORE_CONNECTIONS = 16, 32
+# Who waits for SQLite's write lock sleeps and looks again, longer each time, and may be passed by others for
+# seconds. The writers of one process take turns here instead, and wait without a connection.
+_turns: WeakKeyDictionary[sa.Engine, AbstractContextManager[Any]] = WeakKeyDictionary()
 # Alembic keeps the running migration in a global of its own, so a process upgrades one database at a time.
 _upgrading = threading.Lock()
 
@@ -79,7 +86,9 @@ def connect(url: str) -> sa.Engine:
     if parsed.get_backend_name() != "postgresql":
         raise InputError(f'database URL: expected {A_URL}, got "{shown}"')
     try:
-        return sa.create_engine(parsed, pool_pre_ping=True)
+        return sa.create_engine(
+            parsed, pool_pre_ping=True, pool_size=_CONNECTIONS, max_overflow=_MORE_CONNECTIONS
+        )
     except (ImportError, NoSuchModuleError):
         raise InputError(
             f'database URL: "{shown}" needs the PostgreSQL driver: install fairlead[postgresql]'
@@ -98,6 +107,7 @@ def _sqlite(url: sa.URL, shown: str) -> sa.Engine:
     except OSError as error:
         raise OutsideError(f"database: the directory {parent} can't be made: {error.strerror}") from error
     engine = sa.create_engine(url, connect_args={"timeout": BUSY_SECONDS})
+    _turns[engine] = threading.RLock()
 
     @sa.event.listens_for(engine, "connect")
     def prepare(connection: Any, record: Any) -> None:
@@ -144,7 +154,11 @@ def write(engine: sa.Engine) -> Iterator[sa.Connection]:
     SQLite takes its one write lock at the start: a transaction that reads first and writes later would be
     refused (not queued) when another has written in between. PostgreSQL begins as always.
     """
-    with engine.connect().execution_options(**{_WRITE: True}) as connection, connection.begin():
+    with (
+        _turns.get(engine, nullcontext()),
+        engine.connect().execution_options(**{_WRITE: True}) as connection,
+        connection.begin(),
+    ):
         yield connection
 
 
