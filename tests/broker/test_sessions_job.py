@@ -3,10 +3,12 @@
 from dataclasses import replace
 
 from broker.model import Job, MinMax, Mount, MountMode, StorageItem
+from broker.offers.engine import find_candidates, make_offers
+from broker.platforms import load_platform
 from broker.sessions.job import make_job
 from broker.sessions.store import Progress
 from tests.broker.conftest import NOW, make_data, make_request
-from tests.broker.test_offers import LIFETIME, find_candidates, forecast, load_platform, make_offers
+from tests.broker.offering import LIFETIME, forecast
 
 
 def job_for(federation, clock, tmp_path, request, paths) -> Job:
