@@ -26,7 +26,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from netprobe import mover_http
-from netprobe.mover_http import BrokenError, MoverError, Resource
+from netprobe.addresses import Allowed, allowed_from
+from netprobe.mover_http import BrokenError, MoverError, RefusedError, Resource
 
 BLOCK_BYTES = 1024 * 1024
 PROGRESS_SECONDS = 0.25
@@ -90,10 +91,12 @@ def fetch(
     stall_seconds: float = 30.0,
     attempts: int = ATTEMPTS,
     progress: Callable[[int, float], None] = lambda size, seconds: None,
+    allowed: Allowed | None = None,
 ) -> Done:
     """Bring `url` to `path`. Raises MoverError, with nothing left at `path` that wasn't there before.
 
-    `checksum` is "sha256:HEX". A server that sends nothing for `stall_seconds` counts as a broken connection.
+    `allowed` None: from any address. `checksum` is "sha256:HEX". A server that sends nothing for
+    `stall_seconds` counts as a broken connection.
     """
     wanted = _wanted(checksum)
     directory = Path(path).absolute().parent
@@ -101,9 +104,11 @@ def fetch(
     try:
         descriptor = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
         try:
-            done = _body(url, path, _Sink(descriptor), size_bytes, stall_seconds, attempts, progress)
+            sink = _Sink(descriptor)
+            done = _body(url, path, sink, size_bytes, stall_seconds, attempts, progress, allowed)
             if wanted is not None and done.sha256 != wanted:
-                raise MoverError(f"{url}: wrong checksum: expected sha256:{wanted}, got sha256:{done.sha256}")
+                found = f"expected sha256:{wanted}, got sha256:{done.sha256}"
+                raise MoverError(f"{mover_http.shown(url)}: wrong checksum: {found}")
             before = time.monotonic()
             os.fsync(descriptor)
             partial.replace(path)
@@ -140,9 +145,10 @@ def _body(
     stall_seconds: float,
     attempts: int,
     progress: Callable[[int, float], None],
+    allowed: Allowed | None,
 ) -> Done:
     begun = time.monotonic()
-    done = Done(url)
+    done = Done(mover_http.shown(url))
     total, validator = size_bytes, None
     buffer = memoryview(bytearray(BLOCK_BYTES))
     shown = begun
@@ -151,7 +157,7 @@ def _body(
         try:
             # without a validator the rest could be that of another file: begin again
             offset = sink.size_bytes if validator else 0
-            with mover_http.opened(url, offset, validator, stall_seconds) as resource:
+            with mover_http.opened(url, offset, validator, stall_seconds, allowed) as resource:
                 if resource.offset != sink.size_bytes:
                     sink.restart()
                 validator = resource.validator
@@ -163,7 +169,7 @@ def _body(
                 done.destination_address = resource.local_address
                 while count := resource.read_into(buffer):
                     if total is not None and sink.size_bytes + count > total:
-                        raise MoverError(f"{url}: longer than the {total} bytes expected")
+                        raise MoverError(f"{mover_http.shown(url)}: longer than the {total} bytes expected")
                     sink.write(buffer[:count])
                     now = time.monotonic()
                     if now - shown >= PROGRESS_SECONDS:
@@ -176,7 +182,7 @@ def _body(
             never_began = attempt == 1 and problem.hopeless
             if never_began or attempt == attempts:
                 tries = "" if never_began else f", tried {attempt} times"
-                raise MoverError(f"{url}: {problem}{tries}") from problem
+                raise MoverError(f"{mover_http.shown(url)}: {problem}{tries}") from problem
             time.sleep(FIRST_PAUSE_SECONDS * 2 ** (attempt - 1))
     done.size_bytes = sink.size_bytes
     done.sha256 = sink.checksum.hexdigest()
@@ -189,7 +195,9 @@ def _check_size(url: str, path: str, resource: Resource, expected: int | None) -
     """The size to wait for. Raises MoverError at once where it is wrong, or has no room on the disk."""
     total = resource.size_bytes if resource.size_bytes is not None else expected
     if expected is not None and total != expected:
-        raise MoverError(f"{url}: wrong size: expected {expected} bytes, the server has {total}")
+        raise MoverError(
+            f"{mover_http.shown(url)}: wrong size: expected {expected} bytes, the server has {total}"
+        )
     room = os.statvfs(Path(path).absolute().parent)
     free = room.f_bavail * room.f_frsize
     if total is not None and total - resource.offset > free:
@@ -230,7 +238,16 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
     two = commands.add_parser("head", help="say how large the file at URL is")
     two.add_argument("url")
     two.add_argument("--stall-seconds", type=float, default=30.0)
+    for each in (one, two):
+        each.add_argument("--allow", type=_allowed, help="addresses besides public ones, as JSON (any)")
     return parser.parse_args(argv)
+
+
+def _allowed(text: str) -> Allowed:
+    try:
+        return allowed_from(json.loads(text))
+    except (KeyError, TypeError, ValueError) as problem:
+        raise argparse.ArgumentTypeError(f"expected hosts, peers and networks: {problem!r}") from problem
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -240,7 +257,7 @@ def main(argv: list[str] | None = None) -> int:
         signal.signal(number, _stop)
     try:
         if chosen.command == "head":
-            _say(asdict(mover_http.head(chosen.url, chosen.stall_seconds)))
+            _say(asdict(mover_http.head(chosen.url, chosen.stall_seconds, chosen.allow)))
         else:
 
             def progress(size: int, seconds: float) -> None:
@@ -251,11 +268,13 @@ def main(argv: list[str] | None = None) -> int:
                     raise Stopped(signal.SIGPIPE) from None
 
             checks = chosen.size, chosen.checksum
-            done = fetch(chosen.url, chosen.path, *checks, chosen.stall_seconds, chosen.attempts, progress)
+            limits = chosen.stall_seconds, chosen.attempts
+            done = fetch(chosen.url, chosen.path, *checks, *limits, progress, chosen.allow)
             _say(asdict(done))
     except MoverError as problem:
         # the HTTP status tells "there is no such file" from "the server can't be reached"
-        _say({"event": "error", "error": str(problem), "status": getattr(problem, "status", None)})
+        status, forbidden = getattr(problem, "status", None), isinstance(problem, RefusedError)
+        _say({"event": "error", "error": str(problem), "status": status, "forbidden": forbidden})
         return 3
     except Stopped as stopped:
         # nothing more to say, nor to flush at exit into a pipe that may be broken

@@ -1,6 +1,8 @@
 """The mover's side of HTTP: one GET or HEAD, redirects followed with care, ranges, and faults in words.
 
 Standard library only, and no proxy is ever used: what is measured must be the path between the two sites.
+Every address is checked before the first byte goes to it, that of each redirect too (see `addresses`). No
+credential is sent anywhere, and what a URL may carry as one, its query, is in no message.
 """
 
 from __future__ import annotations
@@ -15,6 +17,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import quote, urljoin, urlsplit
 
+from netprobe.addresses import Allowed, ForbiddenError, Target, UnknownHostError, targets
+
 REDIRECTS = 5
 CONNECT_SECONDS = 10.0
 _RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
@@ -22,6 +26,10 @@ _RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 
 class MoverError(Exception):
     """It can't be done; one line that says what failed and where."""
+
+
+class RefusedError(MoverError):
+    """An address that is not allowed: nothing was sent to it."""
 
 
 class BrokenError(Exception):
@@ -82,46 +90,57 @@ class Resource:
 
 
 @contextlib.contextmanager
-def opened(url: str, offset: int, validator: str | None, stall_seconds: float) -> Iterator[Resource]:
+def opened(
+    url: str, offset: int, validator: str | None, stall_seconds: float, allowed: Allowed | None
+) -> Iterator[Resource]:
     """GET `url` from `offset` on; a server that can't do that, or has another file by now, begins at 0.
 
-    Raises MoverError where the server refuses, BrokenError where it can't be reached.
+    `allowed` None: any address. Raises MoverError where the server refuses, RefusedError where the address is
+    not allowed, BrokenError where it can't be reached.
     """
     headers = {}
     if offset:
         headers["Range"] = f"bytes={offset}-"
         if validator:
             headers["If-Range"] = validator
-    with _answer("GET", url, headers, stall_seconds) as resource:
+    with _answer("GET", url, headers, stall_seconds, allowed) as resource:
         if resource.offset not in (0, offset):
-            raise MoverError(f"{url}: asked for bytes from {offset}, the server sent from {resource.offset}")
+            raise MoverError(
+                f"{shown(url)}: asked for bytes from {offset}, the server sent from {resource.offset}"
+            )
         yield resource
 
 
-def head(url: str, stall_seconds: float) -> Head:
+def head(url: str, stall_seconds: float, allowed: Allowed | None) -> Head:
     """What the server says of `url`; asks for the first byte where it doesn't know HEAD or tells no size.
 
-    Raises MoverError.
+    `allowed` None: any address. Raises MoverError.
     """
     try:
         try:
-            found = _head("HEAD", url, {}, stall_seconds)
+            found = _head("HEAD", url, {}, stall_seconds, allowed)
             if found.size_bytes is not None:
                 return found
         except MoverError as problem:
             if not isinstance(problem, _StatusError) or problem.status not in (400, 403, 405, 501):
                 raise
-        return _head("GET", url, {"Range": "bytes=0-0"}, stall_seconds)
+        return _head("GET", url, {"Range": "bytes=0-0"}, stall_seconds, allowed)
     except BrokenError as problem:
-        raise MoverError(f"{url}: {problem}") from problem
+        raise MoverError(f"{shown(url)}: {problem}") from problem
 
 
-def _head(method: str, url: str, headers: dict[str, str], stall_seconds: float) -> Head:
-    with _answer(method, url, headers, stall_seconds) as resource:
+def _head(
+    method: str, url: str, headers: dict[str, str], stall_seconds: float, allowed: Allowed | None
+) -> Head:
+    with _answer(method, url, headers, stall_seconds, allowed) as resource:
         response = resource._response
         ranges = response.status == 206 or (response.getheader("Accept-Ranges") or "").lower() == "bytes"
         return Head(
-            url, resource.size_bytes, ranges, response.getheader("ETag"), response.getheader("Last-Modified")
+            shown(url),
+            resource.size_bytes,
+            ranges,
+            response.getheader("ETag"),
+            response.getheader("Last-Modified"),
         )
 
 
@@ -132,12 +151,14 @@ class _StatusError(MoverError):
 
 
 @contextlib.contextmanager
-def _answer(method: str, url: str, headers: dict[str, str], stall_seconds: float) -> Iterator[Resource]:
+def _answer(
+    method: str, url: str, headers: dict[str, str], stall_seconds: float, allowed: Allowed | None
+) -> Iterator[Resource]:
     connect_seconds = first_byte_seconds = 0.0
     target = url
     for _ in range(REDIRECTS + 1):
         begun = time.monotonic()
-        connection, path = _connection(target)
+        connection, path = _connection(target, allowed)
         with contextlib.closing(connection):
             try:
                 connection.connect()
@@ -150,7 +171,7 @@ def _answer(method: str, url: str, headers: dict[str, str], stall_seconds: float
                 connection.request(method, path, headers={**own, **headers})
                 response = connection.getresponse()
                 first_byte_seconds += time.monotonic() - connected
-            except (OSError, http.client.HTTPException) as problem:
+            except (OSError, ValueError, http.client.HTTPException) as problem:
                 raise _broken(problem, target) from problem
             if response.status in (200, 206):
                 yield Resource(response, addresses, connect_seconds, first_byte_seconds)
@@ -158,42 +179,82 @@ def _answer(method: str, url: str, headers: dict[str, str], stall_seconds: float
             if response.status not in (301, 302, 303, 307, 308):
                 _refuse(target, response)
             target = _redirected(target, response)
-    raise MoverError(f"{url}: redirected more than {REDIRECTS} times")
+    raise MoverError(f"{shown(url)}: redirected more than {REDIRECTS} times")
 
 
-def _connection(url: str) -> tuple[http.client.HTTPConnection, str]:
+class _Connection(http.client.HTTPConnection):
+    """Goes to the first of `addresses` that answers: those that were checked, whatever the name says now."""
+
+    def __init__(self, host: str, port: int, addresses: list[Target], context: ssl.SSLContext | None) -> None:
+        super().__init__(host, port, timeout=CONNECT_SECONDS)
+        # http.client leaves the port out of the Host header where it is this one
+        self.default_port = 443 if context else 80
+        self._addresses, self._tls = addresses, context
+
+    def connect(self) -> None:
+        for index, (family, address) in enumerate(self._addresses):
+            plain = socket.socket(family, socket.SOCK_STREAM)
+            try:
+                plain.settimeout(CONNECT_SECONDS)
+                plain.connect(address)
+                plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                # the certificate must be that of the name
+                self.sock = self._tls.wrap_socket(plain, server_hostname=self.host) if self._tls else plain
+                return
+            except OSError:
+                plain.close()
+                if index == len(self._addresses) - 1:
+                    raise
+
+
+def _connection(url: str, allowed: Allowed | None) -> tuple[_Connection, str]:
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError as problem:
-        raise MoverError(f"{url}: not a URL: {problem}") from problem
+        raise MoverError(f"{shown(url)}: not a URL: {problem}") from problem
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise MoverError(f"{url}: expected a http:// or https:// URL")
+        raise MoverError(f"{shown(url)}: expected a http:// or https:// URL")
     if parts.username is not None:
         # it would show in the list of processes, and in every error
         raise MoverError(f"{parts.scheme}://...@{parts.hostname}: a URL with a user name is not taken")
     path = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~-._")
     if parts.query:
         path += "?" + quote(parts.query, safe="/%:@!$&'()*+,;=~-._?")
-    if parts.scheme == "http":
-        return http.client.HTTPConnection(parts.hostname, port, timeout=CONNECT_SECONDS), path
-    context = ssl.create_default_context()
-    secure = http.client.HTTPSConnection(parts.hostname, port, timeout=CONNECT_SECONDS, context=context)
-    return secure, path
+    secure = parts.scheme == "https"
+    port = port or (443 if secure else 80)
+    try:
+        addresses = targets(parts.hostname, port, allowed)
+    except ForbiddenError as problem:
+        raise RefusedError(f"{shown(url)}: {problem}") from problem
+    except UnknownHostError as problem:
+        raise MoverError(f"{shown(url)}: {problem}") from problem
+    context = ssl.create_default_context() if secure else None
+    return _Connection(parts.hostname, port, addresses, context), path
+
+
+def shown(url: str) -> str:
+    """`url` for messages: without what may be secret in it, which are user, password, query and fragment."""
+    scheme, separator, rest = re.split(r"[?#]", url, maxsplit=1)[0].partition("://")
+    authority, slash, path = rest.partition("/")
+    return f"{scheme}{separator}{authority.rpartition('@')[2]}{slash}{path}"
 
 
 def _redirected(url: str, response: http.client.HTTPResponse) -> str:
-    target = urljoin(url, response.getheader("Location") or "")
-    old, new = urlsplit(url), urlsplit(target)
+    try:
+        target = urljoin(url, response.getheader("Location") or "")
+        old, new = urlsplit(url), urlsplit(target)
+    except ValueError as problem:
+        raise MoverError(f"{shown(url)}: redirected to what is no URL: {problem}") from problem
     if new.scheme not in ("http", "https") or (old.scheme == "https" and new.scheme == "http"):
-        raise MoverError(f"{url}: redirected to {target}, which is not followed")
+        raise MoverError(f"{shown(url)}: redirected to {shown(target)}, which is not followed")
     if target == url:
-        raise MoverError(f"{url}: redirected to itself")
+        raise MoverError(f"{shown(url)}: redirected to itself")
     return target
 
 
 def _refuse(url: str, response: http.client.HTTPResponse) -> None:
-    text = f"{url}: the server answered {response.status} {response.reason}".rstrip()
+    text = f"{shown(url)}: the server answered {response.status} {response.reason}".rstrip()
     if response.status in (429, 500, 502, 503, 504):
         raise BrokenError(text.partition(": ")[2])
     raise _StatusError(text, response.status)
@@ -201,11 +262,9 @@ def _refuse(url: str, response: http.client.HTTPResponse) -> None:
 
 def _broken(problem: Exception, url: str) -> BrokenError | MoverError:
     if isinstance(problem, ssl.SSLError):
-        return MoverError(f"{url}: TLS: {_reason(problem)}")
-    if isinstance(problem, socket.gaierror):
-        return MoverError(f"{url}: the name of the host can't be resolved")
-    if isinstance(problem, http.client.InvalidURL):
-        return MoverError(f"{url}: not a URL: {problem}")
+        return MoverError(f"{shown(url)}: TLS: {_reason(problem)}")
+    if isinstance(problem, http.client.InvalidURL | ValueError):
+        return MoverError(f"{shown(url)}: not a URL: {problem}")
     if isinstance(problem, ConnectionRefusedError):
         return BrokenError("connection refused", hopeless=True)
     if isinstance(problem, TimeoutError):

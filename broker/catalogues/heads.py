@@ -1,11 +1,16 @@
-"""How big is it: HEAD of a URL, run at the site that serves it, because often nobody else can reach it."""
+"""How big is it: HEAD of a URL, run at the site that serves it, because often nobody else can reach it.
+
+What no site serves is asked for from here where its address is public, and otherwise at a site whose policy
+allows the address. The check is made where the request is sent from, for names mean what they mean there.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass
 
-from broker.catalogues.urls import refusal
+from broker.catalogues.urls import allowed_at
 from federation.hosts import LocalHost
 from federation.sites import Federation
 from netprobe.tools import transfer
@@ -30,14 +35,21 @@ class Head:
 def head(federation: Federation, url: str, time_limit_seconds: float = TIME_LIMIT_SECONDS) -> Head:
     """HEAD of `url`, which must be right (`urls.wrong_with`). Blocks; for worker threads. Raises nothing."""
     site = federation.site_of_url(url)
-    if site is None:
-        reason = refusal(url)
-        if reason is not None:
-            return Head(error=reason, missing=True)
-    host = site.host if site else LocalHost()
-    try:
-        said = asyncio.run(transfer.head(host, url, time_limit_seconds))
-    except transfer.TransferError as problem:
-        missing = problem.status is not None and 400 <= problem.status < 500 and problem.status != 429
-        return Head(error=str(problem), missing=missing, status=problem.status)
-    return Head(size_bytes=said["size_bytes"])
+    willing = [other for other in federation if other.policy.allowed_networks]
+    end = time.monotonic() + time_limit_seconds
+    refused: transfer.TransferError | None = None
+    for place in [site] if site else [None, *willing]:
+        left = end - time.monotonic()
+        if refused is not None and left <= 0:
+            break
+        host, allowed = place.host if place else LocalHost(), allowed_at(federation, place)
+        try:
+            said = asyncio.run(transfer.head(host, url, left, allowed=allowed))
+        except transfer.TransferError as problem:
+            if not problem.forbidden:
+                missing = problem.status is not None and 400 <= problem.status < 500 and problem.status != 429
+                return Head(error=str(problem), missing=missing, status=problem.status)
+            refused = refused or problem
+        else:
+            return Head(size_bytes=said["size_bytes"])
+    return Head(error=str(refused), missing=True)

@@ -1,10 +1,12 @@
-"""What a client's URL must be before anything looks at it, and which ones this machine may look at itself."""
+"""What a client's URL must be before anything looks at it, and which addresses may be fetched at a site."""
 
 from __future__ import annotations
 
 import ipaddress
-import socket
 from urllib.parse import urlsplit
+
+from federation.sites import Federation, Site
+from netprobe.addresses import Allowed
 
 SCHEMES = ("http", "https")
 
@@ -29,24 +31,19 @@ def wrong_with(url: object) -> str | None:
     return None
 
 
-def refusal(url: str) -> str | None:
-    """Why this machine mustn't send a request to `url`, a right URL of no site of ours; None if it may.
+def allowed_at(federation: Federation, site: Site | None) -> Allowed:
+    """What may be fetched at `site` (None: by the broker itself) besides public addresses.
 
-    Loopback and public addresses are allowed. Private, link-local (so cloud metadata, too) and reserved ones
-    aren't: a client could make the broker look around in the network that it stands in. Every address that
-    the name has must be allowed. Looks the name up: may block for as long as the resolver's own limit.
+    That is the storage of all sites of the federation, and what the site's own policy allows.
     """
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    try:
-        found = socket.getaddrinfo(host, parts.port or 80, type=socket.SOCK_STREAM)
-    except OSError as error:
-        return f"the name {host} was not found ({error.strerror or error})"
-    for text in sorted({str(entry[4][0]) for entry in found}):
-        address = ipaddress.ip_address(text.partition("%")[0])
-        inner = getattr(address, "ipv4_mapped", None) or address
-        if not (inner.is_loopback or (inner.is_global and not inner.is_multicast)):
-            return (
-                f"{host} has the address {text}, which is neither public nor loopback, and belongs to no site"
-            )
-    return None
+    hosts = list(site.data_hosts) if site else []
+    networks = []
+    for word in site.policy.allowed_networks if site else ():
+        try:
+            networks.append(str(ipaddress.ip_network(word, strict=False)))
+        except ValueError:
+            hosts.append(word)
+    peers = [
+        pattern for other in federation if site is None or other.id != site.id for pattern in other.data_hosts
+    ]
+    return Allowed(tuple(hosts), tuple(peers), tuple(networks))

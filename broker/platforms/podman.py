@@ -10,6 +10,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Any
 
+from broker.catalogues.urls import allowed_at
 from broker.model import Connector, DataItem, Executable, Job, Note
 from broker.platforms import PlatformError, Progress, State, Status, StoredFile, notebook, results
 from broker.platforms.container_log import read_log
@@ -81,6 +82,7 @@ class PodmanPlatform:
         check_options(site.id, options)
         notebook.check_options(site.id, options)
         self._site, self._platform, self._clock = site, site.platform, clock
+        self._allowed = allowed_at(federation, site)
         self._root = Path(options["staging"]) if options["staging"] else work_directory
         self._options = options
         self._images, self._containers = Images(), Containers()
@@ -114,7 +116,8 @@ class PodmanPlatform:
     async def stage(
         self, job_id: str, item: DataItem, move: Move, progress: Progress
     ) -> tuple[Path, Measurement | None]:
-        return await stage_file(self._site, self._clock, self._root, job_id, item, move, progress)
+        here = self._site, self._allowed, self._clock, self._root
+        return await stage_file(*here, job_id, item, move, progress)
 
     async def make_storage(self, job_id: str, name: str) -> Path:
         path = storage_path(self._root, job_id, name)

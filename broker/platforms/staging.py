@@ -15,6 +15,7 @@ from broker.platforms import PlatformError, Progress
 from broker.platforms.places import data_path, job_directory
 from federation.clock import Clock
 from federation.sites import Site
+from netprobe.addresses import Allowed
 from netprobe.cost import Move
 from netprobe.measurement import Measurement
 from netprobe.tools.transfer import TransferError, fetch, measurement
@@ -25,9 +26,16 @@ OUTSIDE = "outside"
 
 
 async def stage_file(
-    site: Site, clock: Clock, root: Path, job_id: str, item: DataItem, move: Move, progress: Progress
+    site: Site,
+    allowed: Allowed,
+    clock: Clock,
+    root: Path,
+    job_id: str,
+    item: DataItem,
+    move: Move,
+    progress: Progress,
 ) -> tuple[Path, Measurement | None]:
-    """See `Platform.stage`. The mover runs on the site's host."""
+    """See `Platform.stage`. The mover runs on the site's host; `allowed` is what it may fetch there."""
     path = data_path(root, job_id, item)
     try:
         if await asyncio.to_thread(is_right, path, item):
@@ -50,6 +58,7 @@ async def stage_file(
             ":".join(item.checksum) if item.checksum and by_mover else None,
             progress,
             time_limit_seconds=time_limit_seconds(move),
+            allowed=allowed,
         )
     except TransferError as problem:
         raise PlatformError(f"site {site.id}: {item.name}: {problem}") from problem

@@ -15,7 +15,9 @@ from typing import Any
 from federation.clock import Clock, SystemClock
 from federation.errors import InputError, OutsideError
 from federation.hosts import Host
+from netprobe.addresses import Allowed
 from netprobe.measurement import Kind, Measurement, Origin
+from netprobe.mover_http import shown
 from netprobe.quantiles import Quantiles
 from netprobe.tools import Test, _parameters, _process
 
@@ -31,12 +33,13 @@ Progress = Callable[[int], None]
 class TransferError(OutsideError):
     """The file was not moved, and nothing is left of it. One line: what failed, and where.
 
-    `status` is what the server answered over HTTP, where that is the failure.
+    `status` is what the server answered over HTTP, where that is the failure. `forbidden`: an address that is
+    not allowed, the URL's own or that of a redirect; nothing was sent to it.
     """
 
-    def __init__(self, text: str, status: int | None = None) -> None:
+    def __init__(self, text: str, status: int | None = None, forbidden: bool = False) -> None:
         super().__init__(text)
-        self.status = status
+        self.status, self.forbidden = status, forbidden
 
 
 @dataclass(frozen=True)
@@ -64,8 +67,12 @@ async def fetch(
     checksum: str | None = None,
     progress: Progress | None = None,
     time_limit_seconds: float = 3600.0,
+    allowed: Allowed | None = None,
 ) -> Moved:
     """Bring `url` to `path` on `host`, and return when it is verified and synced.
+
+    `allowed` is what may be fetched there besides public addresses; None is for URLs that the caller vouches
+    for, and allows everything.
 
     `checksum` is "sha256:HEX". Raises TransferError; then nothing is at `path` that wasn't there before.
     Cancelled: the mover has ended and has removed its partial file before CancelledError leaves.
@@ -73,6 +80,7 @@ async def fetch(
     command = [sys.executable, "-m", "netprobe.mover", "fetch", url, str(path)]
     command += [] if size_bytes is None else ["--size", str(size_bytes)]
     command += [] if checksum is None else ["--checksum", checksum]
+    command += _allow(allowed)
     document = await _mover(host, command, url, time_limit_seconds, progress)
     return Moved(
         url=url,
@@ -86,13 +94,19 @@ async def fetch(
     )
 
 
-async def head(host: Host, url: str, time_limit_seconds: float = 30.0) -> Mapping[str, Any]:
-    """What the server says of `url`, asked from `host`.
+async def head(
+    host: Host, url: str, time_limit_seconds: float = 30.0, allowed: Allowed | None = None
+) -> Mapping[str, Any]:
+    """What the server says of `url`, asked from `host`; for `allowed` see `fetch`.
 
     Keys: size_bytes (None: not said), accept_ranges, etag, last_modified. Raises TransferError.
     """
-    command = [sys.executable, "-m", "netprobe.mover", "head", url]
+    command = [sys.executable, "-m", "netprobe.mover", "head", url, *_allow(allowed)]
     return await _mover(host, command, url, time_limit_seconds, None)
+
+
+def _allow(allowed: Allowed | None) -> list[str]:
+    return [] if allowed is None else ["--allow", json.dumps(allowed.document(), separators=(",", ":"))]
 
 
 async def _mover(
@@ -109,15 +123,15 @@ async def _mover(
     try:
         end = await _process.run(host.argv(command), time_limit_seconds, on_line, GRACE_SECONDS)
     except OSError as problem:
-        raise TransferError(f"{url}: the mover can't be started: {problem.strerror}") from problem
+        raise TransferError(f"{shown(url)}: the mover can't be started: {problem.strerror}") from problem
     except ValueError as problem:
-        raise TransferError(f"{url}: the mover said something else than JSON") from problem
+        raise TransferError(f"{shown(url)}: the mover said something else than JSON") from problem
     if end.timed_out:
-        raise TransferError(f"{url}: not done within {time_limit_seconds:g} s")
+        raise TransferError(f"{shown(url)}: not done within {time_limit_seconds:.3g} s")
     if last.get("event") == "error":
-        raise TransferError(str(last["error"]), last.get("status"))
+        raise TransferError(str(last["error"]), last.get("status"), bool(last.get("forbidden")))
     if end.returncode != 0:
-        raise TransferError(f"{url}: the mover failed: {end.complaint}")
+        raise TransferError(f"{shown(url)}: the mover failed: {end.complaint}")
     return last
 
 
@@ -144,7 +158,7 @@ def measurement(
         tool=Transfer.name,
         origin=Origin.STAGING,
         figures=figures,
-        parameters={"url": moved.url, "sha256": moved.sha256},
+        parameters={"url": shown(moved.url), "sha256": moved.sha256},
         source_address=moved.source_address,
         destination_address=moved.destination_address,
         raw=moved.document,

@@ -15,10 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from broker.catalogues import Resolved, load_catalogues
-from broker.catalogues.urls import refusal, wrong_with
+from broker.catalogues.heads import head
+from broker.catalogues.urls import allowed_at
 from broker.model import Level
+from federation.sites import Federation, Place, Policy, Site
 from lab.description import DEFAULT, load
 from lab.storage import content
+from netprobe.addresses import Allowed
 from tests.contracts.catalogue_support import FEDERATION, replica, resolve, told
 from tests.contracts.platform_support import CONTENT
 from tests.netprobe.servers import FileServer, file_server
@@ -234,10 +237,57 @@ def test_this_machine_asks_no_private_address(address: str) -> None:
     assert told(resolved, Level.ERROR)
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1:9/a", "http://[::1]/a", "http://93.184.216.34/a"])
-def test_loopback_and_public_addresses_are_allowed(url: str) -> None:
-    assert wrong_with(url) is None
-    assert refusal(url) is None
+def at(policy: Policy | None = None, data_hosts: tuple[str, ...] = ()) -> Federation:
+    """A federation of one site."""
+    only = Site("only", "Only", Place(0, 0), data_hosts=data_hosts, policy=policy or Policy())
+    return Federation("test", {"only": only})
+
+
+def test_this_machine_s_own_servers_are_not_asked_for_a_client(server: FileServer) -> None:
+    answer = head(at(), server.url("/good"))
+    assert answer.missing
+    assert answer.error is not None
+    assert "127.0.0.1 is no public address" in answer.error
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("word", ["127.0.0.0/8", "127.0.0.1", "127.0.0.1/8", "127.0.0.*:*"])
+def test_a_site_s_policy_may_allow_more(server: FileServer, word: str) -> None:
+    answer = head(at(Policy(allowed_networks=("10.0.0.0/8", word))), server.url("/good"))
+    assert answer.size_bytes == len(CONTENT)
+
+
+def test_a_policy_that_allows_something_else_changes_nothing(server: FileServer) -> None:
+    answer = head(at(Policy(allowed_networks=("10.0.0.0/8", "::1", "localhost"))), server.url("/good"))
+    assert answer.missing
+    assert server.requests == []
+
+
+def test_a_redirect_into_what_is_not_allowed_is_refused(server: FileServer) -> None:
+    with file_server(CONTENT) as other:
+        server.redirects["/away"] = other.url("/good")
+        resolved = resolve_at(at(data_hosts=(f"127.0.0.1:{server.server_address[1]}",)), server.url("/away"))
+        assert other.requests == []
+    assert resolved.item is None
+    [(path, text)] = told(resolved, Level.ERROR)
+    assert path == "/data/0/location"
+    assert "127.0.0.1 is no public address" in text
+
+
+def resolve_at(federation: Federation, url: str) -> Resolved:
+    catalogue = load_catalogues(federation, True)["simple-data-resource"]
+    return catalogue.resolve("7a1b", "cube", {"location": url}, "/data/0")
+
+
+def test_what_may_be_fetched_at_a_site() -> None:
+    policy = Policy(allowed_networks=("10.1.2.3/16", "10.9.9.9", "storage.internal"))
+    here = Site("here", "Here", Place(0, 0), data_hosts=("a.example",), policy=policy)
+    there = Site("there", "There", Place(0, 0), data_hosts=("b.example:*",))
+    federation = Federation("test", {"here": here, "there": there})
+    assert allowed_at(federation, here) == Allowed(
+        ("a.example", "storage.internal"), ("b.example:*",), ("10.1.0.0/16", "10.9.9.9/32")
+    )
+    assert allowed_at(federation, None) == Allowed((), ("a.example", "b.example:*"), ())
 
 
 # the example

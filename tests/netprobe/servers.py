@@ -70,7 +70,10 @@ def children() -> set[int]:
 
 
 class FileServer(http.server.ThreadingHTTPServer):
-    """Serves `content` at every path, with faults by name. `requests` are (method, path, range)."""
+    """Serves `content` at every path, with faults by name. `requests` are (method, path, range).
+
+    `redirects` are more of those, by path.
+    """
 
     daemon_threads = True
 
@@ -78,6 +81,8 @@ class FileServer(http.server.ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.content = content
         self.requests: list[tuple[str, str, str | None]] = []
+        self.redirects: dict[str, str] = {}
+        self.headers: list[dict[str, str]] = []
         # what /stalled waits for
         self.released = threading.Event()
         self.reached = threading.Event()
@@ -102,6 +107,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def _answer(self, send: bool) -> None:
         content, asked = self.server.content, self.headers.get("Range")
         self.server.requests.append((self.command, self.path, asked))
+        self.server.headers.append(dict(self.headers))
         tries = sum(path == self.path for _, path, _ in self.server.requests)
         self.close_connection = True
         if self.path == "/missing":
@@ -113,15 +119,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if self.path == "/no-head" and not send:
             self.send_error(405)
             return
-        if self.path == "/moved" or self.path.startswith("/loop"):
+        target = {"/moved": "/good", "/to-file": "file:///etc/hostname"} | self.server.redirects
+        if self.path in target or self.path.startswith("/loop"):
             self.send_response(302)
-            self.send_header("Location", "/good" if self.path == "/moved" else self.path + "x")
+            self.send_header("Location", target.get(self.path, self.path + "x"))
             self.send_header("Content-Length", "0")
-            self.end_headers()
-            return
-        if self.path == "/to-file":
-            self.send_response(302)
-            self.send_header("Location", "file:///etc/hostname")
             self.end_headers()
             return
         if self.path == "/unavailable-once" and tries == 1:
