@@ -16,6 +16,7 @@ from sqlalchemy.exc import IntegrityError
 
 from broker.passwords import Passwords, same
 from broker.records import Owner, Role
+from broker.sessions.listing import Cursor
 from broker.tables import identities
 from federation.clock import Clock
 from federation.database import write
@@ -140,12 +141,12 @@ class Identities:
             row = connection.execute(select(identities).where(identities.c.uuid == name)).first()
         return _identity(row) if row else self._by_subject(OURS, name)
 
-    def page(self, after: tuple[str, str] | None = None, limit: int = 100) -> list[Identity]:
-        """By user name and uuid; those behind `after`, which is such a pair."""
-        key = (identities.c.username, identities.c.uuid)
-        query = select(identities).order_by(*key).limit(limit)
+    def page(self, after: Cursor | None = None, limit: int = 100) -> list[Identity]:
+        """The newest first; those behind `after`."""
+        key = (identities.c.created, identities.c.uuid)
+        query = select(identities).order_by(*(column.desc() for column in key)).limit(limit)
         if after is not None:
-            query = query.where(tuple_(*key) > tuple_(*after))
+            query = query.where(tuple_(*key) < tuple_(after.created, after.uuid))
         with self._engine.connect() as connection:
             return [_identity(row) for row in connection.execute(query)]
 
@@ -176,10 +177,13 @@ class Identities:
                 connection.execute(identities.update().where(here).values(**values))
             return _identity(connection.execute(select(identities).where(here)).one())
 
-    def remove(self, uuid: str) -> bool:
-        """Whether there was one. What it owned stays, for operators and administrators to see to."""
+    def remove(self, uuid: str) -> Identity | None:
+        """Who that was; None where there was none. What it owned stays, for operators to see to."""
+        here = identities.c.uuid == uuid
         with write(self._engine) as connection:
-            return bool(connection.execute(identities.delete().where(identities.c.uuid == uuid)).rowcount)
+            row = connection.execute(select(identities).where(here)).first()
+            connection.execute(identities.delete().where(here))
+        return _identity(row) if row else None
 
     def _insert(self, identity: Identity, password_hash: str | None) -> None:
         row = vars(identity) | {"role": identity.role.value, "password_hash": password_hash}

@@ -24,17 +24,19 @@ _ERRORS = {
     403: "Not for the caller.",
     404: "There is no such thing.",
     406: "No media type that can be written is acceptable.",
+    408: "The body came too slowly.",
     409: "Not as things are now.",
     413: "The body is too large.",
     415: "A media type that is not read.",
     416: "A range behind the end of the file.",
+    429: "Too many requests, or failed logins: come again later.",
     503: "It can't be told now.",
 }
 _TAGS = {
     "Lists": "Sessions and offer sets, page by page.",
     "Results": "What sessions leave behind: logs and files.",
     "Parts of sessions": "Executables, compute, storage, data and volumes by their own addresses.",
-    "Administration": "Users.",
+    "Administration": "Users, and what was done.",
     "Service": "The service itself.",
 }
 _HEADERS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -44,8 +46,9 @@ _HEADERS: dict[str, tuple[str, dict[str, Any]]] = {
     "Accept-Ranges": ("bytes", {"type": "string"}),
     "Content-Range": ("Which bytes these are.", {"type": "string"}),
     "WWW-Authenticate": ("How to say who asks.", {"type": "string"}),
+    "Retry-After": ("In how many seconds.", {"type": "integer", "format": "int32"}),
 }
-_REQUIRED_HEADERS = {"Location", "ETag", "Content-Range", "WWW-Authenticate"}
+_REQUIRED_HEADERS = {"Location", "ETag", "Content-Range", "WWW-Authenticate", "Retry-After"}
 
 
 def describe(base: str = "/", issuer: str | None = None) -> dict[str, Any]:
@@ -117,12 +120,13 @@ def _responses(operation: Operation) -> dict[str, Any]:
     """Success, and everything that goes wrong: what every operation of this sort may answer, and its own."""
     statuses = {406, *operation.errors}
     if operation.body:
-        statuses |= {400, 413, 415}
+        statuses |= {400, 408, 413, 415}
     if operation.access is not Access.OPEN:
-        statuses.add(401)
+        # 403 and 503: for a token that does not suffice, and one whose issuer can't be asked
+        statuses |= {401, 403, 429, 503}
     if "{" in operation.path:
         statuses.add(404)
-    headers = {401: ("WWW-Authenticate",)}
+    headers = {401: ("WWW-Authenticate",), 429: ("Retry-After",)}
     answers = {
         status: Answer(status, _ERRORS[status], ("ErrorResponse",), headers=headers.get(status, ()))
         for status in statuses

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from broker.http.description_schemas import ref
+from broker.records import Role
 
 _TEXT = {"type": "string"}
 _TIME = {"type": "string", "format": "date-time"}
 _UUID = {"type": "string", "format": "uuid"}
 _URL = {"type": "string", "format": "uri"}
+_ROLE = {"type": "string", "enum": [role.value for role in Role]}
 
 
 def _object(
@@ -64,9 +66,61 @@ _SHAPES = (
     ),
     _object(
         "Identity",
-        "A user.",
+        "A user, or somebody who comes with tokens.",
         ("uuid", "username"),
-        {"uuid": ("Who it is, whatever the name.", _UUID), "username": ("The name to log in with.", _TEXT)},
+        {
+            "uuid": ("Who it is, whatever the name.", _UUID),
+            "username": ("The name to log in with; of somebody with tokens, what to call them.", _TEXT),
+            "issuer": ("The issuer of their tokens.", _URL),
+            "subject": ("Who they are for that issuer.", _TEXT),
+            "role": ("What they may do; of somebody with tokens, what the last one said.", _ROLE),
+            "disabled": ("Whether they are kept out.", {"type": "boolean"}),
+            "created": ("When they were made, or came first.", _TIME),
+        },
+    ),
+    _object(
+        "IdentityChange",
+        "What to change; the rest stays. Role and password only of those who log in with a password.",
+        (),
+        {
+            "role": ("What they may do.", _ROLE),
+            "disabled": ("Whether they are kept out.", {"type": "boolean"}),
+            "password": ("A new password.", {"type": "string", "format": "password"}),
+        },
+    ),
+    _object(
+        "IdentityPage",
+        "Identities, the newest first.",
+        (),
+        {
+            "identities": ("The identities.", _list("Identity")),
+            "next": ("Where the next page is; absent on the last.", _URL),
+        },
+    ),
+    _object(
+        "AuditEntry",
+        "Who did what, and how it ended.",
+        ("id", "time", "action", "status"),
+        {
+            "id": ("Rises with time.", {"type": "integer", "format": "int64"}),
+            "time": ("When it was answered.", _TIME),
+            "action": ("What was done, such as `session.update`; `login.fail`.", _TEXT),
+            "status": ("The answer's HTTP status.", {"type": "integer", "format": "int32"}),
+            "request_id": ("The request's id.", _TEXT),
+            "actor": ("The uuid of who did it; `admin`: the administrator of the settings.", _TEXT),
+            "username": ("Their user name; of a failed login, the one that was tried.", _TEXT),
+            "target": ("The uuid of what it was done to.", _TEXT),
+            "address": ("Where the request came from.", _TEXT),
+        },
+    ),
+    _object(
+        "AuditPage",
+        "What was done, the newest first.",
+        (),
+        {
+            "entries": ("The entries.", _list("AuditEntry")),
+            "next": ("Where the next page is; absent on the last.", _URL),
+        },
     ),
     _object(
         "Health",

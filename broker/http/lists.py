@@ -18,7 +18,7 @@ from broker.sessions.listing import Cursor
 
 T = TypeVar("T")
 DEFAULT_LIMIT, MOST = 50, 500
-# of all lists, and what only some have
+# of the lists of what somebody owns
 COMMON = ("owner", "since", "until", "name", "limit", "cursor")
 EVERYBODY = "*"
 
@@ -62,12 +62,12 @@ class Query:
         return None if text is None else _checked(name, text, read, expected)
 
 
-def read_query(request: Request, *more: str) -> Query:
-    """The parameters of a list that has those in COMMON and `more`.
+def read_query(request: Request, *more: str, common: Sequence[str] = COMMON) -> Query:
+    """The parameters of a list that has those in `common` and `more`.
 
     Raises Refused (400): for others, and for what is given twice.
     """
-    known = (*COMMON, *more)
+    known = (*common, *more)
     values: dict[str, list[str]] = {}
     for name, value in request.query_params.multi_items():
         if name not in known:

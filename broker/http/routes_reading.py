@@ -14,11 +14,12 @@ from starlette.responses import Response
 
 from broker.contract.times import format_instant
 from broker.contract.wire import prune
-from broker.contract.write import offerset_document, sees_all, session_document
+from broker.contract.write import component_document, offerset_document, sees_all, session_document
 from broker.http.files import file_response
 from broker.http.front import Front, add_route, uuid_of
 from broker.http.lists import EVERYBODY, Query, page_document, read_query
 from broker.http.media import Refused, choose_writer
+from broker.http.visits import reads
 from broker.platforms import PlatformError, StoredFile
 from broker.records import Owner, SessionRecord
 from broker.sessions.components import FAMILIES
@@ -110,6 +111,7 @@ def add_reading_routes(router: APIRouter, front: Front) -> None:
         session = await front.session(uuid_of(request, "session"))
         if not sees_all(session.owner, viewer):
             raise Refused(403, f"session {session.uuid} belongs to somebody else")
+        reads(request, viewer, session.owner)
         return session
 
     async def _owners(query: Query, viewer: Owner) -> Sequence[str] | None:
@@ -130,10 +132,13 @@ def add_reading_routes(router: APIRouter, front: Front) -> None:
             viewer = await front.gate.who(request)
             uuid = uuid_of(request, "part of a session")
             found = await run_in_threadpool(front.service.component, family, uuid)
-            if found is None:
+            part = (
+                component_document(found[0], family, found[1], front.base(request), viewer)
+                if found is not None
+                else None
+            )
+            if part is None:
                 raise Refused(404, f"there is nothing called {uuid} among the {family}")
-            session = session_document(found[0], front.base(request), viewer)
-            part = next(part for part in _parts(session, family) if part["meta"]["uuid"] == uuid)
             return writer.response(part)
 
         return read_component
@@ -145,16 +150,6 @@ def add_reading_routes(router: APIRouter, front: Front) -> None:
     add_route(router, "GET", "/sessions/{uuid}/storage/{name}/{path:path}", read_file)
     for family in FAMILIES:
         add_route(router, "GET", f"/{family}/{{uuid}}", component_reader(family))
-
-
-def _parts(session: dict[str, Any], family: str) -> Sequence[dict[str, Any]]:
-    """The parts of one family in a session's document."""
-    if family == "executables":
-        return [session["executable"]]
-    if family == "compute":
-        return [session["compute"]]
-    found: Sequence[dict[str, Any]] = (session["compute"] if family == "volumes" else session)[family]
-    return found
 
 
 def logs_document(session: SessionRecord) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from sqlalchemy import select, update
 from broker.identities import NAME_LIMIT, Change, ForeignIdentity, Identities, Taken
 from broker.passwords import PASSWORD_LIMIT
 from broker.records import Owner, Role
+from broker.sessions.listing import Cursor
 from broker.tables import identities as table
 
 
@@ -130,25 +131,26 @@ def test_what_is_changed_takes_effect_at_once(identities):
 
 def test_who_is_removed_is_gone_and_the_next_of_that_name_is_somebody_else(identities):
     first = identities.create("ada", "secret")
-    assert identities.remove(first.uuid)
-    assert not identities.remove(first.uuid)
+    assert identities.remove(first.uuid) == first
+    assert identities.remove(first.uuid) is None
     assert identities.check("ada", "secret") is None
     assert identities.change(first.uuid, Change(role=Role.ADMIN)) is None
     assert identities.create("ada", "secret").uuid != first.uuid
 
 
-def test_users_are_listed_page_by_page(identities):
+def test_users_are_listed_page_by_page(identities, clock):
     names = ["eve", "ada", "bob", "dan", "cyd"]
     for name in names:
         identities.create(name, "secret")
-    # two of the same name, of two issuers
+        clock.advance(1)
+    # two of the same name, of two issuers, at once
     identities.of_token("https://one.example", "1", "bob", Role.USER)
     identities.of_token("https://two.example", "1", "bob", Role.USER)
     seen, after = [], None
     while page := identities.page(after, limit=2):
         seen += page
-        after = (page[-1].username, page[-1].uuid)
-    assert [each.username for each in seen] == sorted([*names, "bob", "bob"])
+        after = Cursor(page[-1].created, page[-1].uuid)
+    assert [each.username for each in seen] == ["bob", "bob", *reversed(names)]
     assert len({each.uuid for each in seen}) == 7
 
 
