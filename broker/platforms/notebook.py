@@ -130,7 +130,5 @@ def _token(path: Path) -> str:
     try:
         return path.read_text(encoding="ascii")
     except FileNotFoundError:
-        new = path.with_suffix(".new")
-        write_private(new, secrets.token_hex(24))
-        new.rename(path)
+        write_private(path, secrets.token_hex(24))
         return path.read_text(encoding="ascii")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import secrets
 from pathlib import Path
 
 from broker.model import DataItem
@@ -39,8 +40,9 @@ def storage_path(root: Path, job_id: str, name: str) -> Path:
 
 
 def write_private(path: Path, text: str) -> None:
-    """`path` with `text`, for us alone to read; what was there is replaced. Raises OSError."""
-    path.unlink(missing_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    """`path` with `text`, for us alone to read, whole or not at all. Raises OSError."""
+    new = path.with_name(f".{secrets.token_hex(8)}.new")
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
         file.write(text)
+    new.replace(path)

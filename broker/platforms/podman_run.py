@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ from broker.model import Executable, Job, MountMode
 from broker.platforms import PlatformError
 from broker.platforms.engine_conf import engine_flags
 from broker.platforms.places import plain_name, write_private
-from broker.platforms.podman_cli import podman, podman_ok
+from broker.platforms.podman_cli import podman, words
 from broker.platforms.podman_containers import LABEL
 from broker.platforms.podman_ports import publish_arguments
 
@@ -26,6 +25,8 @@ VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*", re.ASCII)
 LINE_BYTES = 60_000
 # podman's secrets are this long at most
 SECRET_BYTES = 512_000
+# a start that was cut short has made it already, with the same value
+SECRET_IN_USE = "in use"
 
 
 def container_name(job_id: str) -> str:
@@ -100,9 +101,10 @@ async def write_environment(job_id: str, executable: Executable, directory: Path
         name = f"{container_name(job_id)}-{number}"
         file = directory / SECRETS_NAME / name
         write_private(file, value)
-        # podman must have it again for a start after the machine's restart: it stays until release
-        await podman("secret", "rm", name)
-        await podman_ok("secret", "create", name, str(file))
+        # podman reads it again for a start after the machine's restart: it stays until release
+        end = await podman("secret", "create", name, str(file))
+        if end.returncode != 0 and SECRET_IN_USE not in end.stderr:
+            raise PlatformError(f"podman secret create: {words(end.complaint)}")
 
 
 async def remove_secrets(directory: Path) -> None:
@@ -114,6 +116,6 @@ async def remove_secrets(directory: Path) -> None:
 
 def secret_names(directory: Path) -> Sequence[str]:
     try:
-        return sorted(entry.name for entry in os.scandir(directory / SECRETS_NAME))
+        return sorted(path.name for path in (directory / SECRETS_NAME).iterdir())
     except OSError:
         return ()
