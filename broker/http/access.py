@@ -63,6 +63,11 @@ class Gate:
         self._limits, self._tokens = limits, tokens
         self._limiter = CapacityLimiter(2)
 
+    @property
+    def issuer(self) -> str | None:
+        """Whose tokens are taken; None: nobody's."""
+        return None if self._tokens is None else self._tokens.issuer
+
     async def who(self, request: Request) -> Owner | None:
         """Who asks; None where the request doesn't say.
 

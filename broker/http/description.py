@@ -30,6 +30,7 @@ _ERRORS = {
     415: "A media type that is not read.",
     416: "A range behind the end of the file.",
     429: "Too many requests, or failed logins: come again later.",
+    500: "A fault of the service: its log says more, under the id of the request.",
     503: "It can't be told now.",
 }
 _TAGS = {
@@ -46,9 +47,15 @@ _HEADERS: dict[str, tuple[str, dict[str, Any]]] = {
     "Accept-Ranges": ("bytes", {"type": "string"}),
     "Content-Range": ("Which bytes these are.", {"type": "string"}),
     "WWW-Authenticate": ("How to say who asks.", {"type": "string"}),
+    "X-Request-Id": (
+        "The id of the request in the service's log, and the client's own where it gave one.",
+        {"type": "string"},
+    ),
+    "RateLimit": ("How many requests are left, and the seconds until all are again.", {"type": "string"}),
+    "RateLimit-Policy": ("How many requests one caller may make, in how many seconds.", {"type": "string"}),
     "Retry-After": ("In how many seconds.", {"type": "integer", "format": "int32"}),
 }
-_REQUIRED_HEADERS = {"Location", "ETag", "Content-Range", "WWW-Authenticate", "Retry-After"}
+_REQUIRED_HEADERS = {"Location", "ETag", "Content-Range", "WWW-Authenticate", "Retry-After", "X-Request-Id"}
 
 
 def describe(base: str = "/", issuer: str | None = None) -> dict[str, Any]:
@@ -118,7 +125,7 @@ def _operation(operation: Operation, schemes: list[str]) -> dict[str, Any]:
 
 def _responses(operation: Operation) -> dict[str, Any]:
     """Success, and everything that goes wrong: what every operation of this sort may answer, and its own."""
-    statuses = {406, *operation.errors}
+    statuses = {406, 500, *operation.errors}
     if operation.body:
         statuses |= {400, 408, 413, 415}
     if operation.access is not Access.OPEN:
@@ -131,16 +138,20 @@ def _responses(operation: Operation) -> dict[str, Any]:
         status: Answer(status, _ERRORS[status], ("ErrorResponse",), headers=headers.get(status, ()))
         for status in statuses
     } | {answer.status: answer for answer in operation.answers}
-    return {str(status): _answer(answers[status]) for status in sorted(answers)}
+    more = (
+        ("X-Request-Id",)
+        if operation.access is Access.OPEN
+        else ("X-Request-Id", "RateLimit", "RateLimit-Policy")
+    )
+    return {str(status): _answer(answers[status], more) for status in sorted(answers)}
 
 
-def _answer(answer: Answer) -> dict[str, Any]:
+def _answer(answer: Answer, more: tuple[str, ...]) -> dict[str, Any]:
     found: dict[str, Any] = {"description": answer.description}
-    names = (*(("Location",) if answer.location else ()), *answer.headers)
-    if names:
-        found["headers"] = {
-            name: {"required": name in _REQUIRED_HEADERS, **_described(_HEADERS[name])} for name in names
-        }
+    names = (*(("Location",) if answer.location else ()), *answer.headers, *more)
+    found["headers"] = {
+        name: {"required": name in _REQUIRED_HEADERS, **_described(_HEADERS[name])} for name in names
+    }
     if answer.media_types and not answer.schemas:
         found["content"] = {
             kind: {"schema": {"type": "string", "format": "binary"}} for kind in answer.media_types
@@ -149,6 +160,8 @@ def _answer(answer: Answer) -> dict[str, Any]:
         found["content"] = {kind: {"schema": _schema(answer.schemas)} for kind in answer.media_types}
     else:
         found["content"] = _content(answer.schemas)
+    if answer.pages:
+        found["content"]["text/html"] = {"schema": {"type": "string"}}
     return found
 
 

@@ -23,7 +23,7 @@ class Access(Enum):
 class Answer:
     """`schemas`: any of these is the body's. `media_types` empty: those of all documents.
 
-    `location`: with the address of what was made.
+    `location`: with the address of what was made. `pages`: as a page for browsers, too.
     """
 
     status: int
@@ -32,6 +32,7 @@ class Answer:
     location: bool = False
     headers: tuple[str, ...] = ()
     media_types: tuple[str, ...] = ()
+    pages: bool = False
 
 
 @dataclass(frozen=True)
@@ -284,6 +285,24 @@ OPERATIONS: tuple[Operation, ...] = (
         "Service",
         "Tell whether the service can do its work.",
         (Answer(200, "It can.", ("Health",)), Answer(503, "It can't.", ("Health",))),
+        Access.OPEN,
+    ),
+    Operation(
+        "get",
+        "/messages",
+        "MessageKindList",
+        "Service",
+        "List the kinds of messages, and what to do about each. Browsers get a page.",
+        (Answer(200, "All kinds.", ("MessageKindList",), pages=True),),
+        Access.OPEN,
+    ),
+    Operation(
+        "get",
+        "/messages/{slug}",
+        "MessageKindSelect",
+        "Service",
+        "Read what one kind of message means, and what to do about it. Browsers get a page.",
+        (Answer(200, "The kind.", ("MessageKind",), pages=True),),
         Access.OPEN,
     ),
     Operation(

@@ -191,6 +191,24 @@ _SHAPES = (
             "url": ("Where it is fetched.", _URL),
         },
     ),
+    _object(
+        "MessageKind",
+        "A kind of message.",
+        ("kind", "topic", "title", "meaning", "remedy"),
+        {
+            "kind": ("The kind, as messages have it.", _URL),
+            "topic": ("What it is about.", _TEXT),
+            "title": ("What to call it.", _TEXT),
+            "meaning": ("What it means.", _TEXT),
+            "remedy": ("What to do about it.", _TEXT),
+        },
+    ),
+    _object(
+        "MessageKindList",
+        "The kinds of messages.",
+        ("messages",),
+        {"messages": ("The kinds.", _list("MessageKind"))},
+    ),
     {"title": "OpenApiDocument", "description": "This document.", "type": "object"},
 )
 

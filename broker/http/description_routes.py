@@ -16,7 +16,7 @@ def add_description_routes(router: APIRouter, front: Front) -> None:
 
     def reader(codec: Codec) -> Handler:
         async def read_description(request: Request) -> Response:
-            document = describe(front.base(request))
+            document = describe(front.base(request), front.gate.issuer)
             return Response(codec.write(document), media_type=codec.media_types[0])
 
         return read_description

@@ -60,7 +60,7 @@ class Tokens:
     def __init__(self, settings: Settings, clock: Clock, keys: IssuerKeys) -> None:
         assert settings.oidc_issuer is not None
         assert settings.oidc_audience is not None
-        self._issuer, self._audience = settings.oidc_issuer, settings.oidc_audience
+        self.issuer, self._audience = settings.oidc_issuer, settings.oidc_audience
         self._settings, self._clock, self._keys = settings, clock, keys
 
     async def bearer(self, token: str) -> Bearer:
@@ -77,7 +77,7 @@ class Tokens:
             role = Role.ADMIN
         elif groups & _plain(self._settings.oidc_operator_groups):
             role = Role.OPERATOR
-        return Bearer(self._issuer, claims["sub"], _username(claims), role)
+        return Bearer(self.issuer, claims["sub"], _username(claims), role)
 
     async def _genuine(self, token: str) -> Mapping[str, Any]:
         """The claims of a token with a good signature."""
@@ -89,7 +89,7 @@ class Tokens:
             raise InvalidToken("the token is no JSON Web Token") from None
         header = unverified["header"]
         # the issuer comes first: tokens of others are no reason to ask ours for keys
-        if _claims(unverified["payload"]).get("iss") != self._issuer:
+        if _claims(unverified["payload"]).get("iss") != self.issuer:
             raise InvalidToken("the token is of another issuer")
         algorithm, kid, kind = header.get("alg"), header.get("kid"), header.get("typ", "JWT")
         if not isinstance(algorithm, str) or algorithm not in ALGORITHMS:

@@ -158,7 +158,7 @@ def test_an_operation_is_well_described(path, method, operation):
     for status, answer in operation["responses"].items():
         assert answer["description"], status
         schemas = {name for body in answer["content"].values() for name in references(body)}
-        if status.startswith("4"):
+        if status.startswith(("4", "5")) and operation["operationId"] != "Health":
             assert "ErrorResponse" in schemas, status
     errors = [status for status in operation["responses"] if status.startswith("4")]
     assert errors or path.startswith("/openapi.")
@@ -176,8 +176,8 @@ def test_every_document_is_there_in_all_media_types(path, method, operation):
     bodies = [operation["requestBody"]] if "requestBody" in operation else []
     bodies += operation["responses"].values()
     for body in bodies:
-        one = body["content"]
-        assert set(one) == all_types or len(one) == 1
+        found = set(body["content"])
+        assert found - {"text/html"} == all_types or len(found) == 1
 
 
 def test_every_schema_is_used_and_described():

@@ -44,11 +44,18 @@ def _operation(operation: dict[str, Any]) -> Iterator[str]:
     if body is not None:
         yield f"body is {'required' if body.get('required') else 'optional'}"
         yield from (f"body {line}" for line in _content(body))
+    everywhere = set.intersection(*(_headers(answer) for answer in operation["responses"].values()))
     for status, answer in operation["responses"].items():
         yield from (f"{status} {line}" for line in _content(answer) or ["without a body"])
-        for name, header in answer.get("headers", {}).items():
-            needed = "required " if header.get("required") else ""
-            yield f"{status} {needed}header {name}: {_plain(header['schema'])}"
+        yield from (f"{status} {line}" for line in _headers(answer) - everywhere)
+    yield from (f"every answer {line}" for line in everywhere)
+
+
+def _headers(answer: dict[str, Any]) -> set[str]:
+    return {
+        f"{'required ' if header.get('required') else ''}header {name}: {_plain(header['schema'])}"
+        for name, header in answer.get("headers", {}).items()
+    }
 
 
 def _content(body: dict[str, Any]) -> list[str]:
