@@ -106,11 +106,19 @@ def server(broker: Broker, url: str, log_level: str = "warning") -> uvicorn.Serv
         import uvicorn
 
         from broker.app import create_app
+        from broker.http.logs import log_config
+        from broker.http.patience import PatientProtocol
     except ModuleNotFoundError as error:
         raise OutsideError(f"the broker needs {error.name}: pip install 'fairlead[broker]'") from error
     settings = replace(broker.settings, public_url=broker.settings.public_url or url)
     app = create_app(settings, broker.federation, broker.engine, SystemClock(), broker.online)
     config = uvicorn.Config(
-        app, log_level=log_level, access_log=False, timeout_graceful_shutdown=int(STOP_SECONDS)
+        app,
+        http=PatientProtocol,
+        log_config=dict(log_config(log_level)),
+        log_level=log_level,
+        # the broker's own line for each request has no query in it
+        access_log=False,
+        timeout_graceful_shutdown=int(STOP_SECONDS),
     )
     return uvicorn.Server(config)

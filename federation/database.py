@@ -87,7 +87,12 @@ def connect(url: str) -> sa.Engine:
         raise InputError(f'database URL: expected {A_URL}, got "{shown}"')
     try:
         return sa.create_engine(
-            parsed, pool_pre_ping=True, pool_size=_CONNECTIONS, max_overflow=_MORE_CONNECTIONS
+            parsed,
+            pool_pre_ping=True,
+            pool_size=_CONNECTIONS,
+            max_overflow=_MORE_CONNECTIONS,
+            # errors don't repeat what was to be stored: there are credentials in it
+            hide_parameters=True,
         )
     except (ImportError, NoSuchModuleError):
         raise InputError(
@@ -106,7 +111,7 @@ def _sqlite(url: sa.URL, shown: str) -> sa.Engine:
         parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutsideError(f"database: the directory {parent} can't be made: {error.strerror}") from error
-    engine = sa.create_engine(url, connect_args={"timeout": BUSY_SECONDS})
+    engine = sa.create_engine(url, connect_args={"timeout": BUSY_SECONDS}, hide_parameters=True)
     _turns[engine] = threading.RLock()
 
     @sa.event.listens_for(engine, "connect")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import ExitStack
 from dataclasses import replace
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,15 @@ import typer
 
 from fairlead.cli._common import JsonOption, messages, print_json
 from federation.errors import InputError
+
+
+class LogLevel(StrEnum):
+    """What is logged, and all that is worse."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    INFO = "info"
+    DEBUG = "debug"
 
 
 def serve(
@@ -34,6 +44,9 @@ def serve(
     simulated: Annotated[
         bool, typer.Option("--simulated", help="Simulated sites in a temporary database: needs nothing else.")
     ] = False,
+    log_level: Annotated[
+        LogLevel, typer.Option(help="What is logged, to standard error; info has a line for every request.")
+    ] = LogLevel.WARNING,
     json: JsonOption = False,
 ) -> None:
     """Serve the ExecutionBroker until Ctrl-C.
@@ -62,7 +75,7 @@ def serve(
         )
         broker = stack.enter_context(simulated_broker() if simulated else real_broker(settings))
         url = address_of(listening)
-        running = server(broker, url)
+        running = server(broker, url, log_level.value)
         sites = ", ".join(broker.federation.sites)
         say.print(f"Fairlead serves {broker.federation.name!r} at {url} (sites: {sites})", markup=False)
         if broker.generated_password:
