@@ -1,13 +1,14 @@
 """ISO 8601 durations and intervals, as the contract's own patterns have them."""
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.contract.times import (
+    Reversed,
     format_duration,
     format_instant,
     parse_duration,
@@ -20,6 +21,11 @@ DURATION = (
     r"^(-?)P(?=\d|T\d)(?:(\d+)Y)?(?:(\d+)M)?(?:(\d+)([DW]))?"
     r"(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?$"
 )
+_DAY = r"\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])"
+_TIME = r"(?:[01]\d|2[0-3]):[0-5]\d(?:[:][0-5]\d(?:\.\d+)?)?(?:Z|[+\-](?:[01]\d|2[0-3]):[0-5]\d)?"
+_POINT = f"(?:{_DAY}(?:T{_TIME})?)"
+_LENGTH = r"(?:P\d+W|P(?=\d|T)(?:\d+Y)?(?:\d+M)?(?:\d+D)?(?:T(?:\d+H)?(?:\d+M)?(?:\d+(?:\.\d+)?S)?)?)"
+INTERVAL = f"^(?:{_POINT}\\/(?:{_POINT}|{_LENGTH})|{_LENGTH}\\/{_POINT})$"
 INSTANT = r"^(\d{4}(?:-\d{2}){2}T\d{2}(?::\d{2}){2}(?>[^\/]+))$"
 JANUARY = datetime(2026, 1, 31, tzinfo=UTC)
 
@@ -42,6 +48,52 @@ def test_every_duration_of_the_contract_is_a_length_or_too_long(text):
         assert max(map(int, re.findall(r"\d+", text))) > 1000
     else:
         assert length <= timedelta(0) if text.startswith("-") else length >= timedelta(0)
+
+
+@given(st.from_regex(re.compile(INTERVAL, re.ASCII), fullmatch=True))
+def test_every_interval_of_the_contract_is_one_or_says_what_is_wrong(text):
+    try:
+        first, last = parse_interval(text)
+    except Reversed as error:
+        first, last = parse_interval(error.turned)
+    except ValueError as error:
+        # a day or a length that the calendar doesn't have; "PT" has no length, whatever the pattern says
+        missing = re.search("exists|calendar|counts", str(error))
+        first = last = None if missing or re.search("T(/|$)", text) else text
+    if first is not None:
+        assert first <= last
+        assert first.utcoffset() == last.utcoffset() == timedelta(0)
+
+
+zones = st.integers(-23 * 60 - 59, 23 * 60 + 59).map(lambda m: timezone(timedelta(minutes=m)))
+moments = st.datetimes(
+    JANUARY.replace(year=1900, tzinfo=None), JANUARY.replace(year=2200, tzinfo=None), timezones=zones
+)
+short = st.timedeltas(timedelta(0), timedelta(days=400))
+
+
+@given(moments, short)
+def test_the_forms_of_an_interval_mean_the_same(moment, length):
+    """START/END, START/DURATION and DURATION/END, in any zone, with weeks or fractions of a second."""
+    start, end = moment.isoformat(), (moment + length).isoformat()
+    expected = moment.astimezone(UTC), (moment + length).astimezone(UTC)
+    for text in (f"{start}/{end}", f"{start}/{format_duration(length)}", f"{format_duration(length)}/{end}"):
+        found = parse_interval(text)
+        assert all(abs(a - b) <= timedelta(microseconds=1) for a, b in zip(found, expected, strict=True))
+        if moment.utcoffset().seconds % 60 == 0:
+            assert re.search(INTERVAL, text)
+
+
+@given(st.dates(), st.integers(0, 60))
+def test_dates_alone_are_their_midnights(day, weeks):
+    midnight = datetime(day.year, day.month, day.day, tzinfo=UTC)
+    try:
+        end = midnight + timedelta(weeks=weeks)
+    except OverflowError:
+        return
+    assert parse_interval(f"{day}/P{weeks}W") == (midnight, end)
+    assert parse_interval(f"P{weeks}W/{end.date()}") == (midnight, end)
+    assert parse_interval(f"{day}/{end.date()}") == (midnight, end)
 
 
 @given(st.datetimes(timezones=st.just(UTC)))
