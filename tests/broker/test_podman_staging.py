@@ -12,7 +12,10 @@ from pathlib import Path
 import pytest
 
 from broker.model import DataItem
-from broker.platforms import PlatformError
+from broker.platforms import Platform, PlatformError, load_platform
+from federation.clock import SystemClock
+from federation.sites import Federation, Place, Policy, Site
+from federation.sites import Platform as SitePlatform
 from tests.contracts.platform_support import CONTENT, make_item, make_move, make_platform
 from tests.netprobe.servers import FileServer, file_server
 
@@ -94,6 +97,43 @@ def test_what_can_never_fit_is_refused_before_anything_is_asked(tmp_path: Path, 
     with pytest.raises(PlatformError, match=r"site here: 1000000000000 MB needed in .*, \d+ MB free"):
         stage(tmp_path, item)
     assert server.requests == []
+
+
+def at(root: Path, networks: tuple[str, ...], other: tuple[str, ...] = ()) -> Platform:
+    """A platform at a site that serves nothing itself, beside one that serves `other`."""
+    description = SitePlatform("podman", cores=4, memory_gib=8, storage_gib=10)
+    policy = Policy(allowed_networks=networks)
+    site = Site("here", "Here", Place(0, 0), platform=description, policy=policy)
+    there = Site("there", "There", Place(0, 0), data_hosts=other)
+    return load_platform(site, Federation("test", {"here": site, "there": there}), SystemClock(), root)
+
+
+@pytest.mark.parametrize("other", [(), ("127.0.0.1:*",)])
+def test_what_the_site_does_not_allow_is_not_fetched(
+    tmp_path: Path, server: FileServer, other: tuple[str, ...]
+) -> None:
+    # this machine's loopback is nobody else's storage, whatever the catalogue says of another site
+    item = make_item(server.url("/good"))
+    with pytest.raises(PlatformError, match=r"site here: cube\.fits: .*127\.0\.0\.1 is no public address"):
+        asyncio.run(at(tmp_path, (), other).stage("job", item, make_move(item), lambda size: None))
+    assert server.requests == []
+    assert files(tmp_path) == []
+    # a redirect from the site's own storage leads nowhere else either
+    with file_server(CONTENT) as own:
+        own.redirects["/away"] = server.url("/good")
+        item = make_item(own.url("/away"))
+        platform = at(tmp_path, (f"127.0.0.1:{own.server_address[1]}",), other)
+        with pytest.raises(PlatformError, match=r"127\.0\.0\.1 is no public address"):
+            asyncio.run(platform.stage("job", item, make_move(item), lambda size: None))
+    assert server.requests == []
+    assert files(tmp_path) == []
+
+
+def test_what_the_site_s_policy_allows_is_fetched(tmp_path: Path, server: FileServer) -> None:
+    item = make_item(server.url("/good"))
+    platform = at(tmp_path, ("127.0.0.0/8",))
+    path, _ = asyncio.run(platform.stage("job", item, make_move(item), lambda size: None))
+    assert path.read_bytes() == CONTENT
 
 
 @pytest.fixture
