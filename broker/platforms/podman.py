@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from io import FileIO
 from pathlib import Path
 from typing import Any
@@ -59,6 +59,8 @@ NAME_IN_USE = "already in use"
 # why we stopped a job, in a file of its directory: it must outlive us
 STOPPED_NAME = "stopped"
 PORTS_FORMAT = "{{json .NetworkSettings.Ports}}"
+# stopping is one step of a session, and those have limits
+LONGEST_STOP_SECONDS = 45.0
 # removing what a job wrote: a container can make millions of files
 REMOVE_SECONDS = 280.0
 GIB = 2**30
@@ -71,14 +73,7 @@ class PodmanPlatform:
         if site.platform is None:
             raise InputError(f"site {site.id!r} has no platform")
         options = read_options(site, DEFAULTS)
-        if options["limits"] not in ("required", "none"):
-            raise InputError(
-                f"site {site.id!r}: option 'limits': expected 'required' or 'none', got {options['limits']!r}"
-            )
-        if options["processes"] < 1:
-            raise InputError(
-                f"site {site.id!r}: option 'processes': expected 1 or more, got {options['processes']}"
-            )
+        _check_options(site.id, options)
         check_options(site.id, options)
         notebook.check_options(site.id, options)
         self._site, self._platform, self._clock = site, site.platform, clock
@@ -267,6 +262,22 @@ class PodmanPlatform:
 
     def _error(self, text: str) -> PlatformError:
         return PlatformError(f"site {self._site.id}: {text}")
+
+
+def _check_options(site_id: str, options: Mapping[str, Any]) -> None:
+    """Raises InputError where an option of ours has a value that makes no sense."""
+    expected = None
+    if options["limits"] not in ("required", "none"):
+        expected = "limits", "'required' or 'none'"
+    elif options["processes"] < 1:
+        expected = "processes", "1 or more"
+    elif not 0 <= options["stop_seconds"] <= LONGEST_STOP_SECONDS:
+        expected = "stop_seconds", f"0 to {LONGEST_STOP_SECONDS:g}"
+    elif options["image_seconds"] < 0 or options["pull_seconds"] <= 0:
+        expected = "image_seconds" if options["image_seconds"] < 0 else "pull_seconds", "a positive number"
+    if expected is not None:
+        name, what = expected
+        raise InputError(f"site {site_id!r}: option {name!r}: expected {what}, got {options[name]!r}")
 
 
 def _read_text(path: Path) -> str | None:

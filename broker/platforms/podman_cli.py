@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import io
 import json
 import os
@@ -12,6 +11,7 @@ import re
 import shutil
 import subprocess
 import tarfile
+import threading
 import time
 import uuid
 import weakref
@@ -28,6 +28,8 @@ COMMAND_SECONDS = 30.0
 AT_ONCE = 2 * (os.cpu_count() or 1)
 # an image listing is good for this long; what isn't in it is looked for again at once
 LISTING_SECONDS = 60.0
+# a probe that failed counts for so long: what was wrong may be put right, or have been a busy minute
+PROBE_SECONDS = 60.0
 # [host[:port]/]path[:tag][@digest]: nothing that could be taken for an option or for another transport
 REFERENCE = re.compile(
     r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::[0-9]{1,5})?/)?"
@@ -130,12 +132,35 @@ class Images:
         self._listed = time.monotonic()
 
 
-@functools.cache
 def usable() -> str | None:
     """Why podman can't run a container made from nothing on this machine, in one line; None where it can.
 
-    Really runs one, with `true` from this machine's own /usr, limits, and no network. About a second, once.
+    Really runs one, with `true` from this machine's own /usr, limits, and no network. About a second; that it
+    works is found out once, that it doesn't is found out again after a minute. From any thread.
     """
+    return _probed.ask()
+
+
+class _Probed:
+    """What the last probe said, and how long that counts."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._works, self._reason, self._until = False, "", 0.0
+
+    def ask(self) -> str | None:
+        with self._lock:
+            if not self._works and time.monotonic() >= self._until:
+                reason = _probe()
+                self._works, self._reason = reason is None, reason or ""
+                self._until = time.monotonic() + PROBE_SECONDS
+            return None if self._works else self._reason
+
+
+_probed = _Probed()
+
+
+def _probe() -> str | None:
     if shutil.which("podman") is None:
         return "podman is not installed"
     if engine_flags().obstacle is not None:

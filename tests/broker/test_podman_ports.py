@@ -148,6 +148,8 @@ def test_a_port_is_refused_unless_the_operator_publishes_ports(tmp_path: Path) -
         ({"notebook_command": ["jupyter", 3]}, "'notebook_command': expected a list of texts"),
         ({"notebook_port": 0}, "'notebook_port': expected 1 to 65535, got 0"),
         ({"processes": 0}, "'processes': expected 1 or more, got 0"),
+        ({"stop_seconds": 60.0}, "'stop_seconds': expected 0 to 45, got 60.0"),
+        ({"pull_seconds": 0}, "'pull_seconds': expected a positive number, got 0.0"),
     ],
 )
 def test_options_that_can_not_work_end_at_start_up(

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.model import Executable, MountMode
-from broker.platforms import PlatformError
+from broker.platforms import PlatformError, podman_cli
 from broker.platforms.container_log import TAIL_BYTES, parse_log, read_log
 from broker.platforms.engine_conf import EngineFlags, flags_for, is_hybrid
 from broker.platforms.podman import DEFAULTS
@@ -168,3 +168,20 @@ def test_only_the_end_of_a_log_is_read(tmp_path: Path) -> None:
     assert stdout.endswith(f"{49_999:060}\n")
     assert stderr == ""
     assert read_log(tmp_path / "absent") == ("", "")
+
+
+# whether podman works at all
+
+
+def test_a_podman_that_works_is_tried_once_and_a_broken_one_again_after_a_minute(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answers: list[str | None] = ["podman is not installed", None]
+    now = [1000.0]
+    monkeypatch.setattr(podman_cli, "_probed", podman_cli._Probed())
+    monkeypatch.setattr(podman_cli, "_probe", lambda: answers.pop(0))
+    monkeypatch.setattr(podman_cli.time, "monotonic", lambda: now[0])
+    assert [podman_cli.usable(), podman_cli.usable()] == ["podman is not installed"] * 2
+    now[0] += podman_cli.PROBE_SECONDS
+    assert [podman_cli.usable(), podman_cli.usable()] == [None, None]
+    assert answers == []

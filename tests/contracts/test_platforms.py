@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
-from broker.model import Executable, Job, Level
+from broker.model import Executable, ExecutableKind, Job, Level, MountMode, Port
 from broker.platforms import Platform, State
 from fairlead.demo_image import build_checksum_image, remove_checksum_image
 from federation.errors import InputError
@@ -43,6 +45,13 @@ class Case:
 
 SIMULATED = {"stage_seconds": 0.05, "image_seconds": 0.01, "run_seconds": 0.3}
 
+PODMAN = {
+    "stop_seconds": 1.0,
+    "ports": "publish",
+    "notebook_command": ["busybox", "httpd", "-f", "-p", "{port}", "-h", "{directory}"],
+    "notebook_path": "/{notebook}",
+}
+
 
 @pytest.fixture(params=["simulated", pytest.param("podman", marks=pytest.mark.podman)])
 def case(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Case]:
@@ -50,13 +59,18 @@ def case(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Case]:
         yield Case("simulated", "registry.example.org/any/image:1", tmp_path / "work", SIMULATED)
         return
     image = build_checksum_image(f"localhost/fairlead-test-{uuid.uuid4().hex[:8]}:1")
-    case = Case("podman", image, tmp_path / "work", {"stop_seconds": 1.0})
+    case = Case("podman", image, tmp_path / "work", PODMAN | {"notebook_image": image})
     try:
         yield case
     finally:
-        for job in case.used:
-            asyncio.run(case.platform().release(job.id))
+
+        async def release_all() -> list[BaseException | None]:
+            releases = (case.platform().release(job.id) for job in case.used)
+            return await asyncio.gather(*releases, return_exceptions=True)
+
+        failed = [end for end in asyncio.run(release_all()) if end is not None]
         assert remove_checksum_image(image)
+        assert not failed
 
 
 @pytest.fixture
@@ -210,6 +224,135 @@ def test_a_cancelled_stage_can_be_done_again(case: Case, server: FileServer) -> 
         assert not [path for path in case.root.rglob("*") if path.is_file()]
         good = make_item(server.url("/good"), uuid=item.uuid)
         await platform.stage(job.id, good, make_move(good), lambda size: None)
+
+    asyncio.run(live())
+
+
+# kinds of executables, and ports
+
+
+def test_ports_get_connectors_that_stay_the_same(case: Case) -> None:
+    ports = (
+        Port(8000, "HTTP", "/index.html", access=True),
+        Port(8000),
+        Port(9000, "UDP"),
+        Port(8443, "HTTPS"),
+    )
+
+    async def live() -> None:
+        platform, job = case.platform(), case.job("sleep", "60", ports=ports)
+        await platform.prepare(job)
+        found = await platform.start(job)
+        assert [(one.internal_port, one.protocol, one.access) for one in found] == [
+            (port.internal, port.protocol, port.access) for port in ports
+        ]
+        for port, one in zip(ports, found, strict=True):
+            url = urlsplit(one.location)
+            assert (url.scheme, url.port, url.path) == (port.protocol.lower(), one.port, port.path or "")
+            assert url.hostname in one.addresses
+        assert await platform.start(job) == found
+        assert await case.platform().start(job) == found
+        other = case.job("sleep", "60", ports=ports[:1])
+        await platform.prepare(other)
+        assert {one.port for one in found}.isdisjoint({one.port for one in await platform.start(other)})
+
+    asyncio.run(live())
+
+
+def test_without_ports_there_are_no_connectors(case: Case) -> None:
+    async def live() -> None:
+        platform, job = case.platform(), case.job("sleep", "60")
+        await platform.prepare(job)
+        assert await platform.start(job) == ()
+
+    asyncio.run(live())
+
+
+def test_a_notebook_gets_its_url(case: Case, server: FileServer) -> None:
+    notebook = Executable("nb", (server.url("/good"),), kind=ExecutableKind.NOTEBOOK)
+    assert not case.platform().check(notebook)
+
+    async def live() -> None:
+        platform, job = case.platform(), replace(case.job(), executable=notebook)
+        await platform.prepare(job)
+        await platform.prepare(job)
+        [found] = await platform.start(job)
+        assert found.access
+        assert found.protocol == "HTTP"
+        assert "/good?token=" in found.location
+        assert list(await case.platform().start(job)) == [found]
+        await platform.release(job.id)
+        assert not list(case.root.glob("*/*"))
+
+    asyncio.run(live())
+
+
+def test_a_singularity_container_that_is_an_oci_image_runs(case: Case) -> None:
+    location = f"docker://{case.image}"
+    executable = Executable("s", (location,), kind=ExecutableKind.SINGULARITY)
+    assert not case.platform().check(executable)
+    assert case.platform().image_seconds(executable) >= 0
+
+    async def live() -> None:
+        platform, job = case.platform(), replace(case.job(), executable=executable)
+        await platform.prepare(job)
+        await platform.start(job)
+        assert (await until_exited(platform, job)).exit_code == 0
+
+    asyncio.run(live())
+
+
+# results
+
+
+def test_results_are_kept_by_name_until_a_release_without_them(case: Case) -> None:
+    async def live() -> None:
+        platform, job = case.platform(), case.job("sh", "-c", "echo 42 > /out/answer")
+        storage = await platform.make_storage(job.id, "results")
+        await platform.make_storage(job.id, "scratch")
+        job = replace(job, binds=((str(storage), "/out", MountMode.READWRITE),), storage_gib=1)
+        await platform.prepare(job)
+        await platform.start(job)
+        assert (await until_exited(platform, job)).problem is None
+        await platform.release(job.id, ["results"])
+        await platform.release(job.id, ["results"])
+        again = case.platform()
+        files = await again.list_files(job.id, "results")
+        # a platform on which nothing runs has nothing to show
+        assert [(file.path, file.size_bytes) for file in files] == [("answer", 3)] * (
+            case.kind != "simulated"
+        )
+        file = await again.open_file(job.id, "results", "answer")
+        if file is not None:
+            with file:
+                assert file.readall() == b"42\n"
+        assert (file is not None) == bool(files)
+        assert await again.list_files(job.id, "scratch") == ()
+        for path in ("../results/answer", "/answer", "", "none", "answer/", "a\0"):
+            assert await again.open_file(job.id, "results", path) is None
+        await again.release(job.id)
+        assert await again.list_files(job.id, "results") == ()
+
+    asyncio.run(live())
+
+
+def test_there_are_no_results_of_what_never_was(case: Case) -> None:
+    async def live() -> None:
+        platform = case.platform()
+        assert await platform.list_files("never", "results") == ()
+        assert await platform.open_file("never", "results", "answer") is None
+
+    asyncio.run(live())
+
+
+def test_starts_at_once_are_one_start(case: Case) -> None:
+    async def live() -> None:
+        platform, job = case.platform(), case.job("cat", "/proc/sys/kernel/random/uuid")
+        await platform.prepare(job)
+        await asyncio.gather(*(platform.start(job) for _ in range(3)))
+        first = await until_exited(platform, job)
+        assert first.exit_code == 0
+        assert (await platform.poll(job)).stdout == first.stdout
 
     asyncio.run(live())
 
