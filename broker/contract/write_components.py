@@ -86,6 +86,9 @@ def data_document(record: SessionRecord, index: int, seen: View) -> dict[str, An
     item = record.request.data[index]
     asked = _member(record.document.get("data"), index)
     kept = to_wire(_DATA.validate_python(asked)) if asked else {}
+    if "template" in kept and not seen.full:
+        # not a URL before its places are filled, and may carry a signature all the same
+        kept["template"] = kept["template"].partition("?")[0]
     moves = record.placement.staging.moves if record.placement else ()
     seconds = next((move.seconds.p90 for move in moves if move.key == item.uuid), None)
     brought = Schedule(preparing=StartDurationInstant(duration=whole_seconds(seconds or 0.0)))
