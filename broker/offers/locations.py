@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fnmatch
 import posixpath
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
@@ -43,7 +44,7 @@ def registry(reference: str) -> str:
     if separator and scheme.lower() in _LIBRARIES:
         return _LIBRARIES[scheme.lower()]
     if separator and scheme.lower() not in _REFERENCES:
-        return _host(scheme.lower(), urlsplit(reference).netloc)
+        return _host(scheme.lower(), re.split("[/?#]", rest, maxsplit=1)[0])
     first, slash, _ = (rest if separator else reference).partition("/")
     if not (slash and ("." in first or ":" in first or first.lower() == "localhost")):
         return DOCKER
@@ -105,7 +106,7 @@ def _host(scheme: str, netloc: str) -> str:
     """Small letters, without user, final dot and default port."""
     host = netloc.rpartition("@")[2].lower()
     name, colon, port = host.rpartition(":")
-    if not colon or not port.isdecimal():
+    if not colon or re.fullmatch("[0-9]{1,5}", port) is None:
         return host.removesuffix(":").removesuffix(".")
     name = name.removesuffix(".")
     return name if int(port) == _DEFAULT_PORTS.get(scheme) else f"{name}:{int(port)}"
