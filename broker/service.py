@@ -17,10 +17,10 @@ from broker.offers.checks import unknown_sizes
 from broker.offers.engine import MOST_OFFERS, as_information, find_candidates, make_offers
 from broker.platforms import Platform, StoredFile, load_platform
 from broker.records import NotAllowed, OfferSetRecord, Owner, SessionRecord
-from broker.sessions import components, ledger, listing, store
-from broker.sessions.drive import Surroundings
+from broker.sessions import components, ledger, listing, open_offers, store
 from broker.sessions.listing import Cursor, Filters, Page
 from broker.sessions.phases import Actor
+from broker.sessions.row import Surroundings
 from broker.sessions.supervisor import Supervisor
 from federation.clock import Clock
 from federation.database import write
@@ -64,7 +64,17 @@ class Broker:
             if site.platform is not None
         }
         self._supervisor = Supervisor(
-            Surroundings(federation, self._platforms, engine, self._archive, clock, self._other_bookings)
+            Surroundings(
+                federation,
+                self._platforms,
+                engine,
+                self._archive,
+                clock,
+                self._other_bookings,
+                settings.sessions_per_site,
+                timedelta(seconds=settings.result_lifetime_seconds),
+                timedelta(seconds=settings.retention_seconds),
+            )
         )
 
     def request(self, document: Any, owner: Owner) -> OfferSetRecord:
@@ -213,7 +223,12 @@ class Broker:
         if request is not None:
             notes += tuple(unknown_sizes(request))
             candidates, reasons = find_candidates(
-                self._federation, self._platforms, request, self._forecaster.path
+                self._federation,
+                self._platforms,
+                request,
+                self._forecaster.path,
+                self._clock.now(),
+                document,
             )
         others = {candidate.site.id: self._other_bookings(candidate.site.id) for candidate in candidates}
         lifetime = timedelta(0) if direct else self._lifetime
@@ -223,8 +238,9 @@ class Broker:
             taken = ledger.occupancy(connection, now)
             for site, bookings in others.items():
                 taken.setdefault(site, []).extend(bookings)
-            offers = make_offers(candidates, taken, now, lifetime, most=1 if direct else MOST_OFFERS)
-            reasons += offers.notes
+            room = None if direct else open_offers.room(connection, self._federation, owner.id, now)
+            most = 1 if direct else MOST_OFFERS
+            offers = make_offers(candidates, taken, now, lifetime, most, reasons, room)
             yes = bool(offers.placements)
             answer = OfferSetRecord(
                 uuid=str(uuid.uuid4()),
@@ -232,7 +248,7 @@ class Broker:
                 created=now,
                 modified=now,
                 yes=yes,
-                notes=notes + (as_information(reasons) if yes else reasons),
+                notes=notes + as_information(offers.notes) if yes else offers.notes + notes,
                 name=_name(document),
             )
             store.insert_offerset(connection, answer, direct, document, request)
@@ -242,7 +258,7 @@ class Broker:
             ]
             for position, session in enumerate(made):
                 store.insert_session(connection, session, answer.uuid, position)
-                ledger.hold(connection, session.uuid, _known(session.placement), expires)
+                ledger.hold(connection, session.uuid, _known(session.placement), session.expires)
             components.insert_components(connection, made)
             if direct:
                 return answer, store.read_session(connection, made[0].uuid) if made else None
@@ -289,7 +305,8 @@ def _new_session(
         phase=Phase.ACCEPTED if direct else Phase.OFFERED,
         created=answer.created,
         modified=answer.modified,
-        expires=expires,
+        # what another broker holds for us, it may hold for less long
+        expires=min(expires, placement.expires) if expires and placement.expires else expires,
         request=request,
         placement=placement,
         notes=store.timed(notes, answer.created) if direct else (),
