@@ -4,7 +4,7 @@ import pytest
 
 from broker.model import MinMax, Mount, MountMode
 from tests.broker.conftest import make_document
-from tests.broker.reading import data, parse, reasons, storage, volume, with_volumes
+from tests.broker.reading import data, parse, reasons, storage
 
 
 def test_data_gets_storage_and_a_place_to_read_it():
@@ -47,39 +47,23 @@ def test_data_in_two_storages():
     }
 
 
-def test_volumes_by_name_and_by_uuid():
-    uuid = "c3b06fb6-fe73-4b06-88a7-a09e015306cd"
-    named = data("small", "a") | {"meta": {"name": "a", "uuid": uuid}}
-    document = with_volumes(
-        volume(uuid, "/in/a", mode="READWRITE"), volume("scratch", "/scratch/"), volume("b")
-    ) | {"data": [named, data("small", "b")], "storage": [storage("scratch", 2)]}
-    request, _ = parse(document)
-    assert request.data[0].uuid == uuid
-    assert request.mounts == (
-        Mount("/in/a", MountMode.READWRITE, uuid),
-        Mount("/scratch", MountMode.READONLY, request.storage[0].uuid),
-        Mount("/data/b", MountMode.READONLY, request.data[1].uuid),
-    )
-
-
-@pytest.mark.parametrize("path", ["", "/", "in", "/in/../etc", "/a:b", "/a,b", "//a", "/a\nb", "/.", "/a/.."])
-def test_places_where_nothing_can_be_mounted(path):
-    document = with_volumes(volume("a", path)) | {"data": [data("small", "a")]}
-    assert reasons(document) == {("invalid-value", "/compute/volumes/0/path")}
-
-
-def test_two_mounts_at_one_place():
-    document = with_volumes(volume("a", "/in"), volume("b", "/in/")) | {
-        "data": [data("small", "a"), data("small", "b")]
+def test_two_storages_list_one_data():
+    asked = {
+        "data": [data("small", "a")],
+        "storage": [storage("one", data=["a"]), storage("two", data=["a"])],
     }
-    assert reasons(document) == {("duplicate-resource", "/compute/volumes/1/path")}
+    assert reasons(make_document() | asked) == {("invalid-value", "/storage/1/data/0")}
 
 
-def test_one_name_for_data_and_storage_is_ambiguous_in_a_volume():
-    document = with_volumes(volume("a", "/in")) | {"data": [data("small", "a")], "storage": [storage("a")]}
-    assert reasons(document) == {("resource-not-found", "/compute/volumes/0/resource")}
-    # but not otherwise
-    assert parse(make_document() | {"data": [data("small", "a")], "storage": [storage("a")]})[0]
+@pytest.mark.parametrize(("low", "high"), [(0, None), (-1, 4), (3, 2), (-(2**63), 2**63 - 1)])
+def test_sizes_of_storage_that_nobody_has(low, high):
+    ((kind, path),) = reasons(make_document() | {"storage": [storage("s", low, high)]})
+    assert (kind, path) == ("invalid-value", "/storage/0/size/min")
+
+
+def test_a_size_that_no_site_has_is_for_the_sites_to_refuse():
+    request, _ = parse(make_document() | {"storage": [storage("s", 2**63 - 1)]})
+    assert request.storage[0].size_gib == MinMax(2**63 - 1)
 
 
 def test_two_data_of_one_name_and_two_of_one_uuid():
