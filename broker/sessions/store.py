@@ -53,24 +53,28 @@ def insert_offerset(
     )
 
 
-def insert_session(connection: Connection, record: SessionRecord, offerset: str, position: int) -> None:
-    connection.execute(
-        insert(sessions).values(
-            uuid=record.uuid,
-            offerset=offerset,
-            position=position,
-            owner=record.owner,
-            phase=record.phase.value,
-            created=record.created,
-            modified=record.modified,
-            expires=record.expires,
-            placement=codec.dump_placement(record.placement),
-            notes=codec.dump_timed_notes(record.notes),
-            progress=asdict(Progress()),
-            occupies_platform=record.phase is Phase.ACCEPTED,
-            ended=record.created if record.phase in ENDED else None,
-        )
-    )
+def insert_sessions(connection: Connection, made: Sequence[SessionRecord], offerset: str) -> None:
+    """Store new sessions of one set, the best first."""
+    rows = [
+        {
+            "uuid": record.uuid,
+            "offerset": offerset,
+            "position": position,
+            "owner": record.owner,
+            "phase": record.phase.value,
+            "created": record.created,
+            "modified": record.modified,
+            "expires": record.expires,
+            "placement": codec.dump_placement(record.placement),
+            "notes": codec.dump_timed_notes(record.notes),
+            "progress": asdict(Progress()),
+            "occupies_platform": record.phase is Phase.ACCEPTED,
+            "ended": record.created if record.phase in ENDED else None,
+        }
+        for position, record in enumerate(made)
+    ]
+    if rows:
+        connection.execute(insert(sessions), rows)
 
 
 def read_offerset(connection: Connection, uuid: str) -> OfferSetRecord | None:
@@ -248,7 +252,8 @@ def _record(row: Row[Any]) -> SessionRecord:
         connectors=codec.load_connectors(row.connectors),
         outcome=codec.load_outcome(row.outcome),
         ended=row.ended,
-        results_until=row.results_until,
+        # what was kept is gone when the platform holds nothing any more
+        results_until=row.results_until if row.occupies_platform else None,
         staged=tuple(row.progress.get("paths", ())),
     )
 
