@@ -82,7 +82,9 @@ class PodmanPlatform:
         self._options = options
         self._images, self._containers = Images(), Containers()
         self._pulling: dict[tuple[str, ...], asyncio.Lock] = {}
+        # by job, until its release
         self._usage: dict[str, Usage] = {}
+        self._image_ids: dict[str, str] = {}
 
     def check(self, executable: Executable) -> Sequence[Note]:
         if notebook.is_notebook(executable):
@@ -130,14 +132,15 @@ class PodmanPlatform:
         if reason is not None and self._options["limits"] == "required":
             raise self._error(reason)
         wanted = as_oci(self._container(job.executable))
-        async with self._pulling.setdefault(wanted.locations, asyncio.Lock()):
-            image = await self._find(wanted)
-            if image is None:
-                image = await self._pull(wanted)
+        image = await self._find(wanted)
+        if image is None:
+            async with self._pulling.setdefault(wanted.locations, asyncio.Lock()):
+                image = await self._find(wanted) or await self._pull(wanted)
         found = architecture(image["Architecture"])
         if found not in map(architecture, self._platform.architectures):
             # podman would only warn, and the program fail
             raise self._error(f"the image {wanted.locations[0]} is for {found}, which this site can't run")
+        self._image_ids[job.id] = image["Id"]
         if notebook.is_notebook(job.executable):
             item = notebook.notebook_item(job.executable)
             move = notebook.notebook_move(job.executable, self._site.id)
@@ -167,11 +170,7 @@ class PodmanPlatform:
             raise self._error(f"the container's ports can't be read: {problem}") from problem
 
     async def _run(self, job: Job, directory: Path) -> None:
-        wanted = as_oci(job.executable)
-        image = await self._find(wanted)
-        if image is None:
-            raise self._error(f"the image {wanted.locations[0]} is not in place")
-        arguments = run_arguments(job, image["Id"], directory, self._options)
+        arguments = run_arguments(job, await self._image_id(job), directory, self._options)
         try:
             await write_environment(job.id, job.executable, directory)
         except OSError as problem:
@@ -180,6 +179,17 @@ class PodmanPlatform:
         if end.returncode != 0 and NAME_IN_USE not in end.stderr:
             await podman("rm", "--force", "--ignore", container_name(job.id))
             raise self._error(f"the container can't be started: {words(end.complaint)}")
+
+    async def _image_id(self, job: Job) -> str:
+        """The image that `prepare` found; looked for again after a restart of the broker."""
+        known = self._image_ids.get(job.id)
+        if known is not None:
+            return known
+        wanted = as_oci(job.executable)
+        image = await self._find(wanted)
+        if image is None:
+            raise self._error(f"the image {wanted.locations[0]} is not in place")
+        return str(image["Id"])
 
     async def poll(self, job: Job) -> Status:
         name, directory = container_name(job.id), job_directory(self._root, job.id)
@@ -229,6 +239,7 @@ class PodmanPlatform:
     async def release(self, job_id: str, keep: Collection[str] = ()) -> None:
         directory = job_directory(self._root, job_id)
         self._usage.pop(job_id, None)
+        self._image_ids.pop(job_id, None)
         try:
             if shutil.which("podman") is not None:
                 name = container_name(job_id)

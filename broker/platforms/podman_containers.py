@@ -51,7 +51,9 @@ class Containers:
             await asyncio.wait({before})
         self._asked = asyncio.current_task()
         self._next = None
-        said = await podman_ok("ps", "--all", "--format", "json", "--filter", f"label={LABEL}")
+        ps = ("ps", "--all", "--format", "json", "--filter", f"label={LABEL}")
+        # there is one of these at a time, and a hundred starts must not hide what runs
+        said = await podman_ok(*ps, waits=True)
         try:
             listed: list[dict[str, Any]] = json.loads(said or "[]") or []
             return {name: read_container(each) for each in listed for name in each["Names"]}

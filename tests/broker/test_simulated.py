@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from broker.model import Executable
-from broker.platforms import Platform, State
+from broker.model import Executable, ExecutableKind, Job, Port
+from broker.platforms import Platform, PlatformError, State
+from broker.platforms.simulated import STEPS
 from federation.clock import ManualClock
+from federation.errors import InputError
 from tests.contracts.platform_support import make_item, make_job, make_move, make_platform
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -85,6 +88,90 @@ def test_nothing_is_written(tmp_path: Path) -> None:
 
     asyncio.run(live())
     assert list(tmp_path.iterdir()) == []
+
+
+async def through(platform: Platform, clock: ManualClock, job: Job, reached: list[str]) -> None:
+    """A whole session; the names of the steps that were done."""
+    item = make_item("http://nowhere.example/a")
+    await platform.make_storage(job.id, "results")
+    reached.append("storage")
+    await platform.stage(job.id, item, make_move(item), lambda size: None)
+    reached.append("data")
+    await platform.prepare(job)
+    reached.append("image")
+    await platform.start(job)
+    reached.append("start")
+    assert (await platform.poll(job)).state is State.RUNNING
+    clock.advance(3600)
+    assert (await platform.poll(job)).state is State.EXITED
+    reached.append("run")
+    await platform.release(job.id)
+    reached.append("release")
+
+
+@pytest.mark.parametrize("step", [*STEPS, None])
+def test_a_step_fails_where_it_is_told_to_and_no_sooner(tmp_path: Path, step: str | None) -> None:
+    clock, job, reached = ManualClock(START), make_job("any/image:1"), list[str]()
+    options = {"stage_seconds": 0.0, "image_seconds": 0.0} | ({} if step is None else {"fail_at": step})
+    session = through(platform(tmp_path, clock, **options), clock, job, reached)
+    if step is None:
+        asyncio.run(session)
+        assert reached == list(STEPS)
+        return
+    with pytest.raises(PlatformError, match=r"^site here: .*\(simulated\)$"):
+        asyncio.run(session)
+    assert reached == list(STEPS[: STEPS.index(step)])
+
+
+def test_an_unknown_step_is_refused_at_start_up(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"'fail_at': expected one of storage, .*, got 'lunch'"):
+        platform(tmp_path, ManualClock(START), fail_at="lunch")
+
+
+def test_a_job_prints_what_it_is_told_to(tmp_path: Path) -> None:
+    async def live() -> None:
+        clock, job = ManualClock(START), make_job("any/image:1")
+        here = platform(tmp_path, clock, stdout="42\n", stderr="oh\n")
+        await here.start(job)
+        clock.advance(60)
+        status = await here.poll(job)
+        first, second = status.stdout.splitlines()
+        assert first.startswith("simulated: any/image:1 on 1 cores")
+        assert (second, status.stderr) == ("42", "oh\n")
+
+    asyncio.run(live())
+
+
+def test_nobody_can_take_a_connector_for_a_real_one(tmp_path: Path) -> None:
+    async def live() -> None:
+        job = make_job("any/image:1", ports=(Port(8080, "HTTP", "/lab", access=True), Port(53, "UDP")))
+        web, name = await platform(tmp_path, ManualClock(START)).start(job)
+        assert web.location == f"http://simulated.invalid:{web.port}/lab"
+        assert name.location == f"udp://simulated.invalid:{name.port}"
+        assert web.port != name.port
+        assert all(32768 <= one.port <= 60999 for one in (web, name))
+
+    asyncio.run(live())
+
+
+@pytest.mark.parametrize("kind", ExecutableKind)
+def test_every_kind_runs(tmp_path: Path, kind: ExecutableKind) -> None:
+    async def live() -> None:
+        clock = ManualClock(START)
+        here, draft = platform(tmp_path, clock, image_seconds=0.0), make_job("unused")
+        executable = Executable("x", ("https://example.org/some/thing.ipynb",), kind=kind)
+        job = replace(draft, executable=executable)
+        assert not here.check(executable)
+        await here.prepare(job)
+        urls = [connector.location for connector in await here.start(job)]
+        if kind is ExecutableKind.NOTEBOOK:
+            assert urls[0].endswith("/lab/tree/thing.ipynb?token=simulated")
+        else:
+            assert urls == []
+        clock.advance(60)
+        assert (await here.poll(job)).exit_code == 0
+
+    asyncio.run(live())
 
 
 @pytest.mark.parametrize("locations", [("ghcr.io/a/b:1",), ("localhost/nowhere:1",), ("what ever",), ()])
