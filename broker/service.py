@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -34,6 +35,9 @@ from reservations.sources import load_source
 T = TypeVar("T")
 # how far ahead other bookings are asked for: start range, look-ahead and the longest session lie within
 HORIZON = timedelta(days=400)
+# requests that are decided upon at a time: more would wait for each other's sites, keep connections, and take
+# the processor from the one that everybody waits for
+DECIDING = 2
 
 
 class Broker:
@@ -54,6 +58,7 @@ class Broker:
         """
         self._federation, self._engine, self._clock = federation, engine, clock
         self._lifetime = timedelta(seconds=settings.offer_lifetime_seconds)
+        self._deciding = threading.BoundedSemaphore(DECIDING)
         self._archive = Archive(engine)
         self._forecaster = Forecaster(self._archive, federation, clock)
         self._catalogues = load_catalogues(federation, online)
@@ -103,7 +108,7 @@ class Broker:
                 placement=None,
                 notes=store.timed(answer.notes, answer.created),
             )
-            store.insert_session(connection, refused, answer.uuid, 0)
+            store.insert_sessions(connection, [refused], answer.uuid)
             return _known(store.read_session(connection, refused.uuid))
 
     def offerset(self, uuid: str) -> OfferSetRecord | None:
@@ -232,10 +237,10 @@ class Broker:
             )
         others = {candidate.site.id: self._other_bookings(candidate.site.id) for candidate in candidates}
         lifetime = timedelta(0) if direct else self._lifetime
-        with write(self._engine) as connection:
+        with self._deciding, write(self._engine) as connection:
             ledger.lock_sites(connection, others)
             now = self._clock.now()
-            taken = ledger.occupancy(connection, now)
+            taken = ledger.occupancy(connection, now, others)
             for site, bookings in others.items():
                 taken.setdefault(site, []).extend(bookings)
             room = None if direct else open_offers.room(connection, self._federation, owner.id, now)
@@ -256,10 +261,10 @@ class Broker:
             made = [
                 _new_session(answer, request, placement, expires, notes) for placement in offers.placements
             ]
-            for position, session in enumerate(made):
-                store.insert_session(connection, session, answer.uuid, position)
-                ledger.hold(connection, session.uuid, _known(session.placement), session.expires)
+            store.insert_sessions(connection, made, answer.uuid)
+            ledger.hold(connection, made)
             components.insert_components(connection, made)
+        with self._engine.connect() as connection:
             if direct:
                 return answer, store.read_session(connection, made[0].uuid) if made else None
             return _known(store.read_offerset(connection, answer.uuid)), None

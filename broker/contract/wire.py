@@ -91,11 +91,11 @@ def _known(value: Any) -> Any:
 
 def prune(value: Any) -> Any:
     """`value` without members that are null or empty, at any depth. An empty text is something, and stays."""
-    if isinstance(value, Mapping):
-        members = {name: prune(member) for name, member in value.items()}
-        return {
-            name: member for name, member in members.items() if member is not None and member not in ({}, [])
-        }
+    if value is None or isinstance(value, str | int | float):
+        return value
+    if isinstance(value, dict | Mapping):
+        members = ((name, prune(member)) for name, member in value.items())
+        return {name: found for name, found in members if found or not (found is None or found in ({}, []))}
     if isinstance(value, list):
         return [prune(member) for member in value if member is not None]
     return value

@@ -63,7 +63,7 @@ async def _keep(row: Row, session: SessionRecord, storage_gib: int) -> bool:
     def keep(connection: Connection, session: SessionRecord, _: datetime) -> bool:
         ledger.lock_sites(connection, [site.id])
         now = row.clock.now()
-        taken = [*ledger.occupancy(connection, now, but=row.uuid).get(site.id, []), *others]
+        taken = [*ledger.occupancy(connection, now, [site.id], row.uuid).get(site.id, []), *others]
         until = ledger.keep_storage(connection, row.uuid, size, taken, now, now + lifetime, storage_gib)
         if until is None:
             return False

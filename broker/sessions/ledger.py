@@ -13,11 +13,21 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, delete, func, insert, or_, select, update
 
-from broker.model import Placement
+from broker.records import SessionRecord
 from broker.tables import holds
 from reservations.capacity import Booking, Capacity, free_throughout
 
 Occupancy = dict[str, list[Booking]]
+# what a booking is made of: the rest would be read for nothing, thousands of times a second
+_BOOKED = (
+    holds.c.site,
+    holds.c.storage_start,
+    holds.c.start,
+    holds.c.end,
+    holds.c.cores,
+    holds.c.memory_gib,
+    holds.c.storage_gib,
+)
 
 
 def lock_sites(connection: Connection, sites: Iterable[str]) -> None:
@@ -38,9 +48,12 @@ def _lock_key(site: str) -> int:
     return int.from_bytes(digest[:8], "big", signed=True)
 
 
-def occupancy(connection: Connection, now: datetime, but: str | None = None) -> Occupancy:
-    """What is held and booked by site, without holds that have expired and without session `but`."""
-    query = select(holds).where(
+def occupancy(
+    connection: Connection, now: datetime, sites: Collection[str], but: str | None = None
+) -> Occupancy:
+    """What is held and booked at these sites, without holds that have expired and without session `but`."""
+    query = select(*_BOOKED).where(
+        holds.c.site.in_(sites),
         holds.c.end > now,
         or_(holds.c.expires.is_(None), holds.c.expires > now),
         holds.c.session != (but or ""),
@@ -54,24 +67,28 @@ def occupancy(connection: Connection, now: datetime, but: str | None = None) -> 
     return taken
 
 
-def hold(connection: Connection, session: str, placement: Placement, expires: datetime | None) -> None:
-    """Take what `placement` needs. The caller has just found it free, in this transaction.
+def hold(connection: Connection, made: Iterable[SessionRecord]) -> None:
+    """Take what the placements of new sessions need. The caller has just found it free, in this transaction.
 
-    The booking covers every start within `start_within`, for the whole duration.
+    A booking covers every start within `start_within`, for the whole duration.
     """
-    connection.execute(
-        insert(holds).values(
-            session=session,
-            site=placement.site_id,
-            storage_start=placement.prepare_start,
-            start=placement.start,
-            end=placement.start + placement.start_within + placement.duration,
-            cores=placement.cores,
-            memory_gib=placement.memory_gib,
-            storage_gib=placement.storage_gib,
-            expires=expires,
-        )
-    )
+    rows = [
+        {
+            "session": session.uuid,
+            "site": placement.site_id,
+            "storage_start": placement.prepare_start,
+            "start": placement.start,
+            "end": placement.start + placement.start_within + placement.duration,
+            "cores": placement.cores,
+            "memory_gib": placement.memory_gib,
+            "storage_gib": placement.storage_gib,
+            "expires": session.expires,
+        }
+        for session in made
+        if (placement := session.placement) is not None
+    ]
+    if rows:
+        connection.execute(insert(holds), rows)
 
 
 def confirm(connection: Connection, session: str) -> None:

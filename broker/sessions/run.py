@@ -79,7 +79,7 @@ async def _begin(row: Row, request: Request, placement: Placement) -> datetime |
             return datetime.fromisoformat(progress.end)
         ledger.lock_sites(connection, [site.id])
         now = row.clock.now()
-        taken = ledger.occupancy(connection, now, but=row.uuid).get(site.id, [])
+        taken = ledger.occupancy(connection, now, [site.id], row.uuid).get(site.id, [])
         end = ledger.begin(connection, row.uuid, size, [*taken, *others], now, request.duration)
         if end is not None:
             begun = replace(progress, begun=now.isoformat(), end=end.isoformat())

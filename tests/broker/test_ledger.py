@@ -124,7 +124,7 @@ def begin_one(broker, engine, now, chance):
         rows = connection.execute(select(holds).where(holds.c.expires.is_(None), holds.c.end > now)).all()
         if rows:
             row = chance.choice(sorted(rows))
-            others = ledger.occupancy(connection, now, but=row.session).get(row.site, [])
+            others = ledger.occupancy(connection, now, [row.site], row.session).get(row.site, [])
             size, duration = Capacity(CORES, 32, 100), timedelta(minutes=chance.randint(1, 60))
             ledger.begin(connection, row.session, size, others, now, duration)
 
