@@ -26,6 +26,8 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "fetch": ("fairlead.cli.sessions",),
     "cancel": ("fairlead.cli.sessions",),
     "site": ("fairlead.cli.site",),
+    "users": ("fairlead.cli.users",),
+    "audit": ("fairlead.cli.audit",),
 }
 
 INTERRUPTED = 130

@@ -1,0 +1,94 @@
+"""`fairlead audit`: who did what, from the broker's database."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Annotated
+
+import typer
+
+from fairlead.cli._common import JsonOption, messages, output, print_json
+from fairlead.cli._database import SettingsOption, database
+from federation.errors import InputError
+
+_WHEN = 'an instant such as 2026-11-25T12:00Z, or how long ago ("2 h")'
+
+
+def audit(
+    user: Annotated[
+        str | None, typer.Option(help="Only what this user did, by name.", show_default=False)
+    ] = None,
+    action: Annotated[
+        str | None, typer.Option(help="Only this, such as session.update or login.fail.", show_default=False)
+    ] = None,
+    target: Annotated[
+        str | None, typer.Option(help="Only what was done to this uuid.", show_default=False)
+    ] = None,
+    request: Annotated[
+        str | None, typer.Option(help="Only the request with this id.", show_default=False)
+    ] = None,
+    since: Annotated[str | None, typer.Option(help=f"From then on: {_WHEN}.", show_default=False)] = None,
+    until: Annotated[str | None, typer.Option(help=f"Until then: {_WHEN}.", show_default=False)] = None,
+    limit: Annotated[int, typer.Option(min=1, help="So many at most, the newest.")] = 100,
+    settings_file: SettingsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show who did what, the newest first.
+
+    \b
+    Examples:
+      fairlead audit --since "1 d" --action login.fail
+      fairlead audit --user ada --json
+    """
+    from broker.audit import Filters, document, read
+    from federation.clock import SystemClock
+
+    now = SystemClock().now()
+    filters = Filters(
+        username=user,
+        action=action,
+        target=target,
+        request_id=request,
+        since=_when("--since", since, now),
+        until=_when("--until", until, now),
+    )
+    with database(settings_file) as (_, engine):
+        found = read(engine, filters, limit=limit)
+    if as_json:
+        print_json([document(number, entry) for number, entry in found])
+        return
+    if not found:
+        messages().print("nothing")
+        return
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table()
+    for heading in ("time", "who", "what", "status", "to", "from", "request"):
+        table.add_column(heading, overflow="fold")
+    for _, entry in found:
+        table.add_row(
+            f"{entry.time:%Y-%m-%d %H:%M:%SZ}",
+            escape(entry.username or "-"),
+            escape(entry.action),
+            str(entry.status),
+            *(escape(each or "-") for each in (entry.target, entry.address, entry.request_id)),
+        )
+    output().print(table)
+
+
+def _when(option: str, text: str | None, now: datetime) -> datetime | None:
+    from federation.units import parse_seconds
+
+    if text is None:
+        return None
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        pass
+    else:
+        return found if found.tzinfo else found.replace(tzinfo=now.tzinfo)
+    try:
+        return now - timedelta(seconds=parse_seconds(text))
+    except (InputError, OverflowError):
+        raise InputError(f"{option}: expected {_WHEN}, got {text!r}") from None
