@@ -184,6 +184,7 @@ def written(client):
         phase="COMPLETED",
         ended=client.clock.now(),
         results_until=client.clock.now() + timedelta(hours=1),
+        occupies_platform=True,
     )
     return uuid, directory
 

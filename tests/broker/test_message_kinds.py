@@ -12,7 +12,7 @@ from broker.contract.message_kinds import MESSAGE_KINDS, message_uri, page
 PACKAGE = Path(broker.__file__).parent
 # functions whose first argument is the slug of a note, as `note` or `reasons.no`
 MAKERS = re.compile(r"_?[Nn]ote|no|warn|info")
-NOT_OURS = ("log", "logger", "logging", "warnings")
+OWNERS = ("reasons", "self")
 
 
 def slugs():
@@ -34,7 +34,7 @@ def slugs():
 def _makes_a_note(function):
     if isinstance(function, ast.Attribute):
         owner = function.value
-        ours = not (isinstance(owner, ast.Name) and owner.id in NOT_OURS)
+        ours = isinstance(owner, ast.Name) and owner.id in OWNERS
         return ours and MAKERS.fullmatch(function.attr) is not None
     return isinstance(function, ast.Name) and MAKERS.fullmatch(function.id) is not None
 
