@@ -11,7 +11,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from broker.model import Connector, DataItem, Executable, Figure, Job, Note, Request
+from broker.model import Connector, DataItem, Executable, Figure, Job, Note, Outcome, Phase, Request
 from federation.clock import Clock
 from federation.errors import InputError
 from federation.sites import Federation, Site
@@ -53,13 +53,17 @@ class PlatformError(Exception):
     """The platform could not do it. The text is one line for the client: what failed, and where."""
 
 
+class Unreachable(PlatformError):  # noqa: N818 - says what is known: nothing
+    """The platform did not answer: that says nothing of what it was asked about. Asking again may help."""
+
+
 @dataclass(frozen=True)
 class ReadyOffer:
     """An offer that a site's own broker has made, and holds until `expires`.
 
-    The session starts in [start, start + start_within] and may last `duration`. `costs` and `metrics` are that
-    broker's figures, without the data that is moved there. `reference` is what that broker knows the offer
-    by: it is kept with the placement and handed back unread.
+    The session starts in [start, start + start_within] and may last `duration`. `costs` and `metrics` are
+    that broker's figures, without the data that is moved there. `reference` is what that broker knows the
+    offer by: it is kept with the placement and handed back unread.
     """
 
     reference: str
@@ -74,9 +78,23 @@ class ReadyOffer:
     notes: tuple[Note, ...] = ()
 
 
+@dataclass(frozen=True)
+class SeenThere:
+    """A session at a site's own broker, as that broker tells of it. `outcome` None: it doesn't say."""
+
+    phase: Phase
+    notes: tuple[Note, ...] = ()
+    connectors: tuple[Connector, ...] = ()
+    outcome: Outcome | None = None
+
+
 @runtime_checkable
 class OffersItself(Protocol):
-    """What a platform has besides when it is a broker itself: what is free is for it to say, not for us."""
+    """What a platform has besides when it is a broker itself: what is free is for it to say, not for us.
+
+    It prepares, runs and ends its sessions itself, so that nothing of `Platform` but `check` and
+    `image_seconds` is asked for them. A `reference` is a ReadyOffer's. The async calls raise PlatformError.
+    """
 
     def offers(
         self, request: Request, document: Any, earliest: datetime, latest: datetime
@@ -84,10 +102,22 @@ class OffersItself(Protocol):
         """Offers for `request` that start in [earliest, latest], and why there are none.
 
         `document` is the client's own request, as it came; by `earliest` the data can be there (90 %). Called
-        from a worker thread, before anything is locked; may block for 10 s at most. Raises PlatformError where
-        that broker can't be asked. It is not called twice for one request; offers that aren't chosen are left
-        to expire.
+        from a worker thread, before anything is locked; may block for 10 s at most. Raises PlatformError
+        where that broker can't be asked. It is not called twice for one request; offers that aren't chosen
+        are left to expire.
         """
+        ...
+
+    async def accept(self, reference: str) -> None:
+        """Accept the offer; accepted before: does nothing. PlatformError where it can't be had any more."""
+        ...
+
+    async def look(self, reference: str) -> SeenThere:
+        """The session as it is now. Raises Unreachable where the broker can't be asked just now."""
+        ...
+
+    async def give_up(self, reference: str) -> None:
+        """Cancel the session, or reject the offer; ended before, or not known there: does nothing."""
         ...
 
 

@@ -13,6 +13,7 @@ from broker.model import Job, Note, Phase
 from broker.platforms import Platform, PlatformError, State, Status
 from broker.records import SessionRecord
 from broker.sessions import ledger, store
+from broker.sessions.follow import give_up
 from broker.sessions.job import make_job
 from broker.sessions.limits import within
 from broker.sessions.outcome import begin_of, kept_note, seen, written_storages
@@ -39,6 +40,10 @@ async def clean(row: Row) -> None:
     except PlatformError as error:
         # a site that left the catalogue can't be asked
         log.warning("session %s: nothing can be released: %s", row.uuid, error)
+        await row.change(partial(_leave, row))
+        return
+    if session.placement is not None and session.placement.reference is not None:
+        await give_up(row, platform, session.placement)
         await row.change(partial(_leave, row))
         return
     written = {}

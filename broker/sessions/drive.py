@@ -15,6 +15,7 @@ from broker.platforms import Platform, PlatformError
 from broker.records import NotAllowed, SessionRecord
 from broker.sessions import store
 from broker.sessions.clean import clean, end
+from broker.sessions.follow import follow
 from broker.sessions.job import make_job
 from broker.sessions.lease import LeaseLost
 from broker.sessions.phases import DRIVEN, Actor
@@ -61,6 +62,10 @@ async def _drive(row: Row) -> None:
     if request is None or placement is None:
         raise PlatformError("the session has no placement")
     platform = row.platform(session)
+    if placement.reference is not None:
+        if phase is not Phase.RELEASING:
+            await follow(row, platform, session, placement)
+        return
     job = make_job(row.uuid, request, placement, progress)
     if phase in (Phase.ACCEPTED, Phase.WAITING):
         await row.phase(Phase.PREPARING)

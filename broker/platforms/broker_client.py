@@ -1,0 +1,92 @@
+"""Another ExecutionBroker over HTTP: asked as any client of the contract asks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+
+from broker.platforms import PlatformError, Unreachable
+
+# more than any answer to one request needs
+ANSWER_LIMIT = 8 * 1024 * 1024
+Document = Mapping[str, Any]
+
+
+class RemoteBroker:
+    """One broker at `url`. Calls block, for `seconds` at most between two bytes, and come from any thread.
+
+    `credentials` gives the Authorization header, or None; it is asked for each request, so that a renewed
+    token counts. All calls raise PlatformError with one line; Unreachable where asking again may help.
+    """
+
+    def __init__(self, url: str, credentials: Callable[[], str | None], seconds: float) -> None:
+        self.url, self._credentials = url.rstrip("/"), credentials
+        # no proxy from the environment, and no redirect is followed: we talk to that broker alone
+        self._http = httpx.Client(timeout=seconds, trust_env=False, follow_redirects=False)
+
+    def ask(self, request: Document) -> Document:
+        """The offer set that answers `request`."""
+        status, headers, body = self._send("POST", "/requests", request)
+        if status == 303 and not body:
+            # the contract lets a broker answer with the address alone
+            uuid = urlsplit(headers.get("location", "")).path.rpartition("/")[2]
+            status, _, body = self._send("GET", f"/offersets/{uuid}")
+        return self._document(status, body)
+
+    def session(self, uuid: str) -> Document:
+        status, _, body = self._send("GET", f"/sessions/{uuid}")
+        return self._document(status, body)
+
+    def logs(self, uuid: str) -> Document | None:
+        """Output, exit code and times; None at brokers that don't tell."""
+        status, _, body = self._send("GET", f"/sessions/{uuid}/logs")
+        return None if status in (403, 404, 405, 406) else self._document(status, body)
+
+    def move(self, uuid: str, phase: str) -> Document:
+        """The session after a change of phase. Raises PlatformError where that broker doesn't allow it."""
+        update = {"kind": "uri:enum-value-update", "path": "/phase", "value": phase}
+        status, _, body = self._send("POST", f"/sessions/{uuid}", update)
+        return self._document(status, body)
+
+    def close(self) -> None:
+        self._http.close()
+
+    def _send(
+        self, method: str, path: str, document: Document | None = None
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        headers = {"Accept": "application/json"}
+        if (credentials := self._credentials()) is not None:
+            headers["Authorization"] = credentials
+        more: dict[str, Any] = {} if document is None else {"json": document}
+        try:
+            with self._http.stream(method, self.url + path, headers=headers, **more) as response:
+                body = bytearray()
+                for piece in response.iter_bytes():
+                    body += piece
+                    if len(body) > ANSWER_LIMIT:
+                        raise PlatformError(f"the broker at {self.url} answers with more than we read")
+                return response.status_code, response.headers, bytes(body)
+        except (httpx.HTTPError, httpx.StreamError) as error:
+            words = " ".join(str(error).split()) or type(error).__name__
+            raise Unreachable(f"no broker answers at {self.url}: {words}") from error
+
+    def _document(self, status: int, body: bytes) -> Document:
+        if status == 429 or status >= 500:
+            raise Unreachable(f"the broker at {self.url} fails with status {status}")
+        if status == 401:
+            raise PlatformError(f"the broker at {self.url} doesn't take our credentials")
+        try:
+            found = json.loads(body)
+        except ValueError:
+            found = None
+        if status >= 400:
+            said = found.get("error") if isinstance(found, dict) else None
+            detail = f": {' '.join(str(said).split())[:300]}" if said else ""
+            raise PlatformError(f"the broker at {self.url} refuses with status {status}{detail}")
+        if not isinstance(found, dict):
+            raise Unreachable(f"the broker at {self.url} answers with something else than a JSON object")
+        return found
