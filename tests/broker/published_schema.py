@@ -15,18 +15,18 @@ PLAIN = ("type", "enum", "pattern", "format", "required", "minimum", "maximum")
 
 def problems(value, name, base=COMPONENTS):
     """Where `value` is not what the contract's schema `name` says; empty where it is. `base`: its file."""
-    return _check(value, _document(base)["components"]["schemas"][name], base, "$", False)
+    return _check(value, document(base)["components"]["schemas"][name], base, "$", False)
 
 
 @cache
-def _document(path):
+def document(path):
     return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
-def _resolve(reference, base):
+def resolve(reference, base):
     url, fragment = urldefrag(reference)
     path = (base.parent / url).resolve() if url else base
-    node = _document(path)
+    node = document(path)
     for part in fragment.strip("/").split("/"):
         node = node[part]
     return node, path
@@ -45,14 +45,14 @@ def _walk(value, schema, base, where, plain):
     `plain`: the kind has been looked at already, as a subtype names its own base.
     """
     if "$ref" in schema:
-        target, path = _resolve(schema["$ref"], base)
+        target, path = resolve(schema["$ref"], base)
         return _walk(value, target, path, where, plain)
     mapping = schema.get("discriminator", {}).get("mapping")
     if mapping and not plain:
         kind = value.get("kind") if isinstance(value, dict) else None
         if kind not in mapping:
             return None, [f"{where}.kind: {kind!r} is none of the contract's kinds"]
-        target, path = _resolve(mapping[kind], base)
+        target, path = resolve(mapping[kind], base)
         return _walk(value, target, path, where, True)
     shallow = {word: schema[word] for word in PLAIN if word in schema}
     validator = Draft202012Validator(shallow, format_checker=FormatChecker())

@@ -14,12 +14,14 @@ from pydantic import BaseModel, Discriminator, Tag
 from broker.contract import kinds
 from broker.contract.codec import DEPTH_LIMIT, JSON, Malformed
 from broker.contract.offerset import ExecutionRequest, OfferSetResponse
+from broker.contract.options import EnumValueUpdate, IntegerDeltaUpdate
 from broker.contract.read import check_request, read_update
 from broker.contract.session import ScheduledSession
-from broker.contract.wire import prune
+from broker.contract.wire import UNKNOWN, prune
 from broker.contract.xml import XML, write_xml
 from broker.contract.xml_names import from_name, to_name
 from broker.model import Phase
+from tests.broker import published_xml
 
 # what XML can carry: no control characters but tab, line feed and carriage return
 _CARRIED = st.characters(
@@ -29,26 +31,28 @@ texts = st.text(_CARRIED, max_size=8)
 names = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)
 _KINDS = [value for name, value in vars(kinds).items() if name.isupper() and isinstance(value, str)]
 _FOREIGN = "https://example.org/kinds/nobody-knows.yaml"
+_OWN_KINDS = {OfferSetResponse: kinds.OFFERSET, ScheduledSession: kinds.SCHEDULED_SESSION}
 
 
-def documents(annotation):
-    """Documents that a model, or another type of the wire, takes."""
+def documents(annotation, foreign=True):
+    """Documents that a model, or another type of the wire, takes; `foreign`: of kinds unknown, too."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         for mark in arguments[1:]:
             if isinstance(mark, Discriminator) and callable(mark.discriminator):
-                return _alternatives(get_args(arguments[0]), mark.discriminator)
-        return documents(arguments[0])
+                return _alternatives(get_args(arguments[0]), mark.discriminator, foreign)
+        return documents(arguments[0], foreign)
     if origin in (Union, UnionType):
-        return st.one_of(documents(option) for option in arguments if option is not NoneType)
+        return st.one_of(documents(option, foreign) for option in arguments if option is not NoneType)
     if origin is Literal:
         return st.sampled_from(arguments)
     if origin is list:
-        return st.lists(documents(arguments[0]), max_size=3)
+        return st.lists(documents(arguments[0], foreign), max_size=3)
     if origin is dict:
         return st.dictionaries(names, texts, max_size=3)
     if issubclass(annotation, BaseModel):
-        return _members(annotation)
+        kind = {"kind": st.just(_OWN_KINDS[annotation])} if annotation in _OWN_KINDS else {}
+        return _members(annotation, foreign, **kind)
     if issubclass(annotation, Enum):
         return st.sampled_from([value.value for value in annotation])
     if annotation is int:
@@ -58,9 +62,9 @@ def documents(annotation):
     return st.booleans() if annotation is bool else texts
 
 
-def _members(model, **given_members):
+def _members(model, foreign, **given_members):
     members = {
-        key: given_members[key] if key in given_members else documents(info.annotation)
+        key: given_members[key] if key in given_members else documents(info.annotation, foreign)
         for key, info in model.model_fields.items()
     }
     required = {key for key, info in model.model_fields.items() if info.is_required()}
@@ -70,18 +74,19 @@ def _members(model, **given_members):
     )
 
 
-def _alternatives(options, choose):
+def _alternatives(options, choose, foreign):
     found = []
     for option in options:
         model, *marks = get_args(option)
         tag = next(mark.tag for mark in marks if isinstance(mark, Tag))
         taken = [kind for kind in (*_KINDS, _FOREIGN) if choose({"kind": kind}) == tag]
-        found.append(_members(model, kind=st.sampled_from(taken)))
+        if foreign or tag != UNKNOWN:
+            found.append(_members(model, foreign, kind=st.sampled_from(taken)))
     return st.one_of(found)
 
 
 @pytest.mark.parametrize("model", [ExecutionRequest, OfferSetResponse, ScheduledSession])
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_a_document_comes_back_as_it_was(model, data):
     document = data.draw(documents(model))
@@ -89,6 +94,37 @@ def test_a_document_comes_back_as_it_was(model, data):
     written = write_xml(document, model)
     assert prune(XML.read(written)) == prune(document)
     ElementTree.fromstring(written)
+
+
+@pytest.mark.parametrize(
+    ("model", "schema", "root"),
+    [
+        (ExecutionRequest, "ExecutionRequest", "offers-request"),
+        (OfferSetResponse, "OfferSetResponse", "offers-response"),
+        (ScheduledSession, "AbstractExecutionSession", "execution"),
+        (EnumValueUpdate, "AbstractUpdate", "EnumValueUpdate"),
+        (IntegerDeltaUpdate, "AbstractUpdate", "IntegerDeltaUpdate"),
+    ],
+)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data())
+def test_a_client_that_knows_the_published_contract_alone_reads_it(model, schema, root, data):
+    document = data.draw(documents(model, foreign=False))
+    found = ElementTree.fromstring(write_xml(document, model))
+    assert found.tag == root
+    assert prune(published_xml.read(found, schema)) == prune(document)
+
+
+@pytest.mark.parametrize(
+    ("model", "schema"),
+    [
+        (ExecutionRequest, "ExecutionRequest"),
+        (OfferSetResponse, "OfferSetResponse"),
+        (ScheduledSession, "SimpleExecutionSession"),
+    ],
+)
+def test_the_root_is_called_as_the_published_contract_says(model, schema):
+    assert ElementTree.fromstring(write_xml({}, model)).tag == published_xml.root_name(schema)
 
 
 @given(names)
