@@ -36,6 +36,8 @@ LONGEST_RETRY_SECONDS = 120.0
 RETENTION_SECONDS = 600.0
 # for the drivers' transactions: SQLite has one writer at a time anyway
 DATABASE_THREADS = 4
+# what else the process does in the event loop's threads
+OTHER_THREADS = 32
 
 
 @dataclass
@@ -89,8 +91,12 @@ class Supervisor:
 
     async def run(self) -> None:
         """Until cancelled. Sessions that are being driven then stay as they are in the database."""
-        event = asyncio.Event()
-        self._woken = (asyncio.get_running_loop(), event)
+        event, loop = asyncio.Event(), asyncio.get_running_loop()
+        self._woken = (loop, event)
+        # Platforms do slow things in the loop's threads (checksums of large files, say). There are as many as
+        # they could ever occupy: with the usual few, one site could keep all others waiting.
+        most = self._around.sessions_per_site * len(self._around.platforms)
+        loop.set_default_executor(ThreadPoolExecutor(OTHER_THREADS + most, "platforms"))
         looking = ThreadPoolExecutor(1, "supervisor")
         driving = ThreadPoolExecutor(DATABASE_THREADS, "sessions")
         worker = Worker(self.id, self._around, driving)

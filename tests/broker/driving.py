@@ -73,7 +73,7 @@ class Recording(SimulatedPlatform):
 def broker_maker(settings, federation, engine, clock, tmp_path):
     """A function that makes a broker; `options` are those of the simulated platforms."""
 
-    def make(platforms=None, kind=Recording, engine=engine, **options):
+    def make(platforms=None, kind=Recording, engine=engine, settings=settings, **options):
         sites = {
             site.id: replace(site, platform=replace(site.platform, options=options)) for site in federation
         }
@@ -111,9 +111,12 @@ def is_in(broker, uuid, *phases):
     return lambda: broker.session(uuid).phase in phases
 
 
-def accept(broker, document=None, position=0):
-    offers = broker.request(document or make_document(), ANN)
-    return broker.update_phase(offers.sessions[position].uuid, Phase.ACCEPTED, ANN).uuid
+def accept(broker, document=None, position=0, site=None):
+    """Ask, and accept the offer at `position`, or the first at `site`."""
+    offers = broker.request(document or make_document(), ANN).sessions
+    if site is not None:
+        offers = [session for session in offers if session.placement.site_id == site]
+    return broker.update_phase(offers[position].uuid, Phase.ACCEPTED, ANN).uuid
 
 
 def notes(broker, uuid, kind):
