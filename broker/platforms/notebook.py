@@ -83,9 +83,9 @@ def as_container(executable: Executable, options: Mapping[str, Any]) -> Executab
 
 
 def as_job(root: Path, job: Job, options: Mapping[str, Any]) -> Job:
-    """The job whose container shows the notebook, with its token. Raises OSError."""
+    """The job whose container shows the notebook, with its token. Raises OSError: it was not handed over."""
     container = as_container(job.executable, options)
-    token = _token(job_directory(root, job.id) / "token")
+    token = _token_file(root, job).read_text(encoding="ascii")
     port = container.ports[0]
     container = replace(
         container,
@@ -113,22 +113,26 @@ def notebook_name(executable: Executable) -> str:
     return plain_name(name or "notebook.ipynb")
 
 
-def open_to_all(path: Path) -> None:
-    """Whoever the image runs as may change the notebook; the job's directory keeps others out."""
+def hand_over(root: Path, job: Job, path: Path) -> None:
+    """Let whoever the image runs as change the notebook at `path`, and make its token. Raises OSError.
+
+    The job's directory keeps others of this machine out. The token stays the same, also after a restart.
+    """
     path.chmod(0o666)
     path.parent.chmod(0o777)
+    write_private(_token_file(root, job), secrets.token_hex(24))
+
+
+def is_there(root: Path, job: Job) -> bool:
+    """Whether the notebook was handed over. Looks at nothing that a container can touch."""
+    return _token_file(root, job).exists()
+
+
+def _token_file(root: Path, job: Job) -> Path:
+    return job_directory(root, job.id) / "notebook-token"
 
 
 def _filled(text: str, words: Mapping[str, str]) -> str:
     for name, value in words.items():
         text = text.replace(f"{{{name}}}", value)
     return text
-
-
-def _token(path: Path) -> str:
-    """The same one each time it is asked for, also after a restart of the broker."""
-    try:
-        return path.read_text(encoding="ascii")
-    except FileNotFoundError:
-        write_private(path, secrets.token_hex(24))
-        return path.read_text(encoding="ascii")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from io import FileIO
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,13 @@ from broker.catalogues.urls import allowed_at
 from broker.model import Connector, DataItem, Executable, Job, Note
 from broker.platforms import PlatformError, Progress, State, Status, StoredFile, notebook, results
 from broker.platforms.container_log import read_log
-from broker.platforms.options import architecture, check_executable, read_options
+from broker.platforms.options import architecture, check_executable
 from broker.platforms.places import job_directory, storage_path
 from broker.platforms.podman_cli import COMMAND_SECONDS, Images, podman, podman_ok, usable, words
 from broker.platforms.podman_containers import Containers
 from broker.platforms.podman_images import as_oci, check_image, find_image, pull_image
-from broker.platforms.podman_ports import check_options, check_ports, connectors
+from broker.platforms.podman_options import podman_options
+from broker.platforms.podman_ports import check_ports, connectors
 from broker.platforms.podman_run import (
     LOG_NAME,
     container_name,
@@ -38,20 +39,6 @@ from netprobe.tools import _process
 
 __all__ = ["PodmanPlatform", "usable"]
 
-DEFAULTS: dict[str, Any] = {
-    "staging": None,  # directory for staged files; the work directory where unset
-    "network": "none",  # as in `podman run --network`
-    "ports": "refuse",  # or "publish"
-    "publish_address": "127.0.0.1",  # the address of this machine on which ports are published
-    "public_address": None,  # how that is called outside; the same where unset
-    "limits": "required",  # "none": run without limits where podman can't set them
-    "processes": 2048,  # of one container at most
-    "privileged": False,  # whether privileged containers may run
-    "image_seconds": 60.0,  # P90 of pulling an image
-    "pull_seconds": 900.0,  # when a pull is given up
-    "stop_seconds": 10.0,  # from SIGTERM to SIGKILL
-    **notebook.OPTIONS,
-}
 # starting from an image that is in place
 PRESENT_SECONDS = 1.0
 # `podman run` says so where a container of that name exists
@@ -59,23 +46,18 @@ NAME_IN_USE = "already in use"
 # why we stopped a job, in a file of its directory: it must outlive us
 STOPPED_NAME = "stopped"
 PORTS_FORMAT = "{{json .NetworkSettings.Ports}}"
-# stopping is one step of a session, and those have limits
-LONGEST_STOP_SECONDS = 45.0
 # removing what a job wrote: a container can make millions of files
 REMOVE_SECONDS = 280.0
 GIB = 2**30
 
 
 class PodmanPlatform:
-    """See the module. Options (catalogue, [sites.<id>.platform.options]): the names in DEFAULTS."""
+    """See the module. Options (catalogue, [sites.<id>.platform.options]): see `podman_options`."""
 
     def __init__(self, site: Site, federation: Federation, clock: Clock, work_directory: Path) -> None:
         if site.platform is None:
             raise InputError(f"site {site.id!r} has no platform")
-        options = read_options(site, DEFAULTS)
-        _check_options(site.id, options)
-        check_options(site.id, options)
-        notebook.check_options(site.id, options)
+        options = podman_options(site)
         self._site, self._platform, self._clock = site, site.platform, clock
         self._allowed = allowed_at(federation, site)
         self._root = Path(options["staging"]) if options["staging"] else work_directory
@@ -142,10 +124,19 @@ class PodmanPlatform:
             raise self._error(f"the image {wanted.locations[0]} is for {found}, which this site can't run")
         self._image_ids[job.id] = image["Id"]
         if notebook.is_notebook(job.executable):
-            item = notebook.notebook_item(job.executable)
-            move = notebook.notebook_move(job.executable, self._site.id)
-            path, _ = await self.stage(job.id, item, move, lambda size: None)
-            notebook.open_to_all(path)
+            await self._bring_notebook(job)
+
+    async def _bring_notebook(self, job: Job) -> None:
+        """Once only: the container may have put a link to a file of ours in its place since."""
+        if notebook.is_there(self._root, job):
+            return
+        item = notebook.notebook_item(job.executable)
+        move = notebook.notebook_move(job.executable, self._site.id)
+        path, _ = await self.stage(job.id, item, move, lambda size: None)
+        try:
+            notebook.hand_over(self._root, job, path)
+        except OSError as problem:
+            raise self._error(f"{problem.filename}: {problem.strerror}") from problem
 
     async def start(self, job: Job) -> Sequence[Connector]:
         name = container_name(job.id)
@@ -273,22 +264,6 @@ class PodmanPlatform:
 
     def _error(self, text: str) -> PlatformError:
         return PlatformError(f"site {self._site.id}: {text}")
-
-
-def _check_options(site_id: str, options: Mapping[str, Any]) -> None:
-    """Raises InputError where an option of ours has a value that makes no sense."""
-    expected = None
-    if options["limits"] not in ("required", "none"):
-        expected = "limits", "'required' or 'none'"
-    elif options["processes"] < 1:
-        expected = "processes", "1 or more"
-    elif not 0 <= options["stop_seconds"] <= LONGEST_STOP_SECONDS:
-        expected = "stop_seconds", f"0 to {LONGEST_STOP_SECONDS:g}"
-    elif options["image_seconds"] < 0 or options["pull_seconds"] <= 0:
-        expected = "image_seconds" if options["image_seconds"] < 0 else "pull_seconds", "a positive number"
-    if expected is not None:
-        name, what = expected
-        raise InputError(f"site {site_id!r}: option {name!r}: expected {what}, got {options[name]!r}")
 
 
 def _read_text(path: Path) -> str | None:

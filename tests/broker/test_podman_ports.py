@@ -231,6 +231,26 @@ def test_a_notebook_is_brought_and_served_at_its_connector(
 
 
 @pytest.mark.podman
+def test_a_notebook_that_became_a_link_is_not_touched_again(
+    tmp_path: Path, image: str, server: FileServer
+) -> None:
+    job, ours = notebook_job(server.url("/good")), tmp_path / "ours"
+    ours.write_text("the machine's own")
+    ours.chmod(0o600)
+
+    async def work(platform: Platform) -> None:
+        [there] = (tmp_path / "work").rglob("good")
+        there.unlink()
+        there.symlink_to(ours)
+        await platform.prepare(job)
+        await make_platform("podman", tmp_path / "work", notebook_options(image)).prepare(job)
+        assert there.is_symlink()
+        assert ours.stat().st_mode & 0o777 == 0o600
+
+    live(tmp_path / "work", job, work, **notebook_options(image))
+
+
+@pytest.mark.podman
 def test_a_notebook_that_is_not_there_is_an_error(tmp_path: Path, image: str, server: FileServer) -> None:
     job = notebook_job(server.url("/missing"))
 

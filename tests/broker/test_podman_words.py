@@ -13,8 +13,8 @@ from broker.model import Executable, MountMode
 from broker.platforms import PlatformError, podman_cli
 from broker.platforms.container_log import TAIL_BYTES, parse_log, read_log
 from broker.platforms.engine_conf import EngineFlags, flags_for, is_hybrid
-from broker.platforms.podman import DEFAULTS
 from broker.platforms.podman_cli import is_reference, qualified
+from broker.platforms.podman_options import DEFAULTS
 from broker.platforms.podman_run import run_arguments
 from federation.errors import InputError
 from tests.contracts.platform_support import make_job, make_platform

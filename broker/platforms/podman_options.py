@@ -1,0 +1,53 @@
+"""The options of the platform podman (catalogue, [sites.<id>.platform.options])."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from broker.platforms import notebook, podman_ports
+from broker.platforms.options import read_options
+from federation.errors import InputError
+from federation.sites import Site
+
+DEFAULTS: dict[str, Any] = {
+    "staging": None,  # directory for staged files; the work directory where unset
+    "network": "none",  # as in `podman run --network`
+    "ports": "refuse",  # or "publish"
+    "publish_address": "127.0.0.1",  # the address of this machine on which ports are published
+    "public_address": None,  # how that is called outside; the same where unset
+    "limits": "required",  # "none": run without limits where podman can't set them
+    "processes": 2048,  # of one container at most
+    "privileged": False,  # whether privileged containers may run
+    "image_seconds": 60.0,  # P90 of pulling an image
+    "pull_seconds": 900.0,  # when a pull is given up
+    "stop_seconds": 10.0,  # from SIGTERM to SIGKILL
+    **notebook.OPTIONS,
+}
+# stopping is one step of a session, and those have limits
+LONGEST_STOP_SECONDS = 45.0
+
+
+def podman_options(site: Site) -> Mapping[str, Any]:
+    """The options of `site` over DEFAULTS. Raises InputError where they can't work."""
+    options = read_options(site, DEFAULTS)
+    _check_options(site.id, options)
+    podman_ports.check_options(site.id, options)
+    notebook.check_options(site.id, options)
+    return options
+
+
+def _check_options(site_id: str, options: Mapping[str, Any]) -> None:
+    """Raises InputError where an option of ours has a value that makes no sense."""
+    expected = None
+    if options["limits"] not in ("required", "none"):
+        expected = "limits", "'required' or 'none'"
+    elif options["processes"] < 1:
+        expected = "processes", "1 or more"
+    elif not 0 <= options["stop_seconds"] <= LONGEST_STOP_SECONDS:
+        expected = "stop_seconds", f"0 to {LONGEST_STOP_SECONDS:g}"
+    elif options["image_seconds"] < 0 or options["pull_seconds"] <= 0:
+        expected = "image_seconds" if options["image_seconds"] < 0 else "pull_seconds", "a positive number"
+    if expected is not None:
+        name, what = expected
+        raise InputError(f"site {site_id!r}: option {name!r}: expected {what}, got {options[name]!r}")
