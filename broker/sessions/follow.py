@@ -83,7 +83,7 @@ async def _patiently(row: Row, ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
     asked_first = row.clock.now()
     while True:
         try:
-            return await within(row.clock, ASK_LIMIT, "asking its broker", ask())
+            return await within(row.clock, ASK_LIMIT, "asking its broker", ask(), Unreachable)
         except Unreachable as error:
             if (row.clock.now() - asked_first).total_seconds() >= PATIENCE_SECONDS:
                 raise

@@ -13,8 +13,14 @@ from federation.units import format_seconds
 T = TypeVar("T")
 
 
-async def within(clock: Clock, seconds: float, what: str, work: Coroutine[Any, Any, T]) -> T:
-    """The result of `work`, or PlatformError when it takes longer than `seconds` on the clock.
+async def within(
+    clock: Clock,
+    seconds: float,
+    what: str,
+    work: Coroutine[Any, Any, T],
+    error: type[PlatformError] = PlatformError,
+) -> T:
+    """The result of `work`, or `error` when it takes longer than `seconds` on the clock.
 
     In every case `work` has ended when this returns: also when it is cancelled.
     """
@@ -26,7 +32,7 @@ async def within(clock: Clock, seconds: float, what: str, work: Coroutine[Any, A
             return task.result()
     finally:
         await _end(task, alarm)
-    raise PlatformError(f"{what} took more than {format_seconds(seconds)}")
+    raise error(f"{what} took more than {format_seconds(seconds)}")
 
 
 async def until_done(clock: Clock, seconds: float, work: asyncio.Future[Any]) -> bool:

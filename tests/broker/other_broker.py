@@ -1,0 +1,93 @@
+"""An ExecutionBroker of another make, on loopback: it says what a test has it say."""
+
+import json
+import threading
+import uuid
+from contextlib import contextmanager
+from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+KINDS = "https://www.purl.org/ivoa.net/Calycopis-openapi/schema/v1.0/kinds/"
+
+
+class OtherBroker:
+    """As the reference broker answers: no schedule of the session's own, no logs, templates without texts,
+    and phases that leave RUNNING out. `faults`: answers (status, body) by method, given once each, first."""
+
+    def __init__(self, now):
+        self.now, self.requests, self.sessions, self.faults = now, [], {}, {"GET": [], "POST": []}
+        self.authorization, self.refuse, self.url = None, None, ""
+
+    def offer(self, request):
+        requested = request["schedule"]["requested"]
+        start = requested["start"].partition("/")[0]
+        uuid_ = str(uuid.uuid4())
+        self.sessions[uuid_] = {
+            "kind": KINDS + "session/scheduled-execution-session.yaml",
+            "meta": {"uuid": uuid_, "messages": []},
+            "phase": "OFFERED",
+            "expires": (self.now() + timedelta(minutes=5)).isoformat(),
+            "compute": {
+                "cores": {"min": 2, "max": 2},
+                "memory": {"min": 2, "max": 2},
+                "schedule": {"available": {"start": f"{start}/PT0S", "duration": "PT2H"}},
+            },
+            "costs": [{"type": "urn:ivoa:calycopis:cost:monetary", "min": 0.01, "max": 0.05}],
+        }
+        return self.sessions[uuid_]
+
+    def move(self, uuid_, phase, message=None):
+        session = self.sessions[uuid_]
+        session["phase"] = phase
+        if message:
+            session["meta"]["messages"].append(message)
+
+    def answer(self, method, path, body):
+        if self.faults[method]:
+            return self.faults[method].pop(0)
+        if path == "/requests":
+            self.requests.append(body)
+            if self.refuse:
+                return 200, {"result": "NO", "meta": {"messages": [self.refuse]}}
+            return 200, {"result": "YES", "offers": [self.offer(body)]}
+        session = self.sessions.get(path.removeprefix("/sessions/"))
+        if session is None:
+            return 404, None
+        if method == "POST" and session["phase"] in ("OFFERED", "ACCEPTED", "PREPARING", "AVAILABLE"):
+            session["phase"] = body["value"]
+        return 200, session
+
+
+@contextmanager
+def other_broker(now):
+    """A running OtherBroker; `now` is its clock."""
+    broker = OtherBroker(now)
+
+    class Handler(BaseHTTPRequestHandler):
+        def handle_any(self):
+            broker.authorization = self.headers.get("Authorization")
+            length = int(self.headers.get("Content-Length", 0))
+            text = self.rfile.read(length)
+            status, document = broker.answer(self.command, self.path, json.loads(text) if text else None)
+            body = document if isinstance(document, bytes) else json.dumps(document).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_GET = do_POST = handle_any  # noqa: N815 - the names that http.server looks for
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    broker.url = f"http://127.0.0.1:{server.server_address[1]}"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield broker
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
