@@ -1,18 +1,19 @@
-"""What the routes share: the service behind them, its public address, the threads that they keep busy."""
+"""What the routes share: the service behind them, its public address, the threads that they keep busy.
+
+Answers are made in threads, documents included: to write a long one takes time that others would wait for.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
-from typing import Any, BinaryIO, ParamSpec, Protocol, TypeVar
+from typing import Any, BinaryIO, Protocol
 from urllib.parse import urlsplit
 
 from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter
 from sqlalchemy import Engine
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -25,8 +26,6 @@ from broker.platforms import StoredFile
 from broker.records import OfferSetRecord, Owner, SessionRecord
 from broker.sessions.listing import Cursor, Filters, Page
 
-T = TypeVar("T")
-P = ParamSpec("P")
 Handler = Callable[[Request], Awaitable[Response]]
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 # Requests that are being answered at a time. Each may wait for catalogues, so none of them may take a thread
@@ -92,23 +91,26 @@ class Front:
         host, port = request.scope.get("server") or ("localhost", None)
         return f"http://{host}:{port}" if port else f"http://{host}"
 
-    async def session(self, uuid: str) -> SessionRecord:
-        """The session as it is now. Raises Refused (404)."""
-        found = await run_in_threadpool(self.service.session, uuid)
+    def session(self, uuid: str) -> SessionRecord:
+        """The session as it is now; blocks. Raises Refused (404)."""
+        found = self.service.session(uuid)
         if found is None:
             raise Refused(404, f"there is no session {uuid}")
         return found
 
-    async def ask(self, call: Callable[[Any, Owner], T], document: Any, owner: Owner) -> T:
-        """The answer of `request` or `direct`. Raises Refused (400) where the document is malformed."""
+    async def ask(self, answer: Callable[[], Response]) -> Response:
+        """The answer to a request or direct execution, made in a thread.
+
+        Raises Refused (400) where the document is malformed.
+        """
         try:
-            return await to_thread.run_sync(call, document, owner, limiter=self._asking)
+            return await to_thread.run_sync(answer, limiter=self._asking)
         except Malformed as error:
             raise malformed(error) from None
 
-    async def change(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """The answer of a call that changes what is promised."""
-        return await to_thread.run_sync(partial(call, *args, **kwargs), limiter=self._changing)
+    async def change(self, answer: Callable[[], Response]) -> Response:
+        """An answer that changes what is promised, made in a thread."""
+        return await to_thread.run_sync(answer, limiter=self._changing)
 
 
 def add_route(router: APIRouter, method: str, path: str, handler: Handler) -> None:

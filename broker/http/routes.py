@@ -78,40 +78,58 @@ def add_contract_routes(router: APIRouter, front: Front) -> None:
         writer = choose_writer(request.headers.get("accept"))
         owner = await front.gate.somebody(request)
         document = await read_body(request)
-        record = await front.ask(front.service.request, document, owner)
         base = front.base(request)
-        location = {"Location": f"{base}/offersets/{record.uuid}"}
-        return writer.response(offerset_document(record, base, owner), 303, location)
+
+        def answer() -> Response:
+            record = front.service.request(document, owner)
+            location = {"Location": f"{base}/offersets/{record.uuid}"}
+            return writer.response(offerset_document(record, base, owner), 303, location)
+
+        return await front.ask(answer)
 
     async def run_directly(request: Request) -> Response:
         """Run at the best place at once; a request that can't be run is a 400 with a FAILED session."""
         writer = choose_writer(request.headers.get("accept"))
         owner = await front.gate.somebody(request)
         document = await read_body(request)
-        record = await front.ask(front.service.direct, document, owner)
         base = front.base(request)
-        answer = session_document(record, base, owner)
-        if record.phase is Phase.FAILED:
-            return writer.response(answer, 400)
-        return writer.response(answer, 303, {"Location": f"{base}/sessions/{record.uuid}"})
+
+        def answer() -> Response:
+            record = front.service.direct(document, owner)
+            session = session_document(record, base, owner)
+            if record.phase is Phase.FAILED:
+                return writer.response(session, 400)
+            return writer.response(session, 303, {"Location": f"{base}/sessions/{record.uuid}"})
+
+        return await front.ask(answer)
 
     async def read_offerset(request: Request) -> Response:
         """An offer set, as it is now."""
         writer = choose_writer(request.headers.get("accept"))
         viewer = await front.gate.who(request)
         uuid = uuid_of(request, "offer set")
-        record = await run_in_threadpool(front.service.offerset, uuid)
-        if record is None:
-            raise Refused(404, f"there is no offer set {uuid}")
-        return writer.response(offerset_document(record, front.base(request), viewer))
+        base = front.base(request)
+
+        def answer() -> Response:
+            record = front.service.offerset(uuid)
+            if record is None:
+                raise Refused(404, f"there is no offer set {uuid}")
+            return writer.response(offerset_document(record, base, viewer))
+
+        return await run_in_threadpool(answer)
 
     async def read_session(request: Request) -> Response:
         """A session, as it is now."""
         writer = choose_writer(request.headers.get("accept"))
         viewer = await front.gate.who(request)
-        record = await front.session(uuid_of(request, "session"))
-        reads(request, viewer, record.owner)
-        return writer.response(session_document(record, front.base(request), viewer))
+        uuid, base = uuid_of(request, "session"), front.base(request)
+
+        def answer() -> Response:
+            record = front.session(uuid)
+            reads(request, viewer, record.owner)
+            return writer.response(session_document(record, base, viewer))
+
+        return await run_in_threadpool(answer)
 
     async def update_session(request: Request) -> Response:
         """Accept or reject an offer, or cancel a session: an update of its phase."""
@@ -119,15 +137,20 @@ def add_contract_routes(router: APIRouter, front: Front) -> None:
         owner = await front.gate.somebody(request)
         uuid = uuid_of(request, "session")
         document = await read_body(request)
-        known = await front.session(uuid)
+        known = await run_in_threadpool(front.session, uuid)
         if known.owner != owner.id and not owner.sees_all:
             raise Refused(403, f"session {uuid} belongs to somebody else")
         try:
             phase = read_update(document)
         except Malformed as error:
             raise _not_understood(error, known, owner) from None
+        base = front.base(request)
         try:
-            record = await front.change(front.service.update_phase, uuid, phase, owner)
+            return await front.change(
+                lambda: writer.response(
+                    session_document(front.service.update_phase(uuid, phase, owner), base, owner)
+                )
+            )
         except NotAllowed as error:
             raise Refused(409, str(error), phase=error.phase.value, allowed=_values(error.allowed)) from None
         except PermissionError:
@@ -137,7 +160,6 @@ def add_contract_routes(router: APIRouter, front: Front) -> None:
         except KeyError:
             # it was removed a moment ago
             raise Refused(404, f"there is no session {uuid}") from None
-        return writer.response(session_document(record, front.base(request), owner))
 
     add_route(router, "POST", "/requests", make_offers)
     add_route(router, "POST", "/direct", run_directly)

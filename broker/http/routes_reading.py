@@ -42,12 +42,16 @@ def add_reading_routes(router: APIRouter, front: Front) -> None:
             phases=query.phases(),
             site=query.one("site"),
         )
-        page = await run_in_threadpool(front.service.sessions, filters, query.cursor(), query.limit())
-        base = front.base(request)
-        following = query.next_url(f"{base}/sessions", page.next) if page.next else None
-        items = [session_document(session, base, owner) for session in page.items]
-        document, headers = page_document("sessions", items, following)
-        return writer.response(document, headers=headers)
+        base, after, limit = front.base(request), query.cursor(), query.limit()
+
+        def answer() -> Response:
+            page = front.service.sessions(filters, after, limit)
+            following = query.next_url(f"{base}/sessions", page.next) if page.next else None
+            items = [session_document(session, base, owner) for session in page.items]
+            document, headers = page_document("sessions", items, following)
+            return writer.response(document, headers=headers)
+
+        return await run_in_threadpool(answer)
 
     async def list_offersets(request: Request) -> Response:
         """One's own offer sets, newest first."""
@@ -61,18 +65,22 @@ def add_reading_routes(router: APIRouter, front: Front) -> None:
             query.one("name"),
             yes=query.result(),
         )
-        page = await run_in_threadpool(front.service.offersets, filters, query.cursor(), query.limit())
-        base = front.base(request)
-        following = query.next_url(f"{base}/offersets", page.next) if page.next else None
-        items = [offerset_document(each, base, owner) for each in page.items]
-        document, headers = page_document("offersets", items, following)
-        return writer.response(document, headers=headers)
+        base, after, limit = front.base(request), query.cursor(), query.limit()
+
+        def answer() -> Response:
+            page = front.service.offersets(filters, after, limit)
+            following = query.next_url(f"{base}/offersets", page.next) if page.next else None
+            items = [offerset_document(each, base, owner) for each in page.items]
+            document, headers = page_document("offersets", items, following)
+            return writer.response(document, headers=headers)
+
+        return await run_in_threadpool(answer)
 
     async def read_logs(request: Request) -> Response:
         """What the container printed last, when it ran, and how it ended."""
         writer = choose_writer(request.headers.get("accept"))
         session = await _own_session(request)
-        return writer.response(logs_document(session))
+        return await run_in_threadpool(lambda: writer.response(logs_document(session)))
 
     async def read_storage(request: Request) -> Response:
         """The files in the session's storages, with where each is fetched."""
@@ -91,7 +99,7 @@ def add_reading_routes(router: APIRouter, front: Front) -> None:
                 for name, files in stored.items()
             ],
         }
-        return writer.response(prune(document))
+        return await run_in_threadpool(lambda: writer.response(prune(document)))
 
     async def read_file(request: Request) -> Response:
         """One file that the session has written."""
@@ -108,7 +116,7 @@ def add_reading_routes(router: APIRouter, front: Front) -> None:
     async def _own_session(request: Request) -> SessionRecord:
         """The session in the path, for those who see all of it."""
         viewer = await front.gate.somebody(request)
-        session = await front.session(uuid_of(request, "session"))
+        session = await run_in_threadpool(front.session, uuid_of(request, "session"))
         if not sees_all(session.owner, viewer):
             raise Refused(403, f"session {session.uuid} belongs to somebody else")
         reads(request, viewer, session.owner)
@@ -131,15 +139,16 @@ def add_reading_routes(router: APIRouter, front: Front) -> None:
             writer = choose_writer(request.headers.get("accept"))
             viewer = await front.gate.who(request)
             uuid = uuid_of(request, "part of a session")
-            found = await run_in_threadpool(front.service.component, family, uuid)
-            part = (
-                component_document(found[0], family, found[1], front.base(request), viewer)
-                if found is not None
-                else None
-            )
-            if part is None:
-                raise Refused(404, f"there is nothing called {uuid} among the {family}")
-            return writer.response(part)
+            base = front.base(request)
+
+            def answer() -> Response:
+                found = front.service.component(family, uuid)
+                part = component_document(found[0], family, found[1], base, viewer) if found else None
+                if part is None:
+                    raise Refused(404, f"there is nothing called {uuid} among the {family}")
+                return writer.response(part)
+
+            return await run_in_threadpool(answer)
 
         return read_component
 
