@@ -5,10 +5,11 @@ Each field's description is what an error says was expected.
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
 from federation.errors import InputError
@@ -38,7 +39,15 @@ def _whole_seconds(text: str) -> float:
     return parse_duration(text).total_seconds()
 
 
+def _network_or_host(text: str) -> str:
+    """What has a slash must be a network: taken for the name of a host it would allow nothing, silently."""
+    if "/" in text:
+        ipaddress.ip_network(text, strict=False)
+    return text
+
+
 Text = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
+Network = Annotated[Text, AfterValidator(_network_or_host)]
 SiteId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?$")]
 Gib = Annotated[int, _by(_whole_gib), Field(ge=1)]
 Seconds = Annotated[float, _by(_whole_seconds), Field(gt=0)]
@@ -102,7 +111,7 @@ class PolicyTable(Table):
     denied_ports: list[Port] = Field(default=[], description="a list of ports between 1 and 65535")
     denied_paths: list[Text] = Field(default=[], description=A_PATTERN_LIST)
     max_open_offers: int | None = Field(default=None, ge=1, description="a whole number, at least 1")
-    allowed_networks: list[Text] = Field(
+    allowed_networks: list[Network] = Field(
         default=[], description='a list of networks or host names such as ["10.1.0.0/16"]'
     )
 
