@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, BinaryIO, TypeVar
 
@@ -16,6 +17,7 @@ from broker.model import Note, Phase, Placement, Request
 from broker.offers.candidates import Candidate
 from broker.offers.checks import unknown_sizes
 from broker.offers.engine import MOST_OFFERS, as_information, find_candidates, make_offers
+from broker.offers.refusal import explain
 from broker.platforms import Platform, StoredFile, load_platform
 from broker.records import NotAllowed, OfferSetRecord, Owner, SessionRecord
 from broker.sessions import components, ledger, listing, open_offers, store
@@ -253,10 +255,11 @@ class Broker:
                 created=now,
                 modified=now,
                 yes=yes,
-                notes=notes + as_information(offers.notes) if yes else offers.notes + notes,
+                notes=notes + as_information(offers.notes),
                 name=_name(document),
             )
-            store.insert_offerset(connection, answer, direct, document, request)
+            if yes:
+                store.insert_offerset(connection, answer, direct, document, request)
             expires = None if direct else now + lifetime
             made = [
                 _new_session(answer, request, placement, expires, notes) for placement in offers.placements
@@ -264,6 +267,12 @@ class Broker:
             store.insert_sessions(connection, made, answer.uuid)
             ledger.hold(connection, made)
             components.insert_components(connection, made)
+        if not yes:
+            # Nothing is held, so nobody need wait while it is looked for what would help.
+            refusal = explain(offers.notes, candidates, taken, now, lifetime)
+            answer = replace(answer, notes=refusal.notes + notes)
+            with write(self._engine) as connection:
+                store.insert_offerset(connection, answer, direct, document, request)
         with self._engine.connect() as connection:
             if direct:
                 return answer, store.read_session(connection, made[0].uuid) if made else None

@@ -6,9 +6,12 @@ A pool is one site's platform seen as a whole. Each booking takes a part of it f
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+
+_FOREVER = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,51 @@ class Booking:
 
 
 @dataclass(frozen=True)
+class Timeline:
+    """What of a pool is free, step by step: `free[i]` from `since[i]` to `since[i + 1]`.
+
+    The first step has no beginning and the last one no end. To be made once where much is asked of the same
+    bookings: it takes the place of pool and bookings in questions.
+    """
+
+    since: tuple[datetime, ...]
+    free: tuple[Capacity, ...]
+    bookings: tuple[Booking, ...] = ()
+
+    @classmethod
+    def of(cls, pool: Capacity, bookings: Iterable[Booking]) -> Timeline:
+        known = tuple(bookings)
+        changes = []
+        for booking in known:
+            if booking.start < booking.end:
+                cores, memory_gib, storage_gib = booking.cores, booking.memory_gib, booking.storage_gib
+                changes.append((booking.start, -cores, -memory_gib, -storage_gib))
+                changes.append((booking.end, cores, memory_gib, storage_gib))
+        changes.sort()
+        since, free = [_FOREVER], [pool]
+        cores, memory_gib, storage_gib = pool.cores, pool.memory_gib, pool.storage_gib
+        for position, (instant, *more) in enumerate(changes, 1):
+            cores, memory_gib, storage_gib = cores + more[0], memory_gib + more[1], storage_gib + more[2]
+            if position == len(changes) or changes[position][0] > instant:
+                since.append(instant)
+                free.append(Capacity(cores, memory_gib, storage_gib))
+        return cls(tuple(since), tuple(free), known)
+
+    def beside(self, bookings: Iterable[Booking]) -> Timeline:
+        """The same with more bookings."""
+        return Timeline.of(self.free[0], [*self.bookings, *bookings])
+
+    def steps(self, start: datetime, end: datetime) -> Iterator[tuple[datetime, datetime, Capacity]]:
+        """(from, to, free) that cover [start, end) without gaps."""
+        position = bisect.bisect_right(self.since, start) - 1
+        while start < end:
+            following = self.since[position + 1] if position + 1 < len(self.since) else end
+            until = min(following, end)
+            yield start, until, self.free[position]
+            start, position = until, position + 1
+
+
+@dataclass(frozen=True)
 class Window:
     """Every start in [start, latest_start], both included, leaves room for the whole duration."""
 
@@ -67,16 +115,28 @@ def first_windows(
     Empty where it never fits. Sweeps over the bookings' ends once: O(n log n). Raises ValueError for a
     duration of zero or less.
     """
+    return windows_in(Timeline.of(pool, bookings), need, duration, earliest, latest_start, count)
+
+
+def windows_in(
+    timeline: Timeline,
+    need: Capacity,
+    duration: timedelta,
+    earliest: datetime,
+    latest_start: datetime,
+    count: int = 3,
+) -> list[Window]:
+    """As `first_windows`, in the time that the steps between `earliest` and the last end take."""
     if duration <= timedelta(0):
         raise ValueError("a duration is more than zero")
-    if count < 1 or latest_start < earliest or not pool.fits(need):
+    if count < 1 or latest_start < earliest or not timeline.free[0].fits(need):
         return []
     windows: list[Window] = []
     start = earliest
     # With [full_from, full_to) too full for the need, just the starts in the open interval
     # (full_from - duration, full_to) fail: what starts earlier is over by then, what starts at
     # full_to comes after it.
-    for full_from, full_to in _too_full(pool, bookings, need, earliest, latest_start + duration):
+    for full_from, full_to in _too_full(timeline, need, earliest, latest_start + duration):
         last = full_from - duration
         if last >= start:
             windows.append(Window(start, min(last, latest_start)))
@@ -106,19 +166,25 @@ def both(first: Sequence[Window], second: Sequence[Window]) -> list[Window]:
 
 def free_throughout(pool: Capacity, bookings: Iterable[Booking], start: datetime, end: datetime) -> Capacity:
     """What stays free during the whole of [start, end): the least of each. Never negative."""
+    return least_free(Timeline.of(pool, bookings), start, end)
+
+
+def least_free(timeline: Timeline, start: datetime, end: datetime) -> Capacity:
+    """As `free_throughout`. Of an empty interval: the whole pool."""
+    pool = timeline.free[0]
     cores, memory_gib, storage_gib = pool.cores, pool.memory_gib, pool.storage_gib
-    for _, _, free in _free_over_time(pool, bookings, start, end):
+    for _, _, free in timeline.steps(start, end):
         cores, memory_gib = min(cores, free.cores), min(memory_gib, free.memory_gib)
         storage_gib = min(storage_gib, free.storage_gib)
     return Capacity(max(cores, 0), max(memory_gib, 0), max(storage_gib, 0))
 
 
 def _too_full(
-    pool: Capacity, bookings: Iterable[Booking], need: Capacity, start: datetime, end: datetime
+    timeline: Timeline, need: Capacity, start: datetime, end: datetime
 ) -> Iterator[tuple[datetime, datetime]]:
     """The intervals within [start, end) in which `need` doesn't fit, in order; neighbours are joined."""
     since: datetime | None = None
-    for begins, _, free in _free_over_time(pool, bookings, start, end):
+    for begins, _, free in timeline.steps(start, end):
         if free.fits(need):
             if since is not None:
                 yield since, begins
@@ -127,25 +193,3 @@ def _too_full(
             since = begins
     if since is not None:
         yield since, end
-
-
-def _free_over_time(
-    pool: Capacity, bookings: Iterable[Booking], start: datetime, end: datetime
-) -> Iterator[tuple[datetime, datetime, Capacity]]:
-    """What is free, as steps (from, to, free) that cover [start, end) without gaps."""
-    changes: list[tuple[datetime, Capacity]] = []
-    for booking in bookings:
-        begins, ends = max(booking.start, start), min(booking.end, end)
-        if begins < ends:
-            taken = Capacity(booking.cores, booking.memory_gib, booking.storage_gib)
-            changes.append((begins, taken))
-            changes.append((ends, Capacity(0, 0, 0).minus(taken)))
-    changes.sort(key=lambda change: change[0])
-    free, at = pool, start
-    for instant, taken in changes:
-        if instant > at:
-            yield at, instant, free
-            at = instant
-        free = free.minus(taken)
-    if at < end:
-        yield at, end, free

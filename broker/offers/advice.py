@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -15,7 +15,7 @@ from broker.offers.limits import broken
 from broker.offers.placing import least_bill
 from broker.offers.slots import Moment, earliest_slot, most, starts
 from broker.offers.windows import ceil_second
-from reservations.capacity import Booking
+from reservations.capacity import Timeline
 
 # how far behind the asked start range the nearest window that would do is looked for
 LOOK_AHEAD = timedelta(days=30)
@@ -56,26 +56,24 @@ def no_room(candidate: Candidate, moment: Moment) -> Note:
     return Note("no-room", text + " free for {duration}", values, Level.ERROR, path)
 
 
-def ways(candidate: Candidate, bookings: Sequence[Booking], moment: Moment) -> list[Way]:
+def ways(candidate: Candidate, taken: Timeline, moment: Moment) -> list[Way]:
     """What would make this NO a YES, nearest first; empty where nothing that was tried would.
 
     Each way is a change of one thing beside what the site's own size asks for, and of the limits that are
     broken then.
     """
     found = []
-    for change in _one_more(candidate, bookings, moment):
+    for change in _one_more(candidate, taken, moment):
         request = changes.applied(candidate.request, change)
-        limits = _limit_changes(candidate.asking(request), bookings, moment)
+        limits = _limit_changes(candidate.asking(request), taken, moment)
         if limits is not None:
             found.append(Way(candidate.site.id, (*candidate.changes, *change, *limits)))
     return sorted(found, key=lambda way: way.distance)
 
 
-def _one_more(
-    candidate: Candidate, bookings: Sequence[Booking], moment: Moment
-) -> Iterator[tuple[Change, ...]]:
+def _one_more(candidate: Candidate, taken: Timeline, moment: Moment) -> Iterator[tuple[Change, ...]]:
     """Each change of one thing that gives a slot; no change where there is one already."""
-    if earliest_slot(candidate, bookings, moment) is not None:
+    if earliest_slot(candidate, taken, moment) is not None:
         yield ()
         return
     request, need = candidate.request, candidate.need
@@ -83,7 +81,7 @@ def _one_more(
     def room(change: Callable[[Request, int], Change]) -> Callable[[int], bool]:
         def works(value: int) -> bool:
             other = candidate.asking(change(request, value).apply(request))
-            return bool(starts(other, bookings, other.need, moment))
+            return bool(starts(other, taken, other.need, moment))
 
         return works
 
@@ -100,7 +98,7 @@ def _one_more(
             if value > none:
                 yield (change(request, value),)
     latest = max(request.latest_start, moment.ready(candidate)) + LOOK_AHEAD
-    for window in starts(candidate, bookings, need, moment, latest):
+    for window in starts(candidate, taken, need, moment, latest):
         start = ceil_second(window.start)
         if start <= window.latest_start:
             yield (changes.later(request, start),)
@@ -112,13 +110,11 @@ def _shorter(request: Request, seconds: int) -> Change:
     return changes.shorter(request, timedelta(seconds=seconds - seconds % 60 if seconds >= 120 else seconds))
 
 
-def _limit_changes(
-    candidate: Candidate, bookings: Sequence[Booking], moment: Moment
-) -> tuple[Change, ...] | None:
+def _limit_changes(candidate: Candidate, taken: Timeline, moment: Moment) -> tuple[Change, ...] | None:
     """The changes of limits with which the candidate keeps them all; None where it can't."""
     made: list[Change] = []
     for _ in range(LIMIT_ROUNDS):
-        slot = earliest_slot(candidate, bookings, moment)
+        slot = earliest_slot(candidate, taken, moment)
         if slot is None:
             return None
         problems = broken(candidate.request, least_bill(candidate, slot, moment), candidate.site.id)

@@ -9,7 +9,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from broker.model import Level, Note, Placement, Request
-from broker.offers.advice import Way, no_room, ways
+from broker.offers import checks
+from broker.offers.advice import no_room
 from broker.offers.candidates import Candidate, assess
 from broker.offers.placing import place, place_ready
 from broker.offers.rank import Priced, chosen, explained, rank
@@ -18,26 +19,20 @@ from broker.offers.windows import ceil_second
 from broker.platforms import OffersItself, Platform, PlatformError, ReadyOffer
 from federation.sites import Federation
 from netprobe.forecast import ForecastPath
-from reservations.capacity import Booking
+from reservations.capacity import Booking, Timeline
 
 # how many offers are made and held for one request
 MOST_OFFERS = 5
 # brokers that are asked at the same time
 BROKERS_AT_ONCE = 8
-# ways out of a NO that are told for one site
-MOST_WAYS = 4
 
 
 @dataclass(frozen=True)
 class Offers:
-    """Placements, best first (none: the answer is NO), and what is to be said of the other sites.
-
-    Of a NO, `notes` begin with a summary, and `ways` are what would make it a YES, nearest first.
-    """
+    """Placements, best first (none: the answer is NO), and why the other sites are not among them."""
 
     placements: tuple[Placement, ...]
     notes: tuple[Note, ...]
-    ways: tuple[Way, ...] = ()
 
 
 def find_candidates(
@@ -92,26 +87,20 @@ def make_offers(
 
     `taken` is what is booked by site. Offers live for `lifetime`; zero for a direct execution. `refused` are
     the reasons of sites that are no candidates. `room`: how many more offers the client may have open, by
-    site, where the site limits them.
+    site, where the site limits them. Quick enough for a transaction in which others wait; `refusal.explain`
+    says more of a NO, and takes its time.
     """
     moment = Moment(now, lifetime)
     offers: list[Priced] = []
     reasons: list[Note] = list(refused)
-    fixable: list[Candidate] = []
     for candidate in candidates:
         count = most if room is None else min(most, room.get(candidate.site.id, most))
         found, notes = _offers_of(candidate, taken.get(candidate.site.id, ()), moment, count)
         offers += found
         reasons += notes
-        if not found and count > 0 and candidate.ready is None:
-            fixable.append(candidate)
-    if offers:
-        ranked = rank(offers)
-        best = chosen(ranked, most)
-        return Offers(tuple(explained(best, ranked, now + lifetime)), tuple(reasons))
-    by_site = {each.site.id: ways(each, taken.get(each.site.id, ()), moment) for each in fixable}
-    nearest = sorted((found[0] for found in by_site.values() if found), key=lambda way: way.distance)
-    return Offers((), tuple(_no(reasons, by_site, nearest)), tuple(nearest))
+    ranked = rank(offers)
+    best = chosen(ranked, most)
+    return Offers(tuple(explained(best, ranked, now + lifetime)), tuple(reasons))
 
 
 def as_information(notes: Sequence[Note]) -> tuple[Note, ...]:
@@ -132,7 +121,8 @@ def _offers_of(
         return [], [Note("open-offers", text, values)]
     if candidate.ready is not None:
         return place_ready(candidate, moment, count)
-    found = place(candidate, bookings, moment, count)
+    timeline = Timeline.of(checks.pool(candidate.platform), bookings)
+    found = place(candidate, timeline, moment, count)
     offers = [each for each in found if isinstance(each, Priced)]
     broken = [each.note for each in found if not isinstance(each, Priced)]
     return offers, broken if found else [no_room(candidate, moment)]
@@ -171,35 +161,3 @@ def _ask(
 
     with ThreadPoolExecutor(max_workers=BROKERS_AT_ONCE, thread_name_prefix="ask") as pool:
         return dict(zip(brokers, pool.map(ask, brokers.values()), strict=True))
-
-
-def _no(reasons: Sequence[Note], by_site: Mapping[str, list[Way]], nearest: Sequence[Way]) -> list[Note]:
-    """The reasons site by site, each with what would help, behind a summary of all."""
-    sites = list(dict.fromkeys([*(note.values.get("site", "") for note in reasons), *by_site]))
-    notes: list[Note] = []
-    for site in sites:
-        notes += [note for note in reasons if note.values.get("site", "") == site]
-        found = by_site.get(site, [])[:MOST_WAYS]
-        if found:
-            words = [way.words for way in found]
-            values = {"site": site, "change": "; or if you ".join(words)}
-            notes.append(Note("nearest-change", "{site} could do this if you {change}", values))
-    named = [site for site in sites if site]
-    return [_summary(named, reasons, nearest), *notes] if named else notes
-
-
-def _summary(sites: Sequence[str], reasons: Sequence[Note], nearest: Sequence[Way]) -> Note:
-    values = {"sites": str(len(sites)), "site": sites[0]}
-    if len(sites) == 1:
-        text = "{site} is the only site here with a platform, and can't do this"
-    else:
-        text = "None of the {sites} sites can do this"
-    if nearest:
-        values |= {"site": nearest[0].site_id, "change": nearest[0].words}
-        text += "; it could if you {change}" if len(sites) == 1 else "; nearest: {site}, if you {change}"
-        return Note("no-site", text, values)
-    counts = {site: [note for note in reasons if note.values.get("site") == site] for site in sites}
-    site = min(sites, key=lambda each: len(counts[each]))
-    values |= {"site": site, "reason": counts[site][0].text}
-    text += ": {reason}" if len(sites) == 1 else "; fewest reasons stand against {site}: {reason}"
-    return Note("no-site", text, values)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -11,30 +10,26 @@ from broker.offers import price
 from broker.offers.candidates import Candidate
 from broker.offers.limits import Broken, broken
 from broker.offers.rank import Priced
-from broker.offers.slots import Moment, Slot, booked, earliest_slot, larger_slot, most
+from broker.offers.slots import Moment, Slot, earliest_slot, larger_slot, most
 from broker.offers.windows import ceil_second
 from broker.platforms import ReadyOffer
-from reservations.capacity import Booking, Capacity
+from reservations.capacity import Capacity, Timeline
 
 
-def place(
-    candidate: Candidate, bookings: Sequence[Booking], moment: Moment, count: int
-) -> list[Priced] | list[Broken]:
+def place(candidate: Candidate, taken: Timeline, moment: Moment, count: int) -> list[Priced] | list[Broken]:
     """At most `count` offers that could all be held at once; the limits that none keeps; or nothing at all.
 
     The earliest, and behind it the first with more of the requested maximum where that comes later.
     """
-    slot = earliest_slot(candidate, bookings, moment)
+    slot = earliest_slot(candidate, taken, moment)
     if slot is None:
         return []
     first = _within_limits(candidate, slot, moment)
     if not isinstance(first, Priced) or count < 2:
         return [first] if isinstance(first, Priced) else first
-    size = _size(first.placement)
-    beside = [*bookings, *booked(first.placement)]
-    slot = larger_slot(candidate, beside, moment, size)
+    slot = larger_slot(candidate, taken, moment, first.placement)
     second = _within_limits(candidate, slot, moment) if slot else None
-    if not isinstance(second, Priced) or size.fits(_size(second.placement)):
+    if not isinstance(second, Priced) or _size(first.placement).fits(_size(second.placement)):
         return [first]
     return [first, replace(second, instead_of=first.placement)]
 
@@ -170,7 +165,8 @@ def _passed_on(candidate: Candidate, ready: ReadyOffer, moment: Moment) -> Price
         cores=min(ready.cores, cores),
         memory_gib=min(ready.memory_gib, memory),
         storage_gib=least.storage_gib,
-        prepare_start=max(moment.now, start - timedelta(seconds=2 * candidate.prepare.p90 + 60)),
+        # that broker holds it for a while only, and must be told soon
+        prepare_start=moment.now,
         prepare_seconds=candidate.prepare.p90,
         start=start,
         duration=ready.duration,

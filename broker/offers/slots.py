@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -10,7 +10,7 @@ from broker.model import Placement
 from broker.offers import checks
 from broker.offers.candidates import Candidate
 from broker.offers.windows import ceil_second, whole_start, windows
-from reservations.capacity import Booking, Capacity, Window, free_throughout
+from reservations.capacity import Booking, Capacity, Timeline, Window, least_free
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Moment:
 
 def starts(
     candidate: Candidate,
-    bookings: Sequence[Booking],
+    taken: Timeline,
     need: Capacity,
     moment: Moment,
     latest: datetime | None = None,
@@ -49,36 +49,36 @@ def starts(
     earliest = max(request.earliest_start, moment.ready(candidate))
     within = earliest, request.latest_start if latest is None else latest
     lead = _lead(candidate, earliest - moment.now)
-    return windows(candidate.platform, bookings, need, request.duration, within, lead)
+    return windows(taken, need, request.duration, within, lead)
 
 
-def earliest_slot(candidate: Candidate, bookings: Sequence[Booking], moment: Moment) -> Slot | None:
+def earliest_slot(candidate: Candidate, taken: Timeline, moment: Moment) -> Slot | None:
     """The first slot of at least what is needed, with as much of the maximum as is free then."""
-    return _slot(candidate, bookings, candidate.need, moment)
+    return _slot(candidate, taken, candidate.need, moment)
 
 
-def larger_slot(
-    candidate: Candidate, bookings: Sequence[Booking], moment: Moment, size: Capacity
-) -> Slot | None:
+def larger_slot(candidate: Candidate, taken: Timeline, moment: Moment, first: Placement) -> Slot | None:
     """The first slot of the requested maximum, or of the most that comes next to it in the asked range.
 
-    None where that is no more than `size`, which is offered already and is among `bookings`.
+    It can be held beside `first`, and has more of something; None where there is no such slot.
     """
     need, wanted = candidate.need, largest_wanted(candidate)
+    size = Capacity(first.cores, first.memory_gib)
     if wanted.cores <= size.cores and wanted.memory_gib <= size.memory_gib:
         return None
-    if starts(candidate, bookings, wanted, moment):
-        return _slot(candidate, bookings, wanted, moment)
+    taken = taken.beside(booked(first))
+    if starts(candidate, taken, wanted, moment):
+        return _slot(candidate, taken, wanted, moment)
 
     def free(cores: int, memory_gib: int) -> bool:
-        return bool(starts(candidate, bookings, Capacity(cores, memory_gib, need.storage_gib), moment))
+        return bool(starts(candidate, taken, Capacity(cores, memory_gib, need.storage_gib), moment))
 
     cores = most(size.cores, wanted.cores, lambda cores: free(cores, need.memory_gib))
     if cores > size.cores:
-        return _slot(candidate, bookings, Capacity(cores, need.memory_gib, need.storage_gib), moment)
+        return _slot(candidate, taken, Capacity(cores, need.memory_gib, need.storage_gib), moment)
     memory_gib = most(size.memory_gib, wanted.memory_gib, lambda memory: free(size.cores, memory))
     if memory_gib > size.memory_gib:
-        return _slot(candidate, bookings, Capacity(size.cores, memory_gib, need.storage_gib), moment)
+        return _slot(candidate, taken, Capacity(size.cores, memory_gib, need.storage_gib), moment)
     return None
 
 
@@ -119,9 +119,9 @@ def booked(placement: Placement) -> list[Booking]:
     ]
 
 
-def _slot(candidate: Candidate, bookings: Sequence[Booking], need: Capacity, moment: Moment) -> Slot | None:
+def _slot(candidate: Candidate, taken: Timeline, need: Capacity, moment: Moment) -> Slot | None:
     """The first slot of `need`, which leaves room for a start that is later by the offer's lifetime."""
-    found = starts(candidate, bookings, need, moment)
+    found = starts(candidate, taken, need, moment)
     start = whole_start(found)
     if start is None:
         return None
@@ -135,7 +135,7 @@ def _slot(candidate: Candidate, bookings: Sequence[Booking], need: Capacity, mom
         start=start,
         start_within=within,
         prepare_start=start - lead,
-        size=_size(candidate, bookings, need, start, start + within + candidate.request.duration),
+        size=_size(candidate, taken, need, start, start + within + candidate.request.duration),
         waits_for_data=start == ready,
     )
 
@@ -145,12 +145,10 @@ def _lead(candidate: Candidate, at_most: timedelta) -> timedelta:
     return min(timedelta(seconds=2 * candidate.prepare.p90 + 60), at_most)
 
 
-def _size(
-    candidate: Candidate, bookings: Sequence[Booking], need: Capacity, start: datetime, end: datetime
-) -> Capacity:
+def _size(candidate: Candidate, taken: Timeline, need: Capacity, start: datetime, end: datetime) -> Capacity:
     """As much of the requested maximum as is free all the time, and at least `need`."""
     wanted = largest_wanted(candidate)
-    free = free_throughout(checks.pool(candidate.platform), bookings, start, end)
+    free = least_free(taken, start, end)
     return Capacity(
         max(need.cores, min(wanted.cores, free.cores)),
         max(need.memory_gib, min(wanted.memory_gib, free.memory_gib)),

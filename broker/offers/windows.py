@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from broker.offers import checks
-from federation.sites import Platform
-from reservations.capacity import Booking, Capacity, Window, both, first_windows
+from reservations.capacity import Capacity, Timeline, Window, both, windows_in
 
 # windows to look at, where those of compute and those of storage must meet
 MANY = 1000
 
 
 def windows(
-    platform: Platform,
-    bookings: Sequence[Booking],
+    taken: Timeline,
     need: Capacity,
     duration: timedelta,
     within: tuple[datetime, datetime],
@@ -25,14 +22,13 @@ def windows(
 
     Earliest first; empty where there is none.
     """
-    pool = checks.pool(platform)
     earliest, latest = within
     compute = Capacity(need.cores, need.memory_gib, 0)
-    free = first_windows(pool, bookings, compute, duration, earliest, latest, MANY)
+    free = windows_in(taken, compute, duration, earliest, latest, MANY)
     if need.storage_gib == 0 or not free:
         return free
     storage = Capacity(0, 0, need.storage_gib)
-    roomy = first_windows(pool, bookings, storage, duration + lead, earliest - lead, latest - lead, MANY)
+    roomy = windows_in(taken, storage, duration + lead, earliest - lead, latest - lead, MANY)
     return both(free, [Window(each.start + lead, each.latest_start + lead) for each in roomy])
 
 

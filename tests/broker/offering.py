@@ -1,8 +1,10 @@
 """Asking for offers without a database, over a network that is made up."""
 
+from dataclasses import dataclass
 from datetime import timedelta
 
 from broker.offers.engine import find_candidates, make_offers
+from broker.offers.refusal import explain
 from broker.platforms import load_platform
 from federation.clock import ManualClock
 from netprobe.forecast import Forecast, Rung
@@ -37,10 +39,24 @@ def load_platforms(federation):
     return {site.id: load_platform(site, federation, clock, "work") for site in federation}
 
 
-def ask(federation, request, taken=None, lifetime=LIFETIME, **more):
+@dataclass(frozen=True)
+class Answer:
+    """Offers, or a NO with the ways out of it."""
+
+    placements: tuple
+    notes: tuple
+    ways: tuple = ()
+
+
+def ask(federation, request, taken=None, lifetime=LIFETIME, platforms=None, **more):
     """The answer to `request` at NOW; `taken` are bookings by site."""
-    candidates, reasons = find_candidates(federation, load_platforms(federation), request, forecast, NOW, {})
-    return make_offers(candidates, taken or {}, NOW, lifetime, refused=reasons, **more)
+    platforms, taken = platforms or load_platforms(federation), taken or {}
+    candidates, reasons = find_candidates(federation, platforms, request, forecast, NOW, {"the": "document"})
+    offers = make_offers(candidates, taken, NOW, lifetime, refused=reasons, **more)
+    if offers.placements:
+        return Answer(offers.placements, offers.notes)
+    refusal = explain(offers.notes, candidates, taken, NOW, lifetime)
+    return Answer((), refusal.notes, refusal.ways)
 
 
 def sites(offers):

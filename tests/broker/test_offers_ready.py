@@ -7,13 +7,13 @@ import pytest
 
 from broker.model import Figure, Limit, Note
 from broker.offers import price
-from broker.offers.engine import find_candidates, make_offers
 from broker.platforms import OffersItself, PlatformError, ReadyOffer
 from broker.sessions.codec import dump_placement, load_placement
 from federation.sites import Tariff
 from reservations.capacity import Booking
+from tests.broker import offering
 from tests.broker.conftest import NOW, make_data, make_federation, make_request, make_site
-from tests.broker.offering import LIFETIME, figure, forecast, load_platforms, sites
+from tests.broker.offering import figure, load_platforms, sites
 
 HOUR = timedelta(hours=1)
 
@@ -35,6 +35,15 @@ class Brokered:
         if isinstance(self._answer, Exception):
             raise self._answer
         return self._answer
+
+    async def accept(self, reference):
+        raise PlatformError("nothing is accepted here")
+
+    async def look(self, reference):
+        raise PlatformError("nothing is to be seen here")
+
+    async def give_up(self, reference):
+        return None
 
 
 def ready(start=NOW + timedelta(minutes=10), **more):
@@ -62,8 +71,8 @@ def world(answer, **site):
 
 def ask(answer, request, taken=None, most=5, **site):
     federation, platforms = world(answer, **site)
-    found = find_candidates(federation, platforms, request, forecast, NOW, {"the": "document"})
-    return make_offers(found[0], taken or {}, NOW, LIFETIME, most, found[1]), platforms["lausanne"]
+    answer = offering.ask(federation, request, taken, platforms=platforms, most=most)
+    return answer, platforms["lausanne"]
 
 
 def test_it_is_asked_for_starts_by_which_the_data_is_there():

@@ -7,7 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reservations.capacity import Booking, Capacity, Window, first_windows, free_throughout
+from reservations.capacity import (
+    Booking,
+    Capacity,
+    Timeline,
+    Window,
+    both,
+    first_windows,
+    free_throughout,
+    least_free,
+)
 
 ZERO = datetime(2026, 1, 1, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -88,3 +97,37 @@ def test_nothing_larger_than_the_pool_ever_fits():
 def test_a_duration_of_zero_is_a_mistake():
     with pytest.raises(ValueError, match="more than zero"):
         first_windows(POOL, [], Capacity(1, 1), timedelta(0), at(0), at(20))
+
+
+@given(bookings_strategy, st.integers(-10, 50), st.integers(1, 40))
+def test_a_timeline_says_the_same_as_all_its_bookings(bookings, start, length):
+    """Made of some bookings, and beside them of others; its steps cover what was asked, without gaps."""
+    whole = Timeline.of(POOL, bookings)
+    apart = Timeline.of(POOL, bookings[::2]).beside(bookings[1::2])
+    since, until = at(start), at(start + length)
+    assert list(whole.steps(since, until)) == list(apart.steps(since, until))
+    assert least_free(whole, since, until) == free_throughout(POOL, bookings, since, until)
+    steps = list(whole.steps(since, until))
+    assert (steps[0][0], steps[-1][1]) == (since, until)
+    assert all(a[1] == b[0] for a, b in pairwise(steps))
+    for begins, ends, free in steps:
+        for minute in range(start, start + length):
+            if begins <= at(minute) < ends:
+                assert free == POOL.minus(load(bookings, minute))
+
+
+windows = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=5).map(
+    lambda pairs: [
+        Window(at(20 * n + first), at(20 * n + first + length)) for n, (first, length) in enumerate(pairs)
+    ]
+)
+
+
+@given(windows, windows)
+def test_a_start_in_both_lies_in_a_window_of_each(first, second):
+    def starts(found):
+        return {m for w in found for m in range(120) if w.start <= at(m) <= w.latest_start}
+
+    found = both(first, second)
+    assert starts(found) == starts(first) & starts(second)
+    assert all(a.latest_start < b.start for a, b in pairwise(found))
