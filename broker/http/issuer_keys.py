@@ -69,12 +69,13 @@ class IssuerKeys:
         self._failed = False
         self._fetching: asyncio.Task[None] | None = None
 
-    async def find(self, kid: str | None, algorithm: str) -> list[PyJWK]:
+    async def find(self, kid: str | None, algorithm: str, again: bool = False) -> list[PyJWK]:
         """The keys that may have made such a signature: one where `kid` names it. None of them: not genuine.
 
-        Raises IssuerUnreachable where no key is known, and the issuer doesn't answer.
+        `again`: the issuer is asked though there are such keys, as often as it may be. Raises
+        IssuerUnreachable where the issuer has to be asked, and doesn't answer.
         """
-        if self._knows(kid):
+        if self._knows(kid) and not again:
             if self._old():
                 self._fetch()
             return self._fitting(kid, algorithm)
@@ -82,13 +83,11 @@ class IssuerKeys:
         if running is not None:
             # one fetch for all who wait; none of them ends it by going away
             await asyncio.shield(running)
-        if self._knows(kid):
-            return self._fitting(kid, algorithm)
-        if self._failed:
+        if self._failed and (again or not self._knows(kid)):
             assert self._not_before is not None
             left = (self._not_before - self._clock.now()).total_seconds()
             raise IssuerUnreachable(max(1, math.ceil(left)))
-        return []
+        return self._fitting(kid, algorithm)
 
     def _knows(self, kid: str | None) -> bool:
         return any(kid is None or key.get("kid") == kid for key in self._keys)

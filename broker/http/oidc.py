@@ -96,12 +96,14 @@ class Tokens:
             raise InvalidToken("the token is not signed in a way that is taken here")
         if not isinstance(kind, str) or kind.lower() not in _TYPES:
             raise InvalidToken("the token is of a type that is not taken here")
-        for key in await self._keys.find(kid, algorithm):
-            try:
-                verified = _jws.decode_complete(token, key=key, algorithms=[algorithm])
-            except PyJWTError:
-                continue
-            return _claims(verified["payload"])
+        # where the token doesn't name its key, only trying tells that it is a new one
+        for again in (False, True) if kid is None else (False,):
+            for key in await self._keys.find(kid, algorithm, again):
+                try:
+                    verified = _jws.decode_complete(token, key=key, algorithms=[algorithm])
+                except PyJWTError:
+                    continue
+                return _claims(verified["payload"])
         raise InvalidToken("the token's signature is by no key of the issuer")
 
     def _check_claims(self, claims: Mapping[str, Any]) -> None:

@@ -22,7 +22,7 @@ ADA, BOB, ROOT = ("ada", "ada's own"), ("bob", "bob's own"), ("root", "toor")
 
 
 @contextmanager
-def serving(directory, **more):
+def serving(directory, clock=None, **more):
     environment = {
         "HOME": str(directory),
         "FAIRLEAD_DATABASE_URL": f"sqlite:///{directory / 'fairlead.db'}",
@@ -32,7 +32,7 @@ def serving(directory, **more):
     }
     engine = connect(environment["FAIRLEAD_DATABASE_URL"])
     upgrade(engine)
-    clock = ManualClock(NOW)
+    clock = clock or ManualClock(NOW)
     app = create_app(
         load_settings(None, environment | more), builtin_federation(), engine, clock, online=False
     )

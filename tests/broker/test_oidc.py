@@ -260,6 +260,24 @@ def test_a_new_key_is_fetched_when_it_is_met_and_not_for_every_stranger(tokens, 
     refused(tokens, one, "by no key")
 
 
+def test_a_new_key_is_found_where_tokens_name_none(tokens, clock, issuer):
+    def nameless(key):
+        return token(claims_of(clock), key=key, header={"kid": None})
+
+    assert bearer(tokens, nameless("one"))
+    clock.advance(ASK_AGAIN_SECONDS)
+    issuer.keys = [public_jwk("two"), public_jwk("three")]
+    assert bearer(tokens, nameless("three"))
+    for _ in range(5):
+        refused(tokens, nameless("one"), "by no key")
+    assert issuer.asked.count("/jwk") == 2
+    clock.advance(ASK_AGAIN_SECONDS)
+    issuer.down = True
+    with pytest.raises(IssuerUnreachable):
+        bearer(tokens, nameless("one"))
+    assert bearer(tokens, nameless("two"))
+
+
 def test_old_keys_are_fetched_again_and_nobody_waits(tokens, clock, issuer):
     async def story():
         text = token(claims_of(clock, exp=NOW.timestamp() + 10 * OLD_SECONDS))
