@@ -82,7 +82,7 @@ class SessionRecord:
     # until when what it wrote into its storage can be fetched; None: it can't
     results_until: datetime | None = None
     # the storages and data items that are in place at the site, by uuid
-    staged: tuple[str, ...] = ()
+    staged: frozenset[str] = frozenset()
 
     def component_uuid(self, key: str) -> str:
         """The uuid of a part of this session: `key` is "executable", "compute" or its item's uuid.

@@ -53,8 +53,8 @@ def page() -> str:
         "# Messages",
         "",
         "Every message of the broker has a `kind`: a URL of that broker, `/messages/` and one of the names",
-        "below. Its `level` says how much it matters: ERROR is a reason for a NO or a failure, WARN something",
-        "that was done otherwise than asked, INFO how things are. `values` are what `template` was filled",
+        "below. Its `level` says how much it matters: ERROR is a reason for a NO or a failure, WARN tells of",
+        "what was done otherwise than asked, INFO of how things are. `values` are what `template` was filled",
         "with, and `values.path` is the part of the request that is meant, as a JSON Pointer.",
     ]
     for topic, title in TOPICS.items():

@@ -68,4 +68,4 @@ def _all_staged(record: SessionRecord) -> bool:
     if record.request is None:
         return False
     needed = {item.uuid for item in record.request.storage} | {item.uuid for item in record.request.data}
-    return needed <= set(record.staged)
+    return needed <= record.staged

@@ -63,7 +63,7 @@ def read_executable(wire: WireExecutable | None, reasons: Reasons) -> Executable
         name=wire.meta.name if wire.meta else None,
         locations=locations,
         digest=image.digest,
-        architecture=architecture or "amd64",
+        architecture="amd64" if architecture is None else architecture,
         os=os,
         privileged=bool(wire.privileged),
         entrypoint=wire.entrypoint,

@@ -15,6 +15,10 @@ from broker.model import DataItem, Mount, MountMode
 from broker.platforms.places import plain_name
 
 # absolute, and without what the command line of a container engine takes apart (":" and ",")
+# as long as Linux takes a path
+LONGEST_PATH = 4095
+# volumes of one request
+VOLUME_LIMIT = 1000
 _MOUNT_PATH = re.compile(r"(?:/(?!\.{1,2}(?:/|$))[^/:,\x00-\x1f\x7f]+)+")
 # what the kernel fills: a mount there breaks the container, or opens it
 _SYSTEM = ("/proc", "/sys", "/dev")
@@ -43,7 +47,12 @@ def read_mounts(
     """
     taken = _Taken()
     mounts: list[Mount] = []
-    for index, volume in enumerate((compute.volumes if isinstance(compute, SimpleCompute) else None) or []):
+    volumes = (compute.volumes if isinstance(compute, SimpleCompute) else None) or []
+    if len(volumes) > VOLUME_LIMIT:
+        template = "{count} volumes are more than the {limit} that one request may name"
+        reasons.no("resource-limit", "/compute/volumes", template, count=len(volumes), limit=VOLUME_LIMIT)
+        return mounts
+    for index, volume in enumerate(volumes):
         path = f"/compute/volumes/{index}"
         if not isinstance(volume, SimpleVolume):
             reasons.foreign_kind("volume", volume.kind, path, "simple-volume-mount")
@@ -58,10 +67,12 @@ def read_mounts(
             taken.by[where] = path
             mode = MountMode(volume.mode or "READONLY")
             mounts.append(Mount(path=where, mode=mode, resource=resource))
+    inside: dict[str | None, list[tuple[str, str]]] = {}
+    for item in data:
+        inside.setdefault(item.storage, []).append((plain_name(item.name), item.uuid))
     for mount in mounts:
-        for item in data:
-            if item.storage == mount.resource:
-                taken.shown[f"{mount.path}/{plain_name(item.name)}"] = item.uuid
+        for name, item_uuid in inside.get(mount.resource, ()):
+            taken.shown[f"{mount.path}/{name}"] = item_uuid
     _check_shown(mounts, taken, reasons)
     mounts += _defaults(mounts, data, taken)
     _check_nesting(mounts, data, taken, reasons)
@@ -88,7 +99,7 @@ def _resource(volume: SimpleVolume, path: str, names: tuple[Names, Names], reaso
 
 def _free(where: str, path: str, taken: _Taken, reasons: Reasons) -> bool:
     """Whether something can be mounted at `where`; the reason why not goes to `reasons`."""
-    if not _MOUNT_PATH.fullmatch(where):
+    if len(where) > LONGEST_PATH or not _MOUNT_PATH.fullmatch(where):
         template = "{where} is no place for a mount: an absolute path without '..', ':' and ',' is"
         reasons.no("invalid-value", f"{path}/path", template, where=quote(where))
         return False

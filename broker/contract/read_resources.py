@@ -21,6 +21,7 @@ from broker.contract.wire import quote
 from broker.model import DataItem, MinMax, StorageItem
 
 DATA_LIMIT = 1000  # resources of one request: each may cost the catalogue a question over the network
+STORAGE_LIMIT = 1000
 _GIB = 2**30
 
 
@@ -52,6 +53,10 @@ def read_range(wire: IntegerRange | None, path: str, what: str, reasons: Reasons
 
 def read_storage(wire: Sequence[Storage], names: Names, reasons: Reasons) -> list[StorageItem]:
     items: list[StorageItem] = []
+    if len(wire) > STORAGE_LIMIT:
+        template = "{count} storage resources are more than the {limit} that one request may name"
+        reasons.no("resource-limit", "/storage", template, count=len(wire), limit=STORAGE_LIMIT)
+        wire = wire[:STORAGE_LIMIT]
     for index, storage in enumerate(wire):
         path = f"/storage/{index}"
         ours, name = names.add(storage, f"storage-{index + 1}", path, reasons)
@@ -127,7 +132,7 @@ def link_storage(
     """
     data_names, storage_names = names
     goes_to: dict[str, str] = {}
-    for index, wire in enumerate(wire_storage):
+    for index, wire in enumerate(wire_storage[: len(storage)]):
         for place, reference in enumerate(wire.data or [] if isinstance(wire, SimpleStorage) else []):
             path = f"/storage/{index}/data/{place}"
             found = data_names.find(reference)

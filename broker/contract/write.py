@@ -33,6 +33,7 @@ from broker.contract.write_messages import (
     secret,
     sees_all,
     session_messages,
+    session_view,
     view,
 )
 from broker.model import Phase
@@ -66,7 +67,7 @@ def offerset_document(record: OfferSetRecord, base: str, viewer: Owner | None) -
 
 def session_document(record: SessionRecord, base: str, viewer: Owner | None) -> dict[str, Any]:
     """The ScheduledExecutionSession. `base` is the service's public URL without a slash at its end."""
-    seen = view(record.owner, base, viewer)
+    seen = session_view(record, base, viewer)
     placement = record.placement
     session = ScheduledSession(
         kind=kinds.SCHEDULED_SESSION,
@@ -109,7 +110,7 @@ def component_document(
     request = record.request
     if request is None:
         return None
-    seen = view(record.owner, base, viewer)
+    seen = session_view(record, base, viewer)
     if (family, key) == ("executables", "executable"):
         return _shown(executable_document(record, seen), seen)
     if (family, key) == ("compute", "compute"):

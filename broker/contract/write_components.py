@@ -13,7 +13,7 @@ from broker.contract.data import Data
 from broker.contract.times import format_instant
 from broker.contract.wire import to_wire
 from broker.contract.write_figures import available, figures, whole_seconds
-from broker.contract.write_messages import View, part_messages
+from broker.contract.write_messages import View
 from broker.model import Executable, ExecutableKind, MinMax, Port
 from broker.records import SessionRecord
 
@@ -171,7 +171,7 @@ def _common(
             "description": _mapping(asked.get("meta")).get("description"),
             "created": format_instant(record.created),
             "modified": format_instant(record.modified),
-            "messages": [to_wire(each) for each in part_messages(record, path, seen)],
+            "messages": [to_wire(each) for each in seen.about.get(path, ())],
         },
         "costs": [to_wire(each) for each in figures(costs, kinds.MINMAX_COST)],
         "metrics": [to_wire(each) for each in figures(metrics, kinds.MINMAX_METRIC)],

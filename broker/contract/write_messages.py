@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -16,6 +16,8 @@ from broker.records import Owner, SessionRecord
 
 # scheme://, user and password, the rest up to the query, the query
 _URL_SECRETS = re.compile(r"(\b[A-Za-z][A-Za-z0-9+.-]*://)(?:[^\s/?#@]*@)?([^\s?#]*)(?:\?[^\s#]*)?")
+# the part of the request that a note is about
+_PART = re.compile(r"/(?:executable|compute/volumes/\d+|compute|storage/\d+|data/\d+)(?=/|$)", re.ASCII)
 _SECRET_PATHS = ("/executable/environment", "/executable/command", "/executable/entrypoint")
 
 
@@ -23,17 +25,29 @@ _SECRET_PATHS = ("/executable/environment", "/executable/command", "/executable/
 class View:
     """Who looks, and from where. `base` is the service's public URL without a slash at its end.
 
-    `full`: the owner, an operator or the administrator, who see everything.
+    `full`: the owner, an operator or the administrator, who see everything. `about`: what is to be said of
+    each part of a session, by the part's place in the request (a JSON Pointer).
     """
 
     base: str
-    viewer: Owner | None
     full: bool
+    about: Mapping[str, Sequence[MessageItem]] = field(default_factory=dict)
 
 
 def view(owner: str, base: str, viewer: Owner | None) -> View:
     """How `viewer` (None: nobody in particular) sees what `owner` (an id) has."""
-    return View(base, viewer, sees_all(owner, viewer))
+    return View(base, sees_all(owner, viewer))
+
+
+def session_view(record: SessionRecord, base: str, viewer: Owner | None) -> View:
+    """How `viewer` sees a session."""
+    seen = view(record.owner, base, viewer)
+    about: dict[str, list[MessageItem]] = {}
+    for note, time in _notes(record, seen):
+        part = _PART.match(note.path or "")
+        if part is not None:
+            about.setdefault(part[0], []).append(message(note, time, seen))
+    return replace(seen, about=about)
 
 
 def sees_all(owner: str, viewer: Owner | None) -> bool:
@@ -59,15 +73,6 @@ def message(note: Note, time: datetime, seen: View) -> MessageItem:
 def session_messages(record: SessionRecord, seen: View) -> list[MessageItem]:
     """Everything that is to be said of a session: why it is offered, then what has happened since."""
     return [message(note, time, seen) for note, time in _notes(record, seen)]
-
-
-def part_messages(record: SessionRecord, path: str, seen: View) -> list[MessageItem]:
-    """What of it is about one part of the request, at `path` (a JSON Pointer)."""
-    return [
-        message(note, time, seen)
-        for note, time in _notes(record, seen)
-        if note.path is not None and (note.path == path or note.path.startswith(path + "/"))
-    ]
 
 
 def secret(note: Note) -> bool:

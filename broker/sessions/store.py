@@ -254,7 +254,7 @@ def _record(row: Row[Any]) -> SessionRecord:
         ended=row.ended,
         # what was kept is gone when the platform holds nothing any more
         results_until=row.results_until if row.occupies_platform else None,
-        staged=tuple(row.progress.get("paths", ())),
+        staged=frozenset(row.progress.get("paths", ())),
     )
 
 

@@ -143,7 +143,7 @@ def sessions(draw):
         connectors=draw(st.sampled_from([(), connectors])),
         outcome=draw(st.sampled_from([None, outcome])),
         results_until=draw(st.sampled_from([None, NOW])),
-        staged=tuple(draw(st.sets(st.sampled_from(uuids)))) if uuids else (),
+        staged=frozenset(draw(st.sets(st.sampled_from(uuids)))) if uuids else frozenset(),
     )
 
 

@@ -69,6 +69,15 @@ def test_places_where_nothing_can_be_mounted(path):
     assert reasons(document) == {("invalid-value", "/compute/volumes/0/path")}
 
 
+def test_a_path_longer_than_linux_takes_and_more_volumes_than_anybody_needs():
+    long = with_volumes(volume("a", "/a" * 2048)) | {"data": [data("small", "a")]}
+    assert reasons(long) == {("invalid-value", "/compute/volumes/0/path")}
+    many = with_volumes(*(volume("a", f"/{number}") for number in range(1001))) | {
+        "data": [data("small", "a")]
+    }
+    assert reasons(many) == {("resource-limit", "/compute/volumes")}
+
+
 def test_a_reason_points_to_the_request_and_quotes_the_path_beside_it():
     _, notes = parse(with_volumes(volume("a", "/a:b")) | {"data": [data("small", "a")]})
     [note] = [note for note in notes if note.kind == "invalid-value"]

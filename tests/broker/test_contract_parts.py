@@ -78,7 +78,7 @@ def with_staged(count, phase, **changes):
     """The first `count` of: storage out, storage for a, data a, data b."""
     record = session(phase, **changes)
     order = [item.uuid for item in (*record.request.storage, *record.request.data)]
-    return replace(record, staged=tuple(order[:count]))
+    return replace(record, staged=frozenset(order[:count]))
 
 
 def phases(record):

@@ -61,6 +61,13 @@ def test_sizes_of_storage_that_nobody_has(low, high):
     assert (kind, path) == ("invalid-value", "/storage/0/size/min")
 
 
+def test_more_resources_than_anybody_needs():
+    many = {"storage": [storage(f"s{number}") for number in range(1001)]}
+    assert reasons(make_document() | many) == {("resource-limit", "/storage")}
+    many = {"data": [data("small", f"d{number}") for number in range(1001)]}
+    assert reasons(make_document() | many) == {("resource-limit", "/data")}
+
+
 def test_a_size_that_no_site_has_is_for_the_sites_to_refuse():
     request, _ = parse(make_document() | {"storage": [storage("s", 2**63 - 1)]})
     assert request.storage[0].size_gib == MinMax(2**63 - 1)
