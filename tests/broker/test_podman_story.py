@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,8 @@ notebook_image = "IMAGE"
 notebook_command = ["busybox", "httpd", "-f", "-p", "{port}", "-h", "{directory}"]
 notebook_path = "/{notebook}"
 """
+# the same each time that it is started
+PASSWORD = "correct-horse"
 SECRET = "two\nlines"
 
 
@@ -46,19 +48,27 @@ def image() -> Iterator[str]:
 
 
 @pytest.fixture
-def served(tmp_path: Path, image: str) -> Iterator[Served]:
+def serve(tmp_path: Path, image: str) -> Iterator[Callable[[], Served]]:
+    """Starts the broker, each time with the same database and the same directories."""
     catalogue = tmp_path / "sites.toml"
     catalogue.write_text(CATALOGUE.replace("IMAGE", image))
     settings = {
         "HOME": str(tmp_path),
+        "FAIRLEAD_ADMIN_PASSWORD": PASSWORD,
         "FAIRLEAD_DATABASE_URL": f"sqlite:///{tmp_path}/broker.db",
         "FAIRLEAD_WORK_DIRECTORY": str(tmp_path / "work"),
     }
-    served = start(["--catalogue", str(catalogue)], tmp_path / "log", settings)
+    started: list[Served] = []
+
+    def serve() -> Served:
+        started.append(start(["--catalogue", str(catalogue)], tmp_path / "log", settings))
+        return started[-1]
+
     try:
-        yield served
+        yield serve
     finally:
-        served.stop()
+        for served in started:
+            served.stop()
         # whatever the test left running: this broker's containers alone hold this image
         left = podman("ps", "--all", "--quiet", "--filter", f"ancestor={image}").split()
         if left:
@@ -66,10 +76,18 @@ def served(tmp_path: Path, image: str) -> Iterator[Served]:
 
 
 @pytest.fixture
+def served(serve: Callable[[], Served]) -> Served:
+    return serve()
+
+
+def asking(served: Served) -> httpx.Client:
+    auth = (served.user, PASSWORD)
+    return httpx.Client(base_url=served.url, auth=auth, follow_redirects=True, timeout=30)
+
+
+@pytest.fixture
 def owner(served: Served) -> Iterator[httpx.Client]:
-    with httpx.Client(
-        base_url=served.url, auth=(served.user, served.password), follow_redirects=True
-    ) as client:
+    with asking(served) as client:
         yield client
 
 
@@ -163,6 +181,26 @@ def test_a_service_is_reached_and_its_results_are_fetched_after_its_end(
     assert owner.get(f"{path}/storage/results/answer").text == f"{SECRET}\n"
     assert httpx.get(f"{served.url}{path}/storage/results/answer").status_code in (401, 403)
     assert SECRET not in served.log.read_text()
+
+
+def test_a_broker_that_was_killed_finds_the_container_at_the_same_address(
+    serve: Callable[[], Served], image: str
+) -> None:
+    served = serve()
+    with asking(served) as owner:
+        path = accept(owner, web_document(image))
+        before = ports_of(until(owner, path, "RUNNING", "FAILED"))
+        [(url, _)] = before
+        assert page(url) == f"{SECRET}\n"
+    containers = podman("ps", "--all", "--quiet", "--filter", f"ancestor={image}")
+    served.process.kill()
+    served.process.wait()
+    assert page(url) == f"{SECRET}\n"
+    with asking(serve()) as owner:
+        assert ports_of(until(owner, path, "RUNNING")) == before
+        assert podman("ps", "--all", "--quiet", "--filter", f"ancestor={image}") == containers
+        change(owner, path, "CANCELLED")
+        until(owner, path, "CANCELLED")
 
 
 def test_a_notebook_is_shown_at_its_connector(served: Served, owner: httpx.Client) -> None:
