@@ -3,8 +3,8 @@
     python benchmarks/clients.py [--clients 64] [--seconds 60] [--database sqlite|postgresql|URL] [--seed 1]
 
 Starts `fairlead serve` as a process of its own on the built-in sites, and as many clients as asked for, each
-on a connection of its own. A client asks for offers, accepts one (or rejects one, or lets them expire), looks at
-it, and sometimes cancels it; offers live for five seconds only, so that expiry is part of it. Both databases
+on a connection of its own. A client asks for offers, accepts one (or rejects one, or lets them expire), looks
+at it, and sometimes cancels it; offers live for five seconds only, so that expiry is part of it. Both databases
 are tried unless one is named; PostgreSQL is started here, and gone afterwards.
 
 Exit status 1 where any promise was one too many (every change of a promise is kept by triggers of the
@@ -17,6 +17,7 @@ import argparse
 import base64
 import http.client
 import json
+import os
 import random
 import re
 import sys
@@ -154,6 +155,7 @@ def measure(named: str, clients: int, seconds: float, seed: int) -> bool:
 
         with ThreadPoolExecutor(clients) as pool:
             list(pool.map(work, working))
+        processor = processor_seconds(served.process.pid)
         tally = Tally()
         for client in working:
             tally.add(client.tally)
@@ -165,7 +167,18 @@ def measure(named: str, clients: int, seconds: float, seed: int) -> bool:
         too_many = oversold(engine, pools)
         with engine.connect() as connection:
             changes = len(connection.execute(history.select()).all())
-    return report(named, tally, seconds, changes, too_many, lost)
+    well = report(named, tally, seconds, changes, too_many, lost)
+    number = sum(tally.statuses.values())
+    print(
+        f"the broker's process took {processor:.1f} s of processor: {1000 * processor / number:.1f} ms each"
+    )
+    return well
+
+
+def processor_seconds(pid: int) -> float:
+    """What a process has used of the processors so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def make_clients(served: Served, number: int, seed: int) -> list[Client]:

@@ -41,7 +41,7 @@ def add_message_routes(router: APIRouter, front: Front) -> None:
         as_page = prefers_html(accept)
         writer = None if as_page else choose_writer(accept)
         if kind is None:
-            raise Refused(404, f"no message is of the kind {slug[:80]!r}: /messages has all kinds")
+            raise Refused(404, f"there is no message of the kind {slug[:80]!r}: /messages has all")
         base = front.base(request)
         if writer is None:
             return _page(kind.title, [f"<h1>{_text(kind.title)}</h1>", *_entry(kind), _all(base)])

@@ -59,11 +59,11 @@ def occupancy(
         holds.c.session != (but or ""),
     )
     taken: Occupancy = {}
-    for row in connection.execute(query):
-        bookings = taken.setdefault(row.site, [])
-        bookings.append(Booking(row.start, row.end, row.cores, row.memory_gib, row.storage_gib))
-        if row.storage_gib and row.storage_start < row.start:
-            bookings.append(Booking(row.storage_start, row.start, 0, 0, row.storage_gib))
+    for site, storage_start, start, end, cores, memory_gib, storage_gib in connection.execute(query):
+        bookings = taken.setdefault(site, [])
+        bookings.append(Booking(start, end, cores, memory_gib, storage_gib))
+        if storage_gib and storage_start < start:
+            bookings.append(Booking(storage_start, start, 0, 0, storage_gib))
     return taken
 
 
