@@ -118,7 +118,8 @@ def _by_type(costs: Mapping[str, tuple[Figure, ...]]) -> dict[str, list[Figure]]
 
 
 def _sum(figures: Sequence[Figure]) -> Figure:
-    least, most = sum(each.minimum for each in figures), sum(each.maximum for each in figures)
+    least = _plain(sum(each.minimum for each in figures))
+    most = _plain(sum(each.maximum for each in figures))
     description = SUMMED if figures[0].type == MONETARY else figures[0].description
     return Figure(figures[0].type, least, most, description)
 
@@ -184,4 +185,10 @@ def _path_rate(moves: Iterable[Move]) -> tuple[Figure, ...]:
 
 
 def _exact(type_: str, value: float, description: str) -> Figure:
-    return Figure(type_, value, value, description)
+    plain = _plain(value)
+    return Figure(type_, plain, plain, description)
+
+
+def _plain(value: float) -> float:
+    """Without what floating point adds: 8 x 0.1 is 0.8 on the wire, and keeps a limit of 0.8."""
+    return float(f"{value:.15g}")

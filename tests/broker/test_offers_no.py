@@ -196,6 +196,15 @@ def test_a_figure_that_would_do_does(federation, value):
     assert len(only(offers, "limit-broken")[0].values["value"]) < 14
 
 
+def test_floating_point_breaks_no_limit(federation):
+    """8 x 0.1 is more than 0.8 to a computer, and not to a person."""
+    limit = Limit(price.MONETARY, maximum=0.8)
+    request = make_request(cores=(8, None), cost_limits=(limit,))
+    assert sites(ask(federation, request)) == ["penticton"]
+    three = make_request(cores=(3, None), cost_limits=(Limit(price.MONETARY, maximum=0.1),))
+    assert "raise the limit to 0.3" in only(ask(federation, three), "limit-broken")[2].text
+
+
 def test_texts_have_no_holes(federation):
     for cores in ((9, None), (1, None)):
         for text in texts(ask(federation, make_request(cores=cores)).notes):
