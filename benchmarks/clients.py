@@ -4,8 +4,8 @@
 
 Starts `fairlead serve` as a process of its own on the built-in sites, and as many clients as asked for, each
 on a connection of its own. A client asks for offers, accepts one (or rejects one, or lets them expire), looks
-at it, and sometimes cancels it; offers live for five seconds only, so that expiry is part of it. Both databases
-are tried unless one is named; PostgreSQL is started here, and gone afterwards.
+at it, and sometimes cancels it; offers live for five seconds only, so that expiry is part of it. Both
+databases are tried unless one is named; PostgreSQL is started here, and gone afterwards.
 
 Exit status 1 where any promise was one too many (every change of a promise is kept by triggers of the
 database, and looked at afterwards), where an answer was a 5xx, or where a client was left without one.

@@ -22,8 +22,8 @@ SessionArgument = Annotated[
 
 def session_uuid(text: str) -> str:
     """The uuid in `text`, which is that alone or a URL with it at the end. Raises InputError."""
-    last = urlsplit(text.strip()).path.rstrip("/").rpartition("/")[2]
     try:
+        last = urlsplit(text.strip()).path.rstrip("/").rpartition("/")[2]
         return str(uuid.UUID(last))
     except ValueError:
         raise InputError(f"{text!r}: expected a session's uuid, or its URL") from None
