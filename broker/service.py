@@ -111,7 +111,10 @@ class Broker:
                 notes=store.timed(answer.notes, answer.created),
             )
             store.insert_sessions(connection, [refused], answer.uuid)
-            return _known(store.read_session(connection, refused.uuid))
+            known = _known(store.read_session(connection, refused.uuid))
+            # what was understood of the request is shown, and so has its addresses
+            components.insert_components(connection, [known])
+            return known
 
     def offerset(self, uuid: str) -> OfferSetRecord | None:
         """The set and its sessions as they are now; None where there is no such set."""

@@ -20,8 +20,8 @@ _TOGETHER = {
 
 def executable_phase(record: SessionRecord) -> str:
     """It is prepared last, runs, and has ended when the session begins to clean up."""
-    if record.phase in _TOGETHER:
-        return _TOGETHER[record.phase]
+    if (together := _together(record)) is not None:
+        return together
     if record.phase is Phase.FAILED:
         # what fails before data and storage are in place isn't the executable
         return "FAILED" if record.outcome is not None or _all_staged(record) else "CANCELLED"
@@ -32,8 +32,8 @@ def executable_phase(record: SessionRecord) -> str:
 
 def compute_phase(record: SessionRecord) -> str:
     """Cores and memory need no preparation: they are taken when the session starts."""
-    if record.phase in _TOGETHER:
-        return _TOGETHER[record.phase]
+    if (together := _together(record)) is not None:
+        return together
     if record.phase is Phase.FAILED:
         return "CANCELLED" if record.outcome is None else "COMPLETED"
     return "WAITING" if record.phase is Phase.PREPARING else record.phase.value
@@ -41,8 +41,8 @@ def compute_phase(record: SessionRecord) -> str:
 
 def data_phase(record: SessionRecord, uuid: str) -> str:
     """AVAILABLE from when it is in place until it is removed."""
-    if record.phase in _TOGETHER:
-        return _TOGETHER[record.phase]
+    if (together := _together(record)) is not None:
+        return together
     if record.phase is Phase.PREPARING:
         return "AVAILABLE" if uuid in record.staged else "PREPARING"
     if record.phase is Phase.FAILED:
@@ -62,6 +62,13 @@ def is_kept(record: SessionRecord, uuid: str) -> bool:
     return any(
         mount.resource == uuid and mount.mode is MountMode.READWRITE for mount in record.request.mounts
     )
+
+
+def _together(record: SessionRecord) -> str | None:
+    """The phase of all parts; None where they differ. What was refused at once never began."""
+    if record.phase is Phase.FAILED and record.placement is None:
+        return "CANCELLED"
+    return _TOGETHER.get(record.phase)
 
 
 def _all_staged(record: SessionRecord) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from broker.contract.compute import Compute, SimpleCompute
@@ -149,22 +149,25 @@ def _check_nesting(
     # paths at which there is a file, and whose it is
     at = {mount.path: files[mount.resource] for mount in mounts if mount.resource in files}
     at |= {path: files[item] for path, item in taken.shown.items()}
-    for mount in mounts:
-        for outer in _parents(mount.path):
-            if outer not in at:
-                continue
-            template = "{where} is inside {outer}, where the data {name} is: a file has no inside"
-            # a place that was chosen by default is not the client's mistake: the other one is
-            own = taken.by[mount.path]
-            culprit = own if own.startswith("/compute/") else taken.by.get(outer, "/compute/volumes")
-            path = f"{culprit}/path" if culprit != "/compute/volumes" else culprit
-            values = {"where": quote(mount.path), "outer": quote(outer), "name": quote(at[outer])}
-            reasons.no("duplicate-resource", path, template, **values)
+    # what lies below a path follows it directly in this order; a mount comes before the file at its own path
+    places = [(mount.path + "/", 0) for mount in mounts] + [(path + "/", 1) for path in at]
+    around: list[str] = []
+    for place, is_file in sorted(places):
+        while around and not place.startswith(around[-1]):
+            around.pop()
+        if is_file:
+            around.append(place)
+        elif around:
+            _inside_a_file(place[:-1], around[-1][:-1], at, taken, reasons)
 
 
-def _parents(path: str) -> list[str]:
-    parts = path.split("/")
-    return ["/".join(parts[:count]) for count in range(2, len(parts))]
+def _inside_a_file(where: str, outer: str, at: Mapping[str, str], taken: _Taken, reasons: Reasons) -> None:
+    template = "{where} is inside {outer}, where the data {name} is: a file has no inside"
+    # a place that was chosen by default is not the client's mistake: the other one is
+    volumes = [taken.by.get(path, "") for path in (where, outer)]
+    culprit = next((f"{path}/path" for path in volumes if path.startswith("/compute/")), "/compute/volumes")
+    values = {"where": quote(where), "outer": quote(outer), "name": quote(at[outer])}
+    reasons.no("duplicate-resource", culprit, template, **values)
 
 
 def _default_path(reference: str, ours: str, data: Sequence[DataItem]) -> str:

@@ -110,6 +110,8 @@ def phases(record):
             "FAILED COMPLETED COMPLETED COMPLETED COMPLETED COMPLETED",
         ),
         (with_staged(4, Phase.CANCELLED), " ".join(["CANCELLED"] * 6)),
+        # a direct execution that was refused
+        (session(Phase.FAILED, placement=None), " ".join(["CANCELLED"] * 6)),
     ],
 )
 def test_each_part_is_as_far_as_it_is(record, expected):

@@ -105,6 +105,16 @@ def test_a_part_is_shown_to_strangers_as_in_its_session(client):
             assert "sign4ture" not in json.dumps(part)
 
 
+def test_the_parts_of_what_was_refused_are_told_too(client):
+    limit = {"kind": kinds.MINMAX_COST, "type": "urn:ivoa:calycopis:cost:monetary", "max": 0.0}
+    refused = client.post("/direct", json=whole_document() | {"costs": [limit]}, auth=ADA)
+    assert (refused.status_code, refused.json()["phase"]) == (400, "FAILED")
+    found = list(parts(refused.json()))
+    assert {family for family, _ in found} == set(FAMILIES)
+    for family, part in found:
+        assert client.get(f"/{family}/{part['meta']['uuid']}", auth=ADA).json() == part
+
+
 def test_parts_that_do_not_exist(client):
     offer = ask(client, whole_document())["offers"][0]
     compute, session = offer["compute"]["meta"]["uuid"], offer["meta"]["uuid"]
