@@ -15,7 +15,7 @@ _CREDENTIALS = (
     # JSON Web Tokens
     (re.compile(r"eyJ[\w-]{5,}\.[\w-]+(\.[\w-]*)*"), HIDDEN),
     # what an Authorization header holds, with its name or without
-    (re.compile(r"(?i)(authorization['\"]?\s*[,:=]\s*b?['\"]?)[^'\"\r\n]+"), rf"\1{HIDDEN}"),
+    (re.compile(r"(?i)(authorization['\"]?\s*[,:=]\s*(?:b?['\"])?)[^'\"\r\n]+"), rf"\1{HIDDEN}"),
     (re.compile(r"(?i)\b(bearer)\s+[\w.~+/-]{8,}=*"), rf"\1 {HIDDEN}"),
     (re.compile(r"\b([Bb]asic)\s+(?=[A-Za-z0-9+/]*[A-Z0-9=])[A-Za-z0-9+/]{4,}={0,2}"), rf"\1 {HIDDEN}"),
     # user and password of a URL, and its query, where signatures and tokens are

@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from urllib.parse import quote
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection, Request
@@ -91,10 +92,8 @@ class Visits:
         audit: AuditLog,
         clock: Clock,
         failed: Callable[[Request, Exception], Response],
-        body_seconds: float = BODY_SECONDS,
     ) -> None:
-        self._app, self._audit, self._clock = app, audit, clock
-        self._failed, self._body_seconds = failed, body_seconds
+        self._app, self._audit, self._clock, self._failed = app, audit, clock, failed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -122,7 +121,7 @@ class Visits:
         async def body() -> Message:
             return await patient_receive() if not status else await receive()
 
-        patient_receive = _patient(receive, self._body_seconds)
+        patient_receive = _patient(receive, BODY_SECONDS)
         try:
             await self._app(scope, body, answer)
         except Exception as error:
@@ -133,7 +132,8 @@ class Visits:
             _access.info(
                 "%s %s %s %.0f ms %s",
                 scope["method"],
-                scope["path"],
+                # as it came: what it stands for may be another line of the log
+                quote(scope["path"]),
                 status or "no answer",
                 1000 * (time.monotonic() - begun),
                 visit.owner.username if visit.owner else visit.address or "-",
@@ -142,7 +142,7 @@ class Visits:
     def _note(self, scope: Scope, visit: Visit, status: int, headers: MutableHeaders) -> None:
         """The entry in the audit log, where this is something for it."""
         method, owner = str(scope["method"]), visit.owner
-        path = str(getattr(scope.get("route"), "path", scope["path"]))
+        path = str(getattr(scope.get("route"), "path", quote(scope["path"])))
         if visit.credentials and owner is None and status in (401, 403):
             action = LOGIN_FAILED
         elif (method in _CHANGES and status != 429) or visit.foreign:

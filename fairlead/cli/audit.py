@@ -60,7 +60,6 @@ def audit(
     if not found:
         messages().print("nothing")
         return
-    from rich.markup import escape
     from rich.table import Table
 
     table = Table()
@@ -69,12 +68,19 @@ def audit(
     for _, entry in found:
         table.add_row(
             f"{entry.time:%Y-%m-%d %H:%M:%SZ}",
-            escape(entry.username or "-"),
-            escape(entry.action),
+            _plain(entry.username),
+            _plain(entry.action),
             str(entry.status),
-            *(escape(each or "-") for each in (entry.target, entry.address, entry.request_id)),
+            *(_plain(each) for each in (entry.target, entry.address, entry.request_id)),
         )
     output().print(table)
+
+
+def _plain(text: str | None) -> str:
+    """What can be shown: strangers choose the names that they try, and terminals obey some characters."""
+    from rich.markup import escape
+
+    return escape("".join(each if each.isprintable() else "?" for each in text or "-"))
 
 
 def _when(option: str, text: str | None, now: datetime) -> datetime | None:

@@ -221,6 +221,14 @@ def test_every_answer_has_the_request_s_id(shared):
         assert re.fullmatch("[0-9a-f]{32}", made.headers["x-request-id"])
 
 
+def test_a_path_makes_no_line_of_its_own(client, caplog):
+    with caplog.at_level("INFO", "fairlead.access"):
+        client.post("/x%0AERROR%20all%20is%20lost?token=s3cret")
+    assert "POST /x%0AERROR%20all%20is%20lost 404" in caplog.text
+    assert "s3cret" not in caplog.text
+    assert audited(client)[0].action == "POST /x%0AERROR%20all%20is%20lost"
+
+
 def test_what_changes_something_is_in_the_audit_log(client):
     offers = client.post("/requests", json={}, auth=ADA, headers={"X-Request-Id": "one"})
     (entry,) = audited(client, request_id="one")

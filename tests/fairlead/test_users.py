@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from broker.audit import AuditLog, Entry
 from broker.identities import Identities
 from broker.records import Owner, Role
 from fairlead.cli import main
@@ -98,6 +99,15 @@ def test_the_role_of_who_comes_with_tokens_is_the_issuer_s(fairlead, identities)
     assert (status, err.count("\n")) == (2, 1)
     assert "issuer" in err
     assert fairlead("users", "disable", bob.id)[0] == 0
+
+
+def test_names_that_strangers_try_do_nothing_to_the_terminal(fairlead, engine):
+    log = AuditLog(engine, SystemClock(), timedelta(days=1))
+    log.record(Entry(datetime.now(UTC), "login.fail", 401, username="\x1b[2Jroot\n[bold]x"))
+    log.stop()
+    out = fairlead("audit")[1]
+    assert "\x1b" not in out
+    assert "?[2Jroot?[bold]x" in out
 
 
 def test_what_was_done_is_in_the_audit_log(fairlead):
