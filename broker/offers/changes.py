@@ -40,7 +40,8 @@ def within_site(platform: Platform, request: Request) -> tuple[tuple[Change, ...
             return None
         changes.append(less_storage(request, most.storage_gib))
     if request.duration.total_seconds() > platform.max_duration_seconds:
-        changes.append(shorter(request, timedelta(seconds=int(platform.max_duration_seconds))))
+        longest = platform.max_duration_seconds
+        changes.append(shorter(request, timedelta(seconds=int(longest) if longest >= 1 else longest)))
     return tuple(changes), applied(request, changes)
 
 

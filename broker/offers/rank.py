@@ -129,7 +129,7 @@ def _compute_note(offer: Priced, expires: datetime) -> Note:
     if smaller is not None:
         values |= {"fewer": _cores(smaller), "less": str(smaller.memory_gib)}
         values["sooner"] = f"{smaller.start:%Y-%m-%dT%H:%M:%SZ}"
-        text += "; {fewer} and {less} GiB are what is free sooner, from {sooner} on"
+        text += "; {fewer} and {less} GiB can be had sooner, from {sooner} on"
     return Note("compute", text, values, Level.INFO)
 
 

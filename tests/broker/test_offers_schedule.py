@@ -31,7 +31,7 @@ def test_a_site_offers_what_is_free_first_and_the_whole_maximum_when_it_is():
     assert second.start == NOW + 3 * HOUR
     words = texts(second.notes)
     assert "8 cores and 1 GiB at perth are free from 2026-11-25T15:00:00Z on" in words[1]
-    assert f"2 cores and 1 GiB are what is free sooner, from {first.start:%Y-%m-%dT%H:%M:%SZ} on" in words[1]
+    assert f"2 cores and 1 GiB can be had sooner, from {first.start:%Y-%m-%dT%H:%M:%SZ} on" in words[1]
     assert "2 of 2" in words[0]
     assert "after the one here with 2 cores and 1 GiB" in words[0]
     assert "the only site that can" in words[0]
@@ -135,6 +135,44 @@ def test_the_first_offer_of_a_site_is_the_earliest_that_there_is(bookings, reque
             stored = free_throughout(pool(site.platform), bookings.get(site.id, ()), start - lead, end)
             assert not (free.fits(compute) and stored.storage_gib >= placement.storage_gib)
             start += timedelta(minutes=1)
+
+
+@settings(deadline=None)
+@given(taken, requests())
+def test_what_an_offer_says_of_itself_is_true(bookings, request):
+    federation = world()
+    placements = ask(federation, request, bookings).placements
+    results = [placement.start + placement.duration for placement in placements]
+    able = {placement.site_id for placement in placements}
+    for position, placement in enumerate(placements):
+        rank, compute = placement.notes[:2]
+        assert (rank.kind, rank.values["place"]) == ("rank", str(position + 1))
+        assert rank.values["offers"] == str(len(placements))
+        assert rank.values["result"] == f"{results[position]:%Y-%m-%dT%H:%M:%SZ}"
+        assert ("the only site that can" in rank.text) == (len(able) == 1)
+        other = 1 if position == 0 else 0
+        if "before the next" in rank.text:
+            assert position == 0
+            assert results[0] <= results[1]
+        if f" after {placements[0].site_id}" in rank.text:
+            assert results[0] <= results[position]
+        if "at the same time" in rank.text:
+            assert abs(results[other] - results[position]) <= timedelta(seconds=1)
+        values = compute.values
+        assert values["cores"].split()[0] == str(placement.cores)
+        assert values["memory"] == str(placement.memory_gib)
+        assert values["start"] == f"{placement.start:%Y-%m-%dT%H:%M:%SZ}"
+        assert values["expires"] == f"{NOW + LIFETIME:%Y-%m-%dT%H:%M:%SZ}"
+        waits = placement.start - NOW - timedelta(seconds=placement.prepare_seconds)
+        assert ("which is what the start waits for" in compute.text) == (waits < timedelta(seconds=1))
+        if "sooner" in values:
+            smaller = next(each for each in placements if each.site_id == placement.site_id)
+            assert values["sooner"] == f"{smaller.start:%Y-%m-%dT%H:%M:%SZ}"
+            assert (values["fewer"].split()[0], values["less"]) == (
+                str(smaller.cores),
+                str(smaller.memory_gib),
+            )
+            assert placement.cores > smaller.cores or placement.memory_gib > smaller.memory_gib
 
 
 def test_an_offer_accepted_at_its_last_moment_still_fits():
