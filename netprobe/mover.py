@@ -27,7 +27,7 @@ from typing import NoReturn
 
 from netprobe import mover_http
 from netprobe.addresses import Allowed, allowed_from
-from netprobe.mover_http import BrokenError, MoverError, RefusedError, Resource
+from netprobe.mover_http import BrokenError, MoverError, Resource
 
 BLOCK_BYTES = 1024 * 1024
 PROGRESS_SECONDS = 0.25
@@ -273,8 +273,8 @@ def main(argv: list[str] | None = None) -> int:
             _say(asdict(done))
     except MoverError as problem:
         # the HTTP status tells "there is no such file" from "the server can't be reached"
-        status, forbidden = getattr(problem, "status", None), isinstance(problem, RefusedError)
-        _say({"event": "error", "error": str(problem), "status": status, "forbidden": forbidden})
+        status, reason = getattr(problem, "status", None), getattr(problem, "reason", None)
+        _say({"event": "error", "error": str(problem), "status": status, "reason": reason})
         return 3
     except Stopped as stopped:
         # nothing more to say, nor to flush at exit into a pipe that may be broken

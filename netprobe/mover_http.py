@@ -29,7 +29,11 @@ class MoverError(Exception):
 
 
 class RefusedError(MoverError):
-    """An address that is not allowed: nothing was sent to it."""
+    """Nothing was sent. `reason` is "forbidden", an address that is not allowed, or "unknown-host"."""
+
+    def __init__(self, text: str, reason: str) -> None:
+        super().__init__(text)
+        self.reason = reason
 
 
 class BrokenError(Exception):
@@ -226,9 +230,9 @@ def _connection(url: str, allowed: Allowed | None) -> tuple[_Connection, str]:
     try:
         addresses = targets(parts.hostname, port, allowed)
     except ForbiddenError as problem:
-        raise RefusedError(f"{shown(url)}: {problem}") from problem
+        raise RefusedError(f"{shown(url)}: {problem}", "forbidden") from problem
     except UnknownHostError as problem:
-        raise MoverError(f"{shown(url)}: {problem}") from problem
+        raise RefusedError(f"{shown(url)}: {problem}", "unknown-host") from problem
     context = ssl.create_default_context() if secure else None
     return _Connection(parts.hostname, port, addresses, context), path
 

@@ -1,7 +1,8 @@
 """How big is it: HEAD of a URL, run at the site that serves it, because often nobody else can reach it.
 
 What no site serves is asked for from here where its address is public, and otherwise at a site whose policy
-allows the address. The check is made where the request is sent from, for names mean what they mean there.
+allows the address, which may have a name there alone. The check is made where the request is sent from, for
+names mean what they mean there.
 """
 
 from __future__ import annotations
@@ -46,10 +47,12 @@ def head(federation: Federation, url: str, time_limit_seconds: float = TIME_LIMI
         try:
             said = asyncio.run(transfer.head(host, url, left, allowed=allowed))
         except transfer.TransferError as problem:
-            if not problem.forbidden:
+            if problem.reason is None:
                 missing = problem.status is not None and 400 <= problem.status < 500 and problem.status != 429
                 return Head(error=str(problem), missing=missing, status=problem.status)
-            refused = refused or problem
+            if refused is None or problem.reason == "forbidden":
+                refused = problem
         else:
             return Head(size_bytes=said["size_bytes"])
-    return Head(error=str(refused), missing=True)
+    # a site whose own names can't be looked up has a fault that may pass
+    return Head(error=str(refused), missing=site is None or refused is None or refused.reason == "forbidden")

@@ -33,13 +33,14 @@ Progress = Callable[[int], None]
 class TransferError(OutsideError):
     """The file was not moved, and nothing is left of it. One line: what failed, and where.
 
-    `status` is what the server answered over HTTP, where that is the failure. `forbidden`: an address that is
-    not allowed, the URL's own or that of a redirect; nothing was sent to it.
+    `status` is what the server answered over HTTP, where that is the failure. `reason` is "forbidden" for an
+    address that is not allowed (the URL's own or that of a redirect; nothing was sent to it), "unknown-host"
+    for a name without an address, and None for everything else.
     """
 
-    def __init__(self, text: str, status: int | None = None, forbidden: bool = False) -> None:
+    def __init__(self, text: str, status: int | None = None, reason: str | None = None) -> None:
         super().__init__(text)
-        self.status, self.forbidden = status, forbidden
+        self.status, self.reason = status, reason
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,7 @@ async def _mover(
     if end.timed_out:
         raise TransferError(f"{shown(url)}: not done within {time_limit_seconds:.3g} s")
     if last.get("event") == "error":
-        raise TransferError(str(last["error"]), last.get("status"), bool(last.get("forbidden")))
+        raise TransferError(str(last["error"]), last.get("status"), last.get("reason"))
     if end.returncode != 0:
         raise TransferError(f"{shown(url)}: the mover failed: {end.complaint}")
     return last

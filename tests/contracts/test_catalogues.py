@@ -263,6 +263,17 @@ def test_a_policy_that_allows_something_else_changes_nothing(server: FileServer)
     assert server.requests == []
 
 
+def test_a_name_that_nobody_knows_is_no_data_but_for_a_site_s_own_a_passing_fault() -> None:
+    # an empty label: no resolver is asked for such a name
+    for policy in (Policy(), Policy(allowed_networks=("10.0.0.0/8",))):
+        answer = head(at(policy), "http://a..b/a")
+        assert answer.missing
+        assert "can't be resolved: a..b" in str(answer.error)
+    answer = head(at(data_hosts=("a..b",)), "http://a..b/a")
+    assert not answer.missing
+    assert "can't be resolved: a..b" in str(answer.error)
+
+
 def test_a_redirect_into_what_is_not_allowed_is_refused(server: FileServer) -> None:
     with file_server(CONTENT) as other:
         server.redirects["/away"] = other.url("/good")

@@ -288,7 +288,7 @@ def test_the_child_is_told_what_it_may_fetch(server: FileServer, tmp_path: Path)
     ):
         with pytest.raises(transfer.TransferError, match=r"127\.0\.0\.1 is no public address") as caught:
             asyncio.run(work)
-        assert caught.value.forbidden
+        assert caught.value.reason == "forbidden"
     assert server.requests == []
     moved = asyncio.run(transfer.fetch(LocalHost(), url, tmp_path / "file", allowed=own(server)))
     assert moved.size_bytes == len(CONTENT)
