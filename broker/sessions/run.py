@@ -33,7 +33,7 @@ STOP_LIMIT = 60.0
 # Between two looks at a running container: at least the first, and so many times what a look takes, so that
 # many sessions at a slow engine don't keep it from its work; but never more than the last.
 POLL_SECONDS = 0.5
-POLL_SHARE = 10.0
+POLL_SHARE = 5.0
 LONGEST_POLL_SECONDS = 5.0
 # between two tries to start earlier than promised, or to ask a platform that couldn't be asked
 RETRY_SECONDS = 2.0
