@@ -14,11 +14,11 @@ from broker.contract.wire import quote
 from broker.model import DataItem, Mount, MountMode
 from broker.platforms.places import plain_name
 
-# absolute, and without what the command line of a container engine takes apart (":" and ",")
 # as long as Linux takes a path
 LONGEST_PATH = 4095
 # volumes of one request
 VOLUME_LIMIT = 1000
+# absolute, and without what the command line of a container engine takes apart (":" and ",")
 _MOUNT_PATH = re.compile(r"(?:/(?!\.{1,2}(?:/|$))[^/:,\x00-\x1f\x7f]+)+")
 # what the kernel fills: a mount there breaks the container, or opens it
 _SYSTEM = ("/proc", "/sys", "/dev")
@@ -28,10 +28,10 @@ _SYSTEM = ("/proc", "/sys", "/dev")
 class _Taken:
     """What is where in the container."""
 
-    # path -> what is told of it: the volume's place in the request, or the name of the data
+    # path -> the volume's place in the request; empty where the broker chose the path
     by: dict[str, str] = field(default_factory=dict)
-    # path -> the data that a mounted storage shows there, by uuid
-    shown: dict[str, str] = field(default_factory=dict)
+    # storage -> the names of the files that are in it, and whose data each is; by uuid
+    inside: dict[str, dict[str, DataItem]] = field(default_factory=dict)
 
 
 def read_mounts(
@@ -67,15 +67,11 @@ def read_mounts(
             taken.by[where] = path
             mode = MountMode(volume.mode or "READONLY")
             mounts.append(Mount(path=where, mode=mode, resource=resource))
-    inside: dict[str | None, list[tuple[str, str]]] = {}
     for item in data:
-        inside.setdefault(item.storage, []).append((plain_name(item.name), item.uuid))
-    for mount in mounts:
-        for name, item_uuid in inside.get(mount.resource, ()):
-            taken.shown[f"{mount.path}/{name}"] = item_uuid
-    _check_shown(mounts, taken, reasons)
+        if item.storage is not None:
+            taken.inside.setdefault(item.storage, {})[plain_name(item.name)] = item
     mounts += _defaults(mounts, data, taken)
-    _check_nesting(mounts, data, taken, reasons)
+    _check_nesting(mounts, {item.uuid: item for item in data}, taken, reasons)
     return mounts
 
 
@@ -115,59 +111,60 @@ def _free(where: str, path: str, taken: _Taken, reasons: Reasons) -> bool:
     return True
 
 
-def _check_shown(mounts: Sequence[Mount], taken: _Taken, reasons: Reasons) -> None:
-    """A volume mustn't hide a file of data that a mounted storage shows."""
-    for mount in mounts:
-        if mount.path in taken.shown:
-            template = "{where} is where a mounted storage shows its data: mount this elsewhere"
-            path = f"{taken.by[mount.path]}/path"
-            reasons.no("duplicate-resource", path, template, where=quote(mount.path))
-
-
 def _defaults(mounts: Sequence[Mount], data: Sequence[DataItem], taken: _Taken) -> list[Mount]:
     mounted = {mount.resource for mount in mounts}
+    # a storage mounted at /data shows its own files there
+    shown = {
+        f"/data/{name}": item
+        for mount in mounts
+        if mount.path == "/data"
+        for name, item in taken.inside.get(mount.resource, {}).items()
+    }
     found = []
     for item in data:
-        if item.uuid in mounted:
-            continue
         wanted = where = _default_path(item.name, item.uuid, data)
-        if taken.shown.get(where) == item.uuid:
-            continue  # a storage mounted at /data shows it just there
+        if item.uuid in mounted or shown.get(where) is item:
+            continue
         count = 1
-        while where in taken.by or where in taken.shown:
+        while where in taken.by or where in shown:
             count += 1
             where = f"{wanted}-{count}"
-        taken.by[where] = item.name
+        taken.by[where] = ""
         found.append(Mount(path=where, mode=MountMode.READONLY, resource=item.uuid))
     return found
 
 
 def _check_nesting(
-    mounts: Sequence[Mount], data: Sequence[DataItem], taken: _Taken, reasons: Reasons
+    mounts: Sequence[Mount], data: Mapping[str, DataItem], taken: _Taken, reasons: Reasons
 ) -> None:
-    files = {item.uuid: item.name for item in data}
-    # paths at which there is a file, and whose it is
-    at = {mount.path: files[mount.resource] for mount in mounts if mount.resource in files}
-    at |= {path: files[item] for path, item in taken.shown.items()}
-    # what lies below a path follows it directly in this order; a mount comes before the file at its own path
-    places = [(mount.path + "/", 0) for mount in mounts] + [(path + "/", 1) for path in at]
-    around: list[str] = []
-    for place, is_file in sorted(places):
-        while around and not place.startswith(around[-1]):
+    """A mount mustn't lie inside a file, nor hide one that a mounted storage shows."""
+    # in this order, what lies below a path follows it directly
+    around: list[Mount] = []
+    for mount in sorted(mounts, key=lambda mount: mount.path + "/"):
+        while around and not mount.path.startswith(around[-1].path + "/"):
             around.pop()
-        if is_file:
-            around.append(place)
-        elif around:
-            _inside_a_file(place[:-1], around[-1][:-1], at, taken, reasons)
+        if around:
+            _check_inside(mount, around[-1], data, taken, reasons)
+        around.append(mount)
 
 
-def _inside_a_file(where: str, outer: str, at: Mapping[str, str], taken: _Taken, reasons: Reasons) -> None:
-    template = "{where} is inside {outer}, where the data {name} is: a file has no inside"
+def _check_inside(
+    mount: Mount, outer: Mount, data: Mapping[str, DataItem], taken: _Taken, reasons: Reasons
+) -> None:
+    file, item = outer.path, data.get(outer.resource)
+    if item is None:
+        name = mount.path[len(outer.path) + 1 :].partition("/")[0]
+        file, item = f"{outer.path}/{name}", taken.inside.get(outer.resource, {}).get(name)
+        if item is None:
+            return
+    if file == mount.path:
+        template = "{where} is where a mounted storage shows the data {name}: mount this elsewhere"
+    else:
+        template = "{where} is inside {file}, where the data {name} is: a file has no inside"
     # a place that was chosen by default is not the client's mistake: the other one is
-    volumes = [taken.by.get(path, "") for path in (where, outer)]
-    culprit = next((f"{path}/path" for path in volumes if path.startswith("/compute/")), "/compute/volumes")
-    values = {"where": quote(where), "outer": quote(outer), "name": quote(at[outer])}
-    reasons.no("duplicate-resource", culprit, template, **values)
+    culprit = taken.by[mount.path] or taken.by[outer.path]
+    values = {"where": quote(mount.path), "file": quote(file), "name": quote(item.name)}
+    reasons.no("duplicate-resource", f"{culprit}/path", template, **values)
 
 
 def _default_path(reference: str, ours: str, data: Sequence[DataItem]) -> str:
