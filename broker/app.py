@@ -128,5 +128,7 @@ def _methods(request: Request) -> list[str]:
 
 def _unexpected(request: Request, error: Exception) -> Response:
     """A fault of ours: it is logged (by the server, with its traceback), and the client hears no details."""
+    if isinstance(error, Refused):
+        return _refused(request, error)
     document = {"error": "the broker failed to answer this; its log says why"}
     return _writer(request).response(document, 500)

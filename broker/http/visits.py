@@ -27,6 +27,8 @@ from federation.clock import Clock
 
 # for the whole body of a request: 1 MiB at 140 kbit/s
 BODY_SECONDS = 60.0
+# of all headers together: more than the longest token needs
+HEADERS_LIMIT = 32_768  # bytes
 _SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}", re.ASCII)
 _CHANGES = {"POST", "PUT", "PATCH", "DELETE"}
 # what the audit log calls it
@@ -84,7 +86,7 @@ def reads(request: Request, viewer: Owner | None, owner: str) -> None:
 
 
 class Visits:
-    """The middleware. `failed` words the answer where the application fails."""
+    """The middleware. `failed` words the answer where the application fails, or is not asked."""
 
     def __init__(
         self,
@@ -123,7 +125,13 @@ class Visits:
 
         patient_receive = _patient(receive, BODY_SECONDS)
         try:
+            size = sum(len(name) + len(value) + 4 for name, value in scope["headers"])
+            if size > HEADERS_LIMIT:
+                raise Refused(431, f"the headers are larger than {HEADERS_LIMIT} bytes together")
             await self._app(scope, body, answer)
+        except Refused as error:
+            # ours: the application answers its own
+            await self._failed(request, error)(scope, receive, answer)
         except Exception as error:
             if not status:
                 await self._failed(request, error)(scope, receive, answer)

@@ -210,6 +210,13 @@ def test_each_caller_has_so_many_requests_a_minute(tmp_path):
         assert client.get("/sessions", auth=ADA).status_code == 200
 
 
+def test_headers_may_hold_so_much_together(shared):
+    for number, status in ((30, 200), (40, 431)):
+        answer = shared.get("/health", headers={f"X-More-{n}": "x" * 1000 for n in range(number)})
+        assert answer.status_code == status
+    assert answer.json() == {"error": "the headers are larger than 32768 bytes together"}
+
+
 # Request ids and the audit log
 
 
