@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -20,6 +21,8 @@ from broker.platforms import OffersItself, Platform, PlatformError, ReadyOffer
 from federation.sites import Federation
 from netprobe.forecast import ForecastPath
 from reservations.capacity import Booking, Timeline
+
+log = logging.getLogger(__name__)
 
 # how many offers are made and held for one request
 MOST_OFFERS = 5
@@ -147,6 +150,9 @@ def _ask(
         except PlatformError as error:
             values = {"site": site, "reason": str(error)}
             return (), [Note("broker-offer", "{site}: {reason}", values)]
+        except Exception:
+            log.exception("asking the broker of %s failed inside this one", site)
+            return (), [Note("broker-offer", "{site}: its broker could not be understood", {"site": site})]
         offers = tuple(each for each in found if isinstance(each, ReadyOffer))
         notes = [
             replace(note, template="{site}: " + note.template, values={"site": site, **note.values})

@@ -143,6 +143,7 @@ def test_starts_outside_the_asked_range_are_cut_off():
     [
         (PlatformError("far.example doesn't answer"), "lausanne: far.example doesn't answer"),
         ([Note("resource-limit", "no more than {n}", {"n": "2"})], "lausanne: no more than 2"),
+        (ZeroDivisionError("a mistake"), "lausanne: its broker could not be understood"),
         ([], "doesn't say why"),
         ([ready(expires=NOW)], "has expired already"),
         ([ready(start=NOW + 99 * HOUR)], "which is not what was asked for"),
