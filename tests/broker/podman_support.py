@@ -24,6 +24,7 @@ def an_image() -> Iterator[str]:
     """The name of an image of busybox, removed at the end."""
     name = build_checksum_image(f"localhost/fairlead-test-{uuid.uuid4().hex[:8]}:1")
     yield name
+    # an image that a container still uses can't be removed
     assert remove_checksum_image(name)
 
 

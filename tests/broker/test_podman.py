@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import subprocess
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,11 +15,11 @@ import pytest
 from broker.model import Executable, Job, MountMode
 from broker.platforms import Platform, PlatformError, State, Status
 from broker.platforms.engine_conf import engine_flags
-from broker.platforms.podman_cli import command
 from broker.platforms.podman_containers import LABEL
 from broker.platforms.podman_run import container_name
-from fairlead.demo_image import build_checksum_image, checksum_root, find_busybox, remove_checksum_image
+from fairlead.demo_image import checksum_root, find_busybox
 from netprobe.measurement import Kind, Origin
+from tests.broker.podman_support import an_image, live, podman
 from tests.contracts.platform_support import (
     CONTENT,
     make_item,
@@ -36,9 +35,8 @@ pytestmark = pytest.mark.podman
 
 @pytest.fixture(scope="module")
 def image() -> Iterator[str]:
-    name = build_checksum_image(f"localhost/fairlead-test-{uuid.uuid4().hex[:8]}:1")
-    yield name
-    assert remove_checksum_image(name)
+    with an_image() as name:
+        yield name
 
 
 @pytest.fixture
@@ -47,31 +45,15 @@ def server() -> Iterator[FileServer]:
         yield server
 
 
-def podman(*arguments: str, stdin: bytes = b"") -> str:
-    done = subprocess.run(command(*arguments), input=stdin, capture_output=True, timeout=60)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.decode()
-
-
 def run(root: Path, job: Job, **options: Any) -> Status:
-    """Run `job` to its end and release it."""
-
-    async def live() -> Status:
-        platform = make_platform("podman", root, options)
-        try:
-            await platform.prepare(job)
-            await platform.start(job)
-            return await until_exited(platform, job)
-        finally:
-            await platform.release(job.id)
-
-    return asyncio.run(live())
+    """How `job` ends. It is released."""
+    return live(root, job, lambda platform: until_exited(platform, job), **{"stop_seconds": 10.0, **options})
 
 
 def test_a_staged_file_s_checksum_is_what_the_container_prints(
     tmp_path: Path, image: str, server: FileServer
 ) -> None:
-    async def live() -> Status:
+    async def whole() -> Status:
         platform, draft = make_platform("podman", tmp_path), make_job(image)
         item = make_item(server.url("/good"))
         move = make_move(item)
@@ -95,7 +77,7 @@ def test_a_staged_file_s_checksum_is_what_the_container_prints(
         finally:
             await platform.release(job.id)
 
-    status = asyncio.run(live())
+    status = asyncio.run(whole())
     assert status.exit_code == 0
     assert status.stdout == f"{hashlib.sha256(CONTENT).hexdigest()}  ./cube.fits\n"
 
@@ -129,7 +111,7 @@ def test_without_a_network_there_is_only_loopback(tmp_path: Path, image: str) ->
 
 
 def test_memory_and_cores_are_limited(tmp_path: Path, image: str) -> None:
-    async def live() -> dict[str, Any]:
+    async def whole() -> dict[str, Any]:
         platform, job = (
             make_platform("podman", tmp_path, {"stop_seconds": 0.0}),
             make_job(image, "sleep", "60"),
@@ -143,7 +125,7 @@ def test_memory_and_cores_are_limited(tmp_path: Path, image: str) -> None:
         finally:
             await platform.release(job.id)
 
-    limits = asyncio.run(live())
+    limits = asyncio.run(whole())
     assert limits["Memory"] == 2**30
     assert limits["NanoCpus"] == 10**9
 
@@ -156,7 +138,7 @@ def test_only_the_end_of_a_long_output_is_kept(tmp_path: Path, image: str) -> No
 
 
 def test_a_killed_container_has_exited(tmp_path: Path, image: str) -> None:
-    async def live() -> Status:
+    async def whole() -> Status:
         platform, job = make_platform("podman", tmp_path), make_job(image, "sleep", "60")
         try:
             await platform.prepare(job)
@@ -166,13 +148,13 @@ def test_a_killed_container_has_exited(tmp_path: Path, image: str) -> None:
         finally:
             await platform.release(job.id)
 
-    assert asyncio.run(live()).exit_code == 137
+    assert asyncio.run(whole()).exit_code == 137
 
 
 def test_a_container_that_was_only_created_is_started(tmp_path: Path, image: str) -> None:
     """The broker was ended between the two: it must neither hang nor start a second one."""
 
-    async def live() -> Status:
+    async def whole() -> Status:
         platform, job = make_platform("podman", tmp_path), make_job(image)
         name = container_name(job.id)
         create = ["create", "--pull", "never", "--network", "none", "--name", name, *engine_flags().run]
@@ -185,11 +167,11 @@ def test_a_container_that_was_only_created_is_started(tmp_path: Path, image: str
         finally:
             await platform.release(job.id)
 
-    assert asyncio.run(live()).exit_code == 3
+    assert asyncio.run(whole()).exit_code == 3
 
 
 def test_a_cancelled_start_leaves_nothing_after_release(tmp_path: Path, image: str) -> None:
-    async def live() -> None:
+    async def whole() -> None:
         platform, job = make_platform("podman", tmp_path), make_job(image, "sleep", "60")
         await platform.prepare(job)
         for seconds in (0.02, 0.1, 0.2):
@@ -202,7 +184,7 @@ def test_a_cancelled_start_leaves_nothing_after_release(tmp_path: Path, image: s
         listed = await asyncio.to_thread(podman, "ps", "--all", "--quiet", "--filter", f"name={job.id}")
         assert not listed
 
-    asyncio.run(live())
+    asyncio.run(whole())
 
 
 # images

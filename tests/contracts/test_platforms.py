@@ -53,12 +53,20 @@ PODMAN = {
 }
 
 
+@pytest.fixture(scope="module")
+def image() -> Iterator[str]:
+    name = build_checksum_image(f"localhost/fairlead-test-{uuid.uuid4().hex[:8]}:1")
+    yield name
+    # an image that a container still uses can't be removed
+    assert remove_checksum_image(name)
+
+
 @pytest.fixture(params=["simulated", pytest.param("podman", marks=pytest.mark.podman)])
 def case(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Case]:
     if request.param == "simulated":
         yield Case("simulated", "registry.example.org/any/image:1", tmp_path / "work", SIMULATED)
         return
-    image = build_checksum_image(f"localhost/fairlead-test-{uuid.uuid4().hex[:8]}:1")
+    image = request.getfixturevalue("image")
     case = Case("podman", image, tmp_path / "work", PODMAN | {"notebook_image": image})
     try:
         yield case
@@ -69,7 +77,6 @@ def case(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Case]:
             return await asyncio.gather(*releases, return_exceptions=True)
 
         failed = [end for end in asyncio.run(release_all()) if end is not None]
-        assert remove_checksum_image(image)
         assert not failed
 
 
