@@ -21,7 +21,7 @@ from broker.sessions.lease import LeaseLost
 from broker.sessions.phases import DRIVEN, Actor
 from broker.sessions.prepare import prepare
 from broker.sessions.row import Row, going, without
-from broker.sessions.run import lost, start, start_again, watch
+from broker.sessions.run import check_time_left, lost, start, start_again, watch
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +76,7 @@ async def _drive(row: Row) -> None:
     if phase is Phase.AVAILABLE:
         await start(row, platform, job, request, placement)
     elif phase is Phase.RUNNING and await lost(row, platform, job):
+        check_time_left(row, progress)
         job = await _prepare(row, platform, request, placement)
         await start_again(row, platform, job)
     if phase is not Phase.RELEASING:

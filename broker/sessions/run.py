@@ -39,6 +39,7 @@ LONGEST_POLL_SECONDS = 5.0
 RETRY_SECONDS = 2.0
 # a platform that can't be asked so many times in a row has lost the session
 POLL_FAILURES = 5
+TOO_LATE = "the time that was booked was over before the session could start"
 # the output so far is written no more often than this
 OUTCOME_SECONDS = 3.0
 
@@ -48,6 +49,9 @@ async def start(row: Row, platform: Platform, job: Job, request: Request, placem
     while (end := await _begin(row, request, placement)) is None:
         left = (placement.start - row.clock.now()).total_seconds()
         await row.clock.sleep(min(RETRY_SECONDS, left) if left > 0 else RETRY_SECONDS)
+    # it may have been begun by a process that was ended, long ago
+    if row.clock.now() >= end and await lost(row, platform, job):
+        raise PlatformError(TOO_LATE)
     connectors = await within(row.clock, START_LIMIT, "starting the container", platform.start(job))
     text, values = "Started at {site}; it may run until {end}", {"site": placement.site_id}
     values["end"] = f"{end:%Y-%m-%dT%H:%M:%SZ}"
@@ -89,7 +93,7 @@ async def _begin(row: Row, request: Request, placement: Placement) -> datetime |
     end = await row.change(begin)
     booked_until = placement.start + placement.start_within + placement.duration
     if end is None and row.clock.now() >= booked_until:
-        raise PlatformError("the time that was booked was over before the session could start")
+        raise PlatformError(TOO_LATE)
     return end
 
 
@@ -103,7 +107,13 @@ async def bookings(row: Row, site: Site) -> tuple[Capacity, Sequence[Booking]]:
 
 async def lost(row: Row, platform: Platform, job: Job) -> bool:
     """Whether a container that was started is no more, as after a restart of its machine."""
-    return (await _ask(row, platform, job)).state is State.ABSENT
+    return (await poll(row, platform, job)).state is State.ABSENT
+
+
+def check_time_left(row: Row, progress: store.Progress) -> None:
+    """Raises PlatformError where what was lost has no time left to run again."""
+    if progress.end is not None and row.clock.now() >= datetime.fromisoformat(progress.end):
+        raise PlatformError("the container was gone after a restart of the broker, and its time is over")
 
 
 async def start_again(row: Row, platform: Platform, job: Job) -> None:

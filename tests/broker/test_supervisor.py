@@ -262,6 +262,35 @@ def test_a_container_lost_with_its_machine_runs_again(make_broker, engine, clock
     assert [timed.note.level for timed in notes(again, uuid, "restarted")] == [Level.WARN]
 
 
+@pytest.mark.parametrize("phase", [Phase.AVAILABLE, Phase.RUNNING])
+def test_what_was_lost_does_not_run_again_when_its_time_is_over(make_broker, engine, clock, phase):
+    broker = make_broker(run_seconds=3000.0)
+    uuid = accept(broker, make_document(duration="PT10M"))
+    if phase is Phase.AVAILABLE:
+        # its start has been recorded, and never came
+        broker.platforms[broker.session(uuid).placement.site_id].hanging.add("start")
+
+    async def first():
+        async with running(broker):
+            await turn(clock, is_in(broker, uuid, phase))
+            for _ in range(20):
+                clock.advance(0.5)
+                await asyncio.sleep(0.004)
+
+    async def second(again):
+        async with running(again):
+            await turn(clock, lambda: not held(engine))
+
+    asyncio.run(first())
+    again = make_broker()
+    clock.advance(3600)
+    asyncio.run(second(again))
+    session = again.session(uuid)
+    assert session.phase is Phase.FAILED
+    assert "over" in notes(again, uuid, "failed")[0].note.text
+    assert "start" not in again.platforms[session.placement.site_id].calls
+
+
 def test_a_container_that_somebody_else_removed_is_a_failure(make_broker, engine, clock):
     broker = make_broker(run_seconds=3000.0)
     uuid = accept(broker)
