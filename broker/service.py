@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -29,6 +28,7 @@ from federation.clock import Clock
 from federation.database import write
 from federation.settings import Settings
 from federation.sites import Federation
+from federation.turns import Turns
 from netprobe.archive import Archive
 from netprobe.forecast import Forecaster
 from reservations.capacity import Booking
@@ -60,7 +60,7 @@ class Broker:
         """
         self._federation, self._engine, self._clock = federation, engine, clock
         self._lifetime = timedelta(seconds=settings.offer_lifetime_seconds)
-        self._deciding = threading.BoundedSemaphore(DECIDING)
+        self._deciding = Turns(DECIDING)
         self._archive = Archive(engine)
         self._forecaster = Forecaster(self._archive, federation, clock)
         self._catalogues = load_catalogues(federation, online)
