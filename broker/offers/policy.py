@@ -57,7 +57,7 @@ def _images(site: Site, executable: Executable) -> list[Note]:
             text = "the policy of {site} allows images from {allowed}, not from {registry}"
             allowed = _listed(policy.allowed_registries)
             notes.append(_note(site, text, path, registry=name, allowed=allowed))
-    pinned = executable.digest or all("@sha256:" in image for image in executable.locations)
+    pinned = executable.digest or all("@sha" in image for image in executable.locations)
     if policy.digest_required and not pinned:
         text = "{site} runs only images whose digest is named: name it"
         path = "/executable" if single else "/executable/image/digest"
