@@ -68,7 +68,7 @@ def check_notebook(site_id: str, executable: Executable, options: Mapping[str, A
 
 
 def as_container(executable: Executable, options: Mapping[str, Any]) -> Executable:
-    """The container that shows the notebook, but for its token. `executable` is right (`check_notebook`)."""
+    """The container that shows the notebook, but for its token; without an image where the site has none."""
     name = notebook_name(executable)
     port, words = options["notebook_port"], {"notebook": name, "directory": DIRECTORY}
     command = [_filled(part, {**words, "port": str(port)}) for part in options["notebook_command"]]
@@ -76,7 +76,7 @@ def as_container(executable: Executable, options: Mapping[str, Any]) -> Executab
     return replace(
         executable,
         kind=ExecutableKind.DOCKER,
-        locations=(options["notebook_image"],),
+        locations=() if options["notebook_image"] is None else (options["notebook_image"],),
         command=tuple(command),
         ports=(Port(port, "HTTP", path, access=True),),
     )
@@ -109,7 +109,8 @@ def notebook_move(executable: Executable, site_id: str) -> Move:
 
 def notebook_name(executable: Executable) -> str:
     """The notebook's file name; of letters, digits and `._+=@-` alone."""
-    name = unquote(urlsplit(executable.locations[0]).path.rstrip("/").rpartition("/")[2])
+    url = executable.locations[0] if executable.locations else ""
+    name = unquote(urlsplit(url).path.rstrip("/").rpartition("/")[2])
     return plain_name(name or "notebook.ipynb")
 
 

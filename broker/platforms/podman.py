@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import os
 import shutil
 from collections.abc import Collection, Sequence
 from io import FileIO
@@ -67,6 +69,7 @@ class PodmanPlatform:
         # by job, until its release
         self._usage: dict[str, Usage] = {}
         self._image_ids: dict[str, str] = {}
+        self._stopped: dict[str, str] = {}
 
     def check(self, executable: Executable) -> Sequence[Note]:
         if notebook.is_notebook(executable):
@@ -193,7 +196,9 @@ class PodmanPlatform:
         stdout, stderr = await asyncio.to_thread(read_log, directory / LOG_NAME)
         if container.running:
             return Status(State.RUNNING, None, stdout, stderr)
-        problem = await asyncio.to_thread(_read_text, directory / STOPPED_NAME)
+        problem = self._stopped.get(job.id)
+        if problem is None:
+            problem = await asyncio.to_thread(_read_text, directory / STOPPED_NAME)
         return Status(State.EXITED, container.exit_code, stdout, stderr, problem)
 
     async def _must_stop(self, job: Job, directory: Path) -> bool:
@@ -204,10 +209,10 @@ class PodmanPlatform:
         if size is None or size <= job.storage_gib * GIB:
             return False
         text = f"{size / GIB:.2f} GiB written into storage, where {job.storage_gib} GiB were offered"
-        try:
+        self._stopped[job.id] = text
+        # where the job has filled the disk, this can't be kept through a restart of the broker
+        with contextlib.suppress(OSError):
             await asyncio.to_thread((directory / STOPPED_NAME).write_text, text, "utf-8")
-        except OSError as problem:
-            raise self._error(f"{problem.filename}: {problem.strerror}") from problem
         return True
 
     async def stop(self, job: Job) -> None:
@@ -229,8 +234,8 @@ class PodmanPlatform:
 
     async def release(self, job_id: str, keep: Collection[str] = ()) -> None:
         directory = job_directory(self._root, job_id)
-        self._usage.pop(job_id, None)
-        self._image_ids.pop(job_id, None)
+        for known in (self._usage, self._image_ids, self._stopped):
+            known.pop(job_id, None)
         try:
             if shutil.which("podman") is not None:
                 name = container_name(job_id)
@@ -247,6 +252,9 @@ class PodmanPlatform:
         remove = ("rm", "-rf", "--one-file-system", "--", *map(str, paths))
         end = await _process.run(remove, REMOVE_SECONDS)
         if end.returncode != 0:
+            if os.geteuid() == 0 or end.timed_out:
+                reason = f"not done within {REMOVE_SECONDS:g} s" if end.timed_out else end.complaint
+                raise self._error(f"what the job left can't be removed: {reason}")
             # without root, what a container's user wrote belongs to one of our subordinate users
             await podman_ok("unshare", *remove, time_limit_seconds=REMOVE_SECONDS, waits=True)
 

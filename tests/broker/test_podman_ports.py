@@ -263,7 +263,9 @@ def test_a_notebook_that_is_not_there_is_an_error(tmp_path: Path, image: str, se
 
 def test_notebooks_need_an_image_of_the_operator_s(tmp_path: Path) -> None:
     executable = notebook_job("https://example.org/a.ipynb").executable
-    [note] = make_platform("podman", tmp_path).check(executable)
+    without = make_platform("podman", tmp_path)
+    [note] = without.check(executable)
+    assert without.image_seconds(executable) > 0
     assert note.text == "here runs no notebooks: its operator would set the platform's option notebook_image"
     options = {"notebook_image": "ghcr.io/jupyter/base:1"}
     kinds = {note.kind for note in make_platform("podman", tmp_path, options).check(executable)}
