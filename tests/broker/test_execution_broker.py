@@ -232,9 +232,12 @@ def test_a_fairlead_behind_a_fairlead(settings, tmp_path):
             assert ended.phase is Phase.COMPLETED
             assert ended.outcome.exit_code == 0
             assert ended.outcome.stdout.startswith("simulated: example.org/checksum:1 on 4 cores")
-            refused = broker.request(make_document(cores=(1_000_000, None)), ANN)
+            document = make_document()
+            document["executable"]["network"] = {"ports": [{"internal": {"port": 1234}}]}
+            refused = broker.request(document, ANN)
             assert not refused.yes
-            assert any("ask for at most 4096" in note.text for note in refused.notes)
+            said = [note.text for note in refused.notes if note.text.startswith(f"{FAR}: its broker says: ")]
+            assert any("1234" in text for text in said)
         finally:
             engine.dispose()
             served.stop()
