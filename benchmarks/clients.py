@@ -82,6 +82,11 @@ class Client:
         self.tally.statuses[kind, response.status] += 1
         return json.loads(text)
 
+    def reset(self) -> None:
+        """Forget what was counted; the next call opens a connection, which the broker may have closed."""
+        self.tally = Tally()
+        self._http.close()
+
     def move(self, kind: str, uuid: str, phase: str) -> Any:
         update = {"kind": "uri:enum-value-update", "path": "/phase", "value": phase}
         return self.call(kind, "POST", f"/sessions/{uuid}", update)
@@ -190,7 +195,7 @@ def make_clients(served: Served, number: int, seed: int) -> list[Client]:
         made.append(Client(served, name, password, random.Random(seed * 1000 + index)))
         # the first password of somebody takes long to check, on purpose
         made[-1].call("hello", "GET", "/sessions?limit=1")
-        made[-1].tally = Tally()
+        made[-1].reset()
     return made
 
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 STOP_SECONDS = 10.0
+# longer than clients keep a connection that they don't use (httpx: 5 s), so that none is closed under their hands
+KEEP_ALIVE_SECONDS = 20
 
 
 @dataclass(frozen=True)
@@ -120,5 +122,7 @@ def server(broker: Broker, url: str, log_level: str = "warning") -> uvicorn.Serv
         # the broker's own line for each request has no query in it
         access_log=False,
         timeout_graceful_shutdown=int(STOP_SECONDS),
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        server_header=False,
     )
     return uvicorn.Server(config)
