@@ -47,6 +47,9 @@ PRESENT_SECONDS = 1.0
 NAME_IN_USE = "already in use"
 # why we stopped a job, in a file of its directory: it must outlive us
 STOPPED_NAME = "stopped"
+# conmon leaves this where it runs when the kernel has killed for want of memory; podman may not know of it
+OOM_NAME = "oom"
+KILLED = 137
 PORTS_FORMAT = "{{json .NetworkSettings.Ports}}"
 # removing what a job wrote: a container can make millions of files
 REMOVE_SECONDS = 280.0
@@ -154,7 +157,7 @@ class PodmanPlatform:
             await self._run(job, directory)
         elif not container.running and container.exit_code is None:
             # we were ended between its creation and its start, or the machine's restart took it away
-            await podman_ok("start", name)
+            await podman_ok("start", name, directory=directory)
         if not job.executable.ports:
             return ()
         said = await podman_ok("inspect", "--type", "container", "--format", PORTS_FORMAT, name)
@@ -169,7 +172,7 @@ class PodmanPlatform:
             await write_environment(job.id, job.executable, directory)
         except OSError as problem:
             raise self._error(f"{problem.filename}: {problem.strerror}") from problem
-        end = await podman(*arguments)
+        end = await podman(*arguments, directory=directory)
         if end.returncode != 0 and NAME_IN_USE not in end.stderr:
             await podman("rm", "--force", "--ignore", container_name(job.id))
             raise self._error(f"the container can't be started: {words(end.complaint)}")
@@ -196,10 +199,20 @@ class PodmanPlatform:
         stdout, stderr = await asyncio.to_thread(read_log, directory / LOG_NAME)
         if container.running:
             return Status(State.RUNNING, None, stdout, stderr)
-        problem = self._stopped.get(job.id)
-        if problem is None:
-            problem = await asyncio.to_thread(_read_text, directory / STOPPED_NAME)
+        problem = await asyncio.to_thread(self._problem, job, directory, container.exit_code)
         return Status(State.EXITED, container.exit_code, stdout, stderr, problem)
+
+    def _problem(self, job: Job, directory: Path, exit_code: int | None) -> str | None:
+        """Why the job was ended, where it was neither its own doing nor the broker's."""
+        if job.id in self._stopped:
+            return self._stopped[job.id]
+        try:
+            return (directory / STOPPED_NAME).read_text(encoding="utf-8")
+        except OSError:
+            pass
+        if exit_code == KILLED and (directory / OOM_NAME).exists():
+            return f"it wanted more memory than the {job.memory_gib} GiB that were offered"
+        return None
 
     async def _must_stop(self, job: Job, directory: Path) -> bool:
         """Whether the job has written more into its storages than was offered; why is kept for `poll`."""
@@ -272,10 +285,3 @@ class PodmanPlatform:
 
     def _error(self, text: str) -> PlatformError:
         return PlatformError(f"site {self._site.id}: {text}")
-
-
-def _read_text(path: Path) -> str | None:
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError:
-        return None

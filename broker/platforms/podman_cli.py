@@ -47,15 +47,20 @@ def command(*arguments: str) -> list[str]:
 
 
 async def podman(
-    *arguments: str, time_limit_seconds: float = COMMAND_SECONDS, waits: bool = False
+    *arguments: str,
+    time_limit_seconds: float = COMMAND_SECONDS,
+    waits: bool = False,
+    directory: Path | None = None,
 ) -> _process.Finished:
     """Run podman and return how it ended, whatever that is. Raises PlatformError where it doesn't end.
 
     Only so many run at once. `waits`: this one mostly waits for something else, and takes nobody's turn.
+    `directory` is where podman runs, and where conmon, which stays with the container, leaves its files.
     """
     try:
         async with contextlib.nullcontext() if waits else _turns():
-            end = await _process.run(command(*arguments), time_limit_seconds)
+            at = None if directory is None else str(directory)
+            end = await _process.run(command(*arguments), time_limit_seconds, directory=at)
     except (OSError, ValueError) as problem:
         raise PlatformError(f"podman can't be run: {problem}") from problem
     if end.timed_out:
@@ -63,9 +68,14 @@ async def podman(
     return end
 
 
-async def podman_ok(*arguments: str, time_limit_seconds: float = COMMAND_SECONDS, waits: bool = False) -> str:
+async def podman_ok(
+    *arguments: str,
+    time_limit_seconds: float = COMMAND_SECONDS,
+    waits: bool = False,
+    directory: Path | None = None,
+) -> str:
     """Run podman and return its output. Raises PlatformError with podman's own words where it fails."""
-    end = await podman(*arguments, time_limit_seconds=time_limit_seconds, waits=waits)
+    end = await podman(*arguments, time_limit_seconds=time_limit_seconds, waits=waits, directory=directory)
     if end.returncode != 0:
         raise PlatformError(f"podman {arguments[0]}: {words(end.complaint)}")
     return end.stdout

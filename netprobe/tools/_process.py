@@ -36,12 +36,14 @@ async def run(
     time_limit_seconds: float,
     on_line: Callable[[str], None] | None = None,
     grace_seconds: float = GRACE_SECONDS,
+    directory: str | None = None,
 ) -> Finished:
     """Run `command`; at the time limit end it by SIGTERM, then SIGKILL, and return what it had written.
 
-    `on_line` gets each line of standard output as it comes. The program runs in a session of its own: signals
-    go to everything that it started, and a Ctrl-C at the terminal reaches us alone. Cancelled: everything
-    that was started has ended before CancelledError leaves. Raises OSError where it can't be started.
+    `on_line` gets each line of standard output as it comes. The program runs in `directory`, or where we do,
+    and in a session of its own: signals go to everything that it started, and a Ctrl-C at the terminal
+    reaches us alone. Cancelled: everything that was started has ended before CancelledError leaves. Raises
+    OSError where it can't be started.
     """
     process = await asyncio.create_subprocess_exec(
         *command,
@@ -49,6 +51,7 @@ async def run(
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         env={**os.environ, **ENVIRONMENT},
+        cwd=directory,
         start_new_session=True,
     )
     reading = asyncio.ensure_future(_read(process, on_line))

@@ -146,6 +146,7 @@ def test_more_memory_than_offered_is_death(tmp_path: Path, image: str) -> None:
     script = "busybox dd if=/dev/zero of=/dev/shm/x bs=1M count=60; busybox tail /dev/zero"
     status = run(tmp_path, make_job(image, "sh", "-c", script))
     assert status.exit_code == 137
+    assert status.problem == "it wanted more memory than the 1 GiB that were offered"
 
 
 # without an engine

@@ -181,14 +181,14 @@ def test_twenty_containers_at_once_keep_to_the_bound(
     running, most = 0, 0
     real = _process.run
 
-    async def counted(command: Sequence[str], *more: Any) -> Finished:
+    async def counted(command: Sequence[str], *more: Any, **named: Any) -> Finished:
         nonlocal running, most
         # the one `ps` that answers for all comes beside them
         mine = command[0] == "podman" and "ps" not in command
         running += mine
         most = max(most, running)
         try:
-            return await real(command, *more)
+            return await real(command, *more, **named)
         finally:
             running -= mine
 
