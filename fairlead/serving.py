@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 STOP_SECONDS = 10.0
-# longer than clients keep a connection that they don't use (httpx: 5 s), so that none is closed under their hands
+# longer than clients keep a connection that they don't use (httpx: 5 s): none is closed under their hands
 KEEP_ALIVE_SECONDS = 20
 
 
