@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
@@ -10,6 +11,7 @@ from broker.platforms import PlatformError
 from federation.clock import Clock
 from federation.units import format_seconds
 
+log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
@@ -29,10 +31,22 @@ async def within(
     try:
         await asyncio.wait({task, alarm}, return_when=asyncio.FIRST_COMPLETED)
         if task.done():
-            return task.result()
+            return _result(task, what)
     finally:
         await _end(task, alarm)
     raise error(f"{what} took more than {format_seconds(seconds)}")
+
+
+def _result(task: asyncio.Future[T], what: str) -> T:
+    try:
+        return task.result()
+    except PlatformError:
+        raise
+    except Exception as error:
+        log.exception("%s failed by a defect of the platform", what)
+        raise PlatformError(
+            f"{what} failed by a defect of the platform; the broker's log says more"
+        ) from error
 
 
 async def until_done(clock: Clock, seconds: float, work: asyncio.Future[Any]) -> bool:

@@ -25,10 +25,13 @@ class Recording(SimulatedPlatform):
 
     def __init__(self, site, federation, clock, work_directory):
         super().__init__(site, federation, clock, work_directory)
+        self.defective = set()
         self.site, self.calls, self.failing, self.hanging, self.kept = site, [], {}, set(), {}
 
     async def _do(self, name):
         self.calls.append(name)
+        if name in self.defective:
+            raise NameError(name)
         if name in self.failing:
             raise PlatformError(self.failing[name])
         if name in self.hanging:

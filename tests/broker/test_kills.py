@@ -31,7 +31,7 @@ from tests.broker.conftest import KINDS, make_document
 from tests.broker.podman_support import an_image, podman
 
 JOURNAL = Path(__file__).with_name("journal")
-KILLS = int(os.environ.get("FAIRLEAD_TEST_KILLS") or 3)
+KILLS = int(os.environ.get("FAIRLEAD_TEST_KILLS") or 2)
 SEED = int(os.environ.get("FAIRLEAD_TEST_SEED") or 0)
 # from a server's first answer to its end, at most
 LIFE_SECONDS = 2.5
@@ -65,6 +65,8 @@ class Machine:
     kind: str
     options: str
     document: dict
+    database: str | None = None
+    served: int = 0
     kills: int = 0
     environment: dict = field(default_factory=dict)
 
@@ -72,7 +74,7 @@ class Machine:
         self.catalogue = self.directory / "sites.toml"
         self.catalogue.write_text(CATALOGUE.format(kind=self.kind, options=self.options))
         self.environment = {
-            "FAIRLEAD_DATABASE_URL": f"sqlite:///{self.directory / 'fairlead.db'}",
+            "FAIRLEAD_DATABASE_URL": self.database or f"sqlite:///{self.directory / 'fairlead.db'}",
             "FAIRLEAD_WORK_DIRECTORY": str(self.work),
             "PYTHONPATH": str(JOURNAL),
         }
@@ -82,18 +84,20 @@ class Machine:
         return self.directory / "work"
 
     def serve(self):
-        log = self.directory / f"server-{self.kills}.log"
+        self.served += 1
+        log = self.directory / f"server-{self.served}.log"
         return start(["--catalogue", str(self.catalogue)], log, self.environment)
 
     def live_and_die(self, seconds):
         """Serve, begin sessions, and be killed `seconds` after the first answer."""
-        served = self.serve()
+        self.die(self.serve(), seconds)
+
+    def die(self, served, seconds):
         killer = threading.Timer(seconds, lambda: os.kill(served.process.pid, signal.SIGKILL))
         killer.start()
+        who = (served.user, served.password)
         try:
-            with httpx.Client(
-                base_url=served.url, auth=(served.user, served.password), trust_env=False
-            ) as client:
+            with httpx.Client(base_url=served.url, auth=who, trust_env=False) as client:
                 for _ in range(SESSIONS):
                     client.post("/direct", json=self.document)
         except httpx.HTTPError:
@@ -165,19 +169,22 @@ def check(machine, records, busy, capsys, starts):
     assert all(each.outcome.exit_code == 0 and each.outcome.ended for each in records)
 
 
-def test_containers_that_outlive_the_broker(tmp_path, capsys, monkeypatch):
-    monkeypatch.syspath_prepend(str(JOURNAL))
-    import fairlead_journal
-
-    options = "{ run_seconds = 1.5, image_seconds = 0.3 }"
-    machine = Machine(tmp_path, "journal", options, make_document(duration="PT10M"))
-    records, held, busy = suffer(machine, random.Random(SEED))
-    starts = Counter(fairlead_journal.starts(machine.work / "here"))
+def check_journal(machine, records, held, busy, capsys):
+    """Every container that there ever was can be counted: one for each session, and all released."""
+    runs, gone = (machine.work / "here" / name for name in ("runs", "gone"))
+    starts = Counter(path.name.partition(".")[0] for path in (*runs.iterdir(), *gone.iterdir()))
     check(machine, records, busy, capsys, starts)
     assert starts == Counter(each.uuid for each in records)
     assert {told(each, "restarted") for each in records} == {0}
-    assert fairlead_journal.leaks(machine.work / "here") == []
+    assert list(runs.iterdir()) == []
     assert held == set()
+
+
+def test_containers_that_outlive_the_broker(tmp_path, capsys):
+    options = "{ run_seconds = 1.5, image_seconds = 0.3 }"
+    machine = Machine(tmp_path, "journal", options, make_document(duration="PT10M"))
+    records, held, busy = suffer(machine, random.Random(SEED))
+    check_journal(machine, records, held, busy, capsys)
 
 
 def test_jobs_that_die_with_the_broker(tmp_path, capsys):
@@ -186,6 +193,25 @@ def test_jobs_that_die_with_the_broker(tmp_path, capsys):
     records, held, busy = suffer(machine, random.Random(SEED + 1))
     check(machine, records, busy, capsys, Counter())
     assert held == set()
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_one_of_two_servers_on_a_database(tmp_path, database_url, capsys):
+    """There are always two, but for the moments after one was killed: the other goes on with it all."""
+    options = "{ run_seconds = 1.5, image_seconds = 0.3 }"
+    machine = Machine(tmp_path, "journal", options, make_document(duration="PT10M"), database_url)
+    rng = random.Random(SEED + 3)
+    serving = [machine.serve(), machine.serve()]
+    try:
+        for _ in range(KILLS):
+            rng.shuffle(serving)
+            machine.die(serving[0], rng.uniform(0.0, LIFE_SECONDS))
+            serving[0] = machine.serve()
+        records, held, busy = machine.settle()
+    finally:
+        for served in serving:
+            served.stop()
+    check_journal(machine, records, held, busy, capsys)
 
 
 @pytest.mark.podman

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from broker.model import Phase
+from broker.model import Level, Phase
 from tests.broker.conftest import make_document
 from tests.broker.driving import ANN, DATA, ENDED, Recording, accept, held, is_in, running, turn
 
@@ -40,6 +40,28 @@ def test_a_site_that_hangs_in_any_call_delays_no_other(make_broker, engine, cloc
     asyncio.run(story())
     assert {broker.session(uuid).phase for uuid in others} == {Phase.COMPLETED}
     assert not held(engine) & set(others)
+
+
+@pytest.mark.parametrize("call", ["stage", "prepare", "start", "poll", "release"])
+def test_a_defect_of_a_platform_is_a_failed_session_and_frees_what_it_can(make_broker, engine, clock, call):
+    broker = make_broker()
+    site = broker.platforms["penticton"]
+    site.defective = {call}
+    uuid = accept(broker, make_document(data=DATA), site="penticton")
+
+    async def story():
+        async with running(broker):
+            await turn(clock, is_in(broker, uuid, *ENDED))
+            site.defective = set()
+            await turn(clock, lambda: not held(engine))
+
+    asyncio.run(story())
+    session = broker.session(uuid)
+    # the job itself went well where only its removal didn't
+    assert session.phase is (Phase.COMPLETED if call == "release" else Phase.FAILED)
+    errors = [timed.note.text for timed in session.notes if timed.note.level is Level.ERROR]
+    assert len(errors) == (call != "release")
+    assert all("by a defect of the platform" in text for text in errors)
 
 
 def test_platforms_that_keep_all_common_threads_waiting_delay_no_other(make_broker, clock):

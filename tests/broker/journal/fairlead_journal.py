@@ -8,7 +8,6 @@ import contextlib
 import os
 import time
 from datetime import UTC, datetime
-from pathlib import Path
 
 from broker.platforms import State, Status
 from broker.platforms.simulated import STOPPED_EXIT_CODE, SimulatedPlatform
@@ -56,14 +55,3 @@ class JournalPlatform(SimulatedPlatform):
         with contextlib.suppress(FileNotFoundError):
             self._path(job_id).rename(self._gone / f"{job_id}.{time.monotonic_ns()}")
         await super().release(job_id, keep)
-
-
-def starts(machine: Path) -> list[str]:
-    """The job of every start there ever was, those that were released and those that weren't."""
-    files = [*(machine / "runs").glob("*.run"), *(machine / "gone").iterdir()]
-    return [file.name.partition(".")[0] for file in files]
-
-
-def leaks(machine: Path) -> list[str]:
-    """What was started and never released."""
-    return [file.name for file in (machine / "runs").glob("*.run")]
