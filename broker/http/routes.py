@@ -114,6 +114,7 @@ def add_contract_routes(router: APIRouter, front: Front) -> None:
             record = front.service.offerset(uuid)
             if record is None:
                 raise Refused(404, f"there is no offer set {uuid}")
+            reads(request, viewer, record.owner)
             return writer.response(offerset_document(record, base, viewer))
 
         return await run_in_threadpool(answer)

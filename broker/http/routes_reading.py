@@ -47,6 +47,8 @@ def add_reading_routes(router: APIRouter, front: Front) -> None:
         def answer() -> Response:
             page = front.service.sessions(filters, after, limit)
             following = query.next_url(f"{base}/sessions", page.next) if page.next else None
+            for each in page.items:
+                reads(request, owner, each.owner)
             items = [session_document(session, base, owner) for session in page.items]
             document, headers = page_document("sessions", items, following)
             return writer.response(document, headers=headers)
@@ -70,6 +72,8 @@ def add_reading_routes(router: APIRouter, front: Front) -> None:
         def answer() -> Response:
             page = front.service.offersets(filters, after, limit)
             following = query.next_url(f"{base}/offersets", page.next) if page.next else None
+            for each in page.items:
+                reads(request, owner, each.owner)
             items = [offerset_document(each, base, owner) for each in page.items]
             document, headers = page_document("offersets", items, following)
             return writer.response(document, headers=headers)
@@ -144,8 +148,9 @@ def add_reading_routes(router: APIRouter, front: Front) -> None:
             def answer() -> Response:
                 found = front.service.component(family, uuid)
                 part = component_document(found[0], family, found[1], base, viewer) if found else None
-                if part is None:
+                if found is None or part is None:
                     raise Refused(404, f"there is nothing called {uuid} among the {family}")
+                reads(request, viewer, found[0].owner)
                 return writer.response(part)
 
             return await run_in_threadpool(answer)

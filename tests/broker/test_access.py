@@ -269,6 +269,18 @@ def test_reading_is_in_it_only_where_it_is_another_s_and_somebody_s_office(clien
     ]
 
 
+def test_lists_sets_and_parts_of_others_are_in_it_too(client):
+    answer = ask(client)
+    part = answer["offers"][0]["compute"]["meta"]["url"].removeprefix("http://broker.example")
+    paths = ("/sessions?owner=*", "/offersets?owner=*", "/sessions?owner=ada", part)
+    paths += (f"/offersets/{answer['meta']['uuid']}", "/sessions", "/offersets")
+    for path in paths:
+        for auth in (ADA, ROOT):
+            client.get(path, auth=auth)
+    read = [each.action for each in audited(client, actor="admin") if each.status == 200]
+    assert read == ["offerset.read", "GET /compute/{uuid}", "session.list", "offerset.list", "session.list"]
+
+
 def test_failed_logins_are_in_it_with_the_name_and_the_refused_guesses_are_not(client):
     for _ in range(LOGINS.requests + 3):
         client.get("/sessions", auth=("ada", "guess"))

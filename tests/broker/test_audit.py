@@ -4,17 +4,23 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from pathlib import Path
 
+import httpx
 import pytest
 from sqlalchemy import event, func, select
 from sqlalchemy.exc import OperationalError
 
+import federation
 from broker import audit
 from broker.audit import AuditLog, Entry, Filters, read
 from broker.tables import audit as table
+from fairlead.served import start
+from federation.database import connect
 from tests.broker.conftest import NOW
 
 YEAR = timedelta(days=365)
+SIMULATED = Path(federation.__file__).parent / "data" / "simulated.toml"
 
 
 @pytest.fixture
@@ -137,3 +143,22 @@ def test_whatever_somebody_sends_is_kept_as_far_as_it_can_be(log, engine):
     ((_, kept),) = read(engine, Filters())
     assert kept.username == "a?b?" + "c" * 251
     assert (len(kept.target), len(kept.action)) == (255, 64)
+
+
+def test_a_server_that_is_stopped_has_written_everything(tmp_path):
+    database = tmp_path / "fairlead.db"
+    settings = {"FAIRLEAD_DATABASE_URL": f"sqlite:///{database}", "FAIRLEAD_REQUESTS_PER_MINUTE": "0"}
+    settings["FAIRLEAD_WORK_DIRECTORY"] = str(tmp_path / "work")
+    served = start(["--catalogue", str(SIMULATED)], tmp_path / "server.log", settings)
+    try:
+        with httpx.Client(
+            base_url=served.url, auth=(served.user, served.password), trust_env=False
+        ) as client:
+            for number in range(30):
+                client.post("/requests", json={}, headers={"X-Request-Id": f"n{number}"})
+    finally:
+        served.stop()
+    engine = connect(f"sqlite:///{database}")
+    kept = {each.request_id for _, each in read(engine, Filters(action="request.create"))}
+    engine.dispose()
+    assert kept == {f"n{number}" for number in range(30)}
