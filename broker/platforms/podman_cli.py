@@ -30,6 +30,8 @@ AT_ONCE = 2 * (os.cpu_count() or 1)
 LISTING_SECONDS = 60.0
 # a probe that failed counts for so long: what was wrong may be put right, or have been a busy minute
 PROBE_SECONDS = 60.0
+PROBE_LABEL = "fairlead.probe=1"
+PROBES = ("--filter", f"label={PROBE_LABEL}")
 # [host[:port]/]path[:tag][@digest]: nothing that could be taken for an option or for another transport
 REFERENCE = re.compile(
     r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::[0-9]{1,5})?/)?"
@@ -178,7 +180,9 @@ def _probe() -> str | None:
     name = f"localhost/fairlead-probe-{uuid.uuid4().hex[:8]}"
     archive, mounts = _skeleton()
     try:
-        _run("import", "--quiet", "-", name, stdin=archive)
+        # what processes that were killed left of theirs, and nobody's that is at it now
+        _run("image", "prune", "--all", "--force", *PROBES, "--filter", "until=10m")
+        _run("import", "--quiet", "--change", f"LABEL {PROBE_LABEL}", "-", name, stdin=archive)
         try:
             return _try_container(name, mounts)
         finally:

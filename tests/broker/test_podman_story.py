@@ -73,6 +73,8 @@ def serve(tmp_path: Path, image: str) -> Iterator[Callable[[], Served]]:
         left = podman("ps", "--all", "--quiet", "--filter", f"ancestor={image}").split()
         if left:
             podman("rm", "--force", "--time", "0", *left)
+        for secret in (tmp_path / "work").glob("*/*/secrets/*"):
+            podman("secret", "rm", secret.name)
 
 
 @pytest.fixture
