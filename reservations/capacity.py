@@ -30,11 +30,6 @@ class Capacity:
             and need.storage_gib <= self.storage_gib
         )
 
-    def minus(self, other: Capacity) -> Capacity:
-        return Capacity(
-            self.cores - other.cores, self.memory_gib - other.memory_gib, self.storage_gib - other.storage_gib
-        )
-
 
 @dataclass(frozen=True)
 class Booking:
@@ -51,7 +46,8 @@ class Booking:
 class Timeline:
     """What of a pool is free, step by step: `free[i]` from `since[i]` to `since[i + 1]`.
 
-    The first step has no beginning and the last one no end. To be made once where much is asked of the same
+    The first step has no beginning and the last one no end. Where more is booked than there is, nothing is
+    free, and a need of nothing fits. To be made once where much is asked of the same
     bookings: it takes the place of pool and bookings in questions.
     """
 
@@ -75,7 +71,7 @@ class Timeline:
             cores, memory_gib, storage_gib = cores + more[0], memory_gib + more[1], storage_gib + more[2]
             if position == len(changes) or changes[position][0] > instant:
                 since.append(instant)
-                free.append(Capacity(cores, memory_gib, storage_gib))
+                free.append(Capacity(max(cores, 0), max(memory_gib, 0), max(storage_gib, 0)))
         return cls(tuple(since), tuple(free), known)
 
     def beside(self, bookings: Iterable[Booking]) -> Timeline:
@@ -176,7 +172,7 @@ def least_free(timeline: Timeline, start: datetime, end: datetime) -> Capacity:
     for _, _, free in timeline.steps(start, end):
         cores, memory_gib = min(cores, free.cores), min(memory_gib, free.memory_gib)
         storage_gib = min(storage_gib, free.storage_gib)
-    return Capacity(max(cores, 0), max(memory_gib, 0), max(storage_gib, 0))
+    return Capacity(cores, memory_gib, storage_gib)
 
 
 def _too_full(

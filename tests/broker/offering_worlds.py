@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from broker.model import MinMax, StorageItem
 from reservations.capacity import Booking
 from tests.broker.conftest import NOW, make_data, make_federation, make_request, make_site
+from tests.broker.offering import load_platforms
 
 minutes = st.integers(0, 120).map(lambda m: timedelta(minutes=m))
 bookings = st.lists(
@@ -26,12 +27,13 @@ bookings = st.lists(
 taken = st.dictionaries(st.sampled_from(["perth", "lausanne", "penticton"]), bookings)
 
 
-def world():
-    return make_federation(
-        make_site("perth", -31.95, 115.86),
-        make_site("lausanne", 46.52, 6.63, price=0.2),
-        make_site("penticton", 49.5, -119.59, max_cores=6),
-    )
+WORLD = make_federation(
+    make_site("perth", -31.95, 115.86),
+    make_site("lausanne", 46.52, 6.63, price=0.2),
+    make_site("penticton", 49.5, -119.59, max_cores=6),
+)
+# looked up once: entry points are slow, and asking changes nothing
+PLATFORMS = load_platforms(WORLD)
 
 
 def _range(largest):

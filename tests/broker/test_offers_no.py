@@ -13,7 +13,7 @@ from broker.offers.changes import applied
 from reservations.capacity import Booking
 from tests.broker.conftest import NOW, make_data, make_federation, make_request, make_site
 from tests.broker.offering import ask, everywhere, sites, texts
-from tests.broker.offering_worlds import requests, taken, world
+from tests.broker.offering_worlds import PLATFORMS, WORLD, requests, taken
 
 HOUR = timedelta(hours=1)
 
@@ -169,8 +169,7 @@ def limited(draw):
 @settings(deadline=None, max_examples=100)
 @given(taken, limited())
 def test_every_change_that_is_told_makes_a_yes(bookings, request):
-    federation = world()
-    offers = ask(federation, request, bookings)
+    offers = ask(WORLD, request, bookings, platforms=PLATFORMS)
     event(f"yes: {bool(offers.placements)}, ways: {len(offers.ways)}")
     assert bool(offers.placements) != bool(offers.notes and offers.notes[0].kind == "no-site")
     if offers.placements:
@@ -179,7 +178,7 @@ def test_every_change_that_is_told_makes_a_yes(bookings, request):
     assert [way.distance for way in offers.ways] == sorted(way.distance for way in offers.ways)
     for way in offers.ways:
         changed = applied(request, way.changes)
-        assert way.site_id in sites(ask(federation, changed, bookings))
+        assert way.site_id in sites(ask(WORLD, changed, bookings, platforms=PLATFORMS))
     told = {note.values["site"] for note in only(offers, "nearest-change")}
     assert told == {way.site_id for way in offers.ways}
 

@@ -11,7 +11,7 @@ from broker.offers.slots import booked
 from reservations.capacity import Booking, Capacity, free_throughout
 from tests.broker.conftest import NOW, make_data, make_federation, make_request, make_site
 from tests.broker.offering import LIFETIME, ask, everywhere, sites, texts
-from tests.broker.offering_worlds import requests, taken, world
+from tests.broker.offering_worlds import PLATFORMS, WORLD, requests, taken
 
 HOUR = timedelta(hours=1)
 NIGHT = NOW, NOW + 12 * HOUR
@@ -93,9 +93,8 @@ def test_what_is_stored_counts_for_both():
 @settings(deadline=None)
 @given(taken, requests())
 def test_every_offer_keeps_what_was_asked_and_a_whole_set_can_be_held(bookings, request):
-    federation = world()
-    offers = ask(federation, request, bookings)
-    held = {site.id: list(bookings.get(site.id, ())) for site in federation}
+    offers = ask(WORLD, request, bookings, platforms=PLATFORMS)
+    held = {site.id: list(bookings.get(site.id, ())) for site in WORLD}
     refused = {note.values["site"] for note in offers.notes if note.kind not in ("no-site", "nearest-change")}
     assert sorted({*sites(offers), *refused}) == ["lausanne", "penticton", "perth"]
     assert not {*sites(offers)} & refused
@@ -108,7 +107,7 @@ def test_every_offer_keeps_what_was_asked_and_a_whole_set_can_be_held(bookings, 
         assert placement.duration == request.duration
         assert placement.start >= NOW + timedelta(seconds=placement.prepare_seconds)
         assert NOW <= placement.prepare_start <= placement.start
-        room = pool(federation[placement.site_id].platform)
+        room = pool(WORLD[placement.site_id].platform)
         end = last + placement.duration
         need = Capacity(placement.cores, placement.memory_gib, placement.storage_gib)
         assert free_throughout(room, held[placement.site_id], placement.start, end).fits(need)
@@ -121,10 +120,9 @@ def test_every_offer_keeps_what_was_asked_and_a_whole_set_can_be_held(bookings, 
 @given(taken, requests())
 def test_the_first_offer_of_a_site_is_the_earliest_that_there_is(bookings, request):
     """Asked minute by minute: no earlier start has room."""
-    federation = world()
-    offers = ask(federation, request, bookings)
+    offers = ask(WORLD, request, bookings, platforms=PLATFORMS)
     for placement in offers.placements:
-        site = federation[placement.site_id]
+        site = WORLD[placement.site_id]
         first = min(each.start for each in offers.placements if each.site_id == site.id)
         start = max(request.earliest_start, NOW + timedelta(seconds=placement.prepare_seconds))
         lead = placement.start - placement.prepare_start
@@ -140,8 +138,7 @@ def test_the_first_offer_of_a_site_is_the_earliest_that_there_is(bookings, reque
 @settings(deadline=None)
 @given(taken, requests())
 def test_what_an_offer_says_of_itself_is_true(bookings, request):
-    federation = world()
-    placements = ask(federation, request, bookings).placements
+    placements = ask(WORLD, request, bookings, platforms=PLATFORMS).placements
     results = [placement.start + placement.duration for placement in placements]
     able = {placement.site_id for placement in placements}
     for position, placement in enumerate(placements):
