@@ -134,8 +134,8 @@ def _installed():
     return ready
 
 
+# the first signs by RS256
 PROVIDERS = {
     "oidc-provider-mock": PythonProvider,
-    "node-oidc-provider RS256": lambda: NodeProvider("RS256"),
-    "node-oidc-provider ES256": lambda: NodeProvider("ES256"),
+    "node-oidc-provider": lambda: NodeProvider("ES256"),
 }

@@ -70,6 +70,7 @@ def test_everybody_is_listed_by_name(fairlead, identities):
     assert [each.get("issuer") for each in listed] == [None, "https://iam.example/", None]
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(
     ("arguments", "stdin", "said"),
     [
@@ -101,6 +102,7 @@ def test_the_role_of_who_comes_with_tokens_is_the_issuer_s(fairlead, identities)
     assert fairlead("users", "disable", bob.id)[0] == 0
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_names_that_strangers_try_do_nothing_to_the_terminal(fairlead, engine):
     log = AuditLog(engine, SystemClock(), timedelta(days=1))
     log.record(Entry(datetime.now(UTC), "login.fail", 401, username="\x1b[2Jroot\n[bold]x"))
