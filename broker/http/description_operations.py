@@ -210,7 +210,7 @@ OPERATIONS: tuple[Operation, ...] = (
             Answer(409, "The name is taken.", ("ErrorResponse",)),
         ),
         Access.REQUIRED,
-        body="NewIdentity",
+        body="IdentityRequest",
         errors=(403,),
         examples={"a user": {"username": "ada", "password": "a long enough secret"}},
     ),

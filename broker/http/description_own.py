@@ -56,7 +56,7 @@ _SHAPES = (
         {"error": ("What, and what was expected.", _TEXT), "path": ("Where: a JSON Pointer.", _TEXT)},
     ),
     _object(
-        "NewIdentity",
+        "IdentityRequest",
         "A user to be made.",
         ("username", "password"),
         {
