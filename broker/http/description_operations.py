@@ -313,6 +313,8 @@ OPERATIONS: tuple[Operation, ...] = (
         "Read this document as JSON.",
         (Answer(200, "This document.", ("OpenApiDocument",), media_types=("application/json",)),),
         Access.OPEN,
+        errors=(400,),
+        query=("kinds",),
     ),
     Operation(
         "get",
@@ -322,6 +324,8 @@ OPERATIONS: tuple[Operation, ...] = (
         "Read this document as YAML.",
         (Answer(200, "This document.", ("OpenApiDocument",), media_types=("application/yaml",)),),
         Access.OPEN,
+        errors=(400,),
+        query=("kinds",),
     ),
 )
 
@@ -350,6 +354,10 @@ QUERY_PARAMETERS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "cursor": ("Where the page starts: only as the link to the next page has it.", _TEXT),
     "result": ("With offers, or without.", {"type": "string", "enum": ["YES", "NO"]}),
+    "kinds": (
+        "How kinds stand under their bases: `oneOf` for generators that know no inheritance.",
+        {"type": "string", "enum": ["allOf", "oneOf"], "default": "allOf"},
+    ),
     "phase": (
         "The phase; may be repeated.",
         {"type": "array", "items": {"$ref": "#/components/schemas/SimpleExecutionSessionPhase"}},

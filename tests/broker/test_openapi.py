@@ -86,6 +86,20 @@ def test_it_is_served_as_json_and_as_yaml(client):
     assert as_json.json() == yaml.safe_load(as_yaml.text) == json.loads(json.dumps(DOCUMENT))
 
 
+def test_for_generators_without_inheritance_a_base_is_a_choice(client):
+    assert client.get("/openapi.json", params={"kinds": "any"}).status_code == 400
+    document = client.get("/openapi.json", params={"kinds": "oneOf"}).json()
+    OpenAPIV31SpecValidator(document).validate()
+    schemas = document["components"]["schemas"]
+    assert not any("allOf" in schema for schema in schemas.values())
+    assert schemas["AbstractVolumeMount"]["oneOf"] == [{"$ref": REF + "SimpleVolumeMount"}]
+    strict = flat(DOCUMENT)["components"]["schemas"]
+    for name, schema in schemas.items():
+        if "properties" in schema and "properties" in strict.get(name, {}):
+            assert set(schema["properties"]) == set(strict[name]["properties"]), name
+            assert schema.get("required", []) == strict[name]["required"], name
+
+
 def test_every_route_is_described_and_every_described_one_exists():
     unused = {field.name: None for field in dataclasses.fields(Front) if field.init}
     routes = {
