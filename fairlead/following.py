@@ -170,6 +170,8 @@ def _quantiles(offer: Offer) -> str:
     if offer.transfer_seconds is None:
         return "-"
     low, high = offer.transfer_seconds
+    if high == 0:
+        return "-"  # there is nothing to bring
     return f"{format_seconds(low)} / {offer.transfer_median or '?'} / {format_seconds(high)}"
 
 
