@@ -1,6 +1,6 @@
-"""The same document for generators that know no inheritance, those of Go and Rust: a base is a choice.
+"""The same document for generators that know no inheritance, such as Go's: a base is a choice of kinds.
 
-There, what is made by `allOf` of a base with a discriminator is a plain base, and what only a kind has is lost.
+There, what is made by `allOf` of a base with a discriminator is a plain base: what only a kind has is lost.
 Here a base is a `oneOf`, and every kind has all its properties itself (docs/clients.md).
 """
 
@@ -12,7 +12,7 @@ from broker.http.description_schemas import REF, ref
 
 
 def as_choices(document: dict[str, Any]) -> dict[str, Any]:
-    """The document with choices. A base that is a kind itself, too, is called `NameItself` as one."""
+    """The document with choices."""
     schemas = document["components"]["schemas"]
     found: dict[str, Any] = {}
     for name, schema in schemas.items():
@@ -22,9 +22,6 @@ def as_choices(document: dict[str, Any]) -> dict[str, Any]:
             found[name] = whole
             continue
         members = {uri: member.removeprefix(REF) for uri, member in mapping.items()}
-        if name in members.values():
-            found[f"{name}Itself"] = whole | {"title": f"{name}Itself"}
-            members = {uri: f"{name}Itself" if member == name else member for uri, member in members.items()}
         found[name] = {
             "title": schema["title"],
             "description": schema["description"],

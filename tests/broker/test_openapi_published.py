@@ -4,6 +4,7 @@ from pathlib import Path
 
 import yaml
 
+from broker.contract import kinds
 from broker.http.description import describe
 from tests.clients.facts import difference, operation_facts, schema_facts
 from tests.clients.published import bundle
@@ -31,7 +32,8 @@ def test_nothing_of_the_contract_is_missing():
         lost = {_subject(fact) for fact in schema_facts(published)[name]} - {
             _subject(fact) for fact in schema_facts(ours)[name]
         }
-        assert not lost, name
+        # a base that is among its own kinds can't be read by generated code
+        assert lost <= {f"kind {kinds.ABSTRACT_COST}", f"kind {kinds.ABSTRACT_METRIC}"}, name
 
 
 def _is_used(name, document):

@@ -11,7 +11,7 @@ REF = "#/components/schemas/"
 
 
 def flat(document: dict[str, Any]) -> dict[str, Any]:
-    """The document with plain schemas; the schema of a base that is a kind itself is called `NameItself`."""
+    """The document with plain schemas."""
     schemas = document["components"]["schemas"]
     kinds = {
         member.removeprefix(REF): uri
@@ -29,11 +29,7 @@ def flat(document: dict[str, Any]) -> dict[str, Any]:
             found[name] = whole
             continue
         members = [member.removeprefix(REF) for member in mapping.values()]
-        if name in members:
-            found[f"{name}Itself"] = whole
-        found[name] = {
-            "anyOf": [{"$ref": REF + (f"{member}Itself" if member == name else member)} for member in members]
-        }
+        found[name] = {"anyOf": [{"$ref": REF + member} for member in members]}
     return document | {"components": document["components"] | {"schemas": found}}
 
 
