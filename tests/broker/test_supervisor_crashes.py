@@ -85,12 +85,13 @@ async def live_until(broker, clock, fate, over, cancel):
     """Run the broker until it is killed, or the story is over. `cancel`: as soon as the session runs."""
     task = asyncio.create_task(broker.run())
     try:
-        for _ in range(400):
+        for _ in range(800):
             if fate.dead or await asyncio.to_thread(over):
                 return
             if cancel is not None:
                 await asyncio.to_thread(cancel, broker)
             clock.advance(0.25)
+            # slowly: where a lease's time flies by while a thread waits for the processor, leases are lost
             await asyncio.sleep(0.004)
         raise AssertionError("neither killed nor over")
     finally:
