@@ -24,6 +24,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from broker.contract import kinds
+from broker.contract.message_kinds import MESSAGE_KINDS
 from broker.http.media import CODECS
 from broker.model import Phase
 from tests.clients.flat import flat
@@ -99,8 +100,13 @@ def fuzz(
     """
     schema = schemathesis.openapi.from_dict(flat(document))
     operations = [result.ok() for result in schema.get_all_operations()]
-    weights = {each.definition.raw["operationId"]: 0 for each in operations}
-    weights = {name: _OFTEN.get(name, 1) for name in weights}
+    # what takes no parameters is the same request every time
+    weights = {
+        each.definition.raw["operationId"]: _OFTEN.get(each.definition.raw["operationId"], 1)
+        if each.body or each.path_parameters or each.query
+        else 0.01
+        for each in operations
+    }
     found = Found()
     with requests.Session() as session:
         session.auth, session.trust_env = auth, False
@@ -139,6 +145,8 @@ def _tried(operation, session, url, uuids, statuses):  # type: ignore[no-untyped
         known = uuids.get(operation.path.split("/")[1], [])
         if "uuid" in (case.path_parameters or {}) and choices.draw(st.booleans()):
             case.path_parameters["uuid"] = choices.draw(st.sampled_from(known))
+        if "slug" in (case.path_parameters or {}) and choices.draw(st.booleans()):
+            case.path_parameters["slug"] = choices.draw(st.sampled_from(sorted(MESSAGE_KINDS)))
         if name in good and choices.draw(st.booleans()):
             made_up = case.body if isinstance(case.body, dict) and choices.draw(st.booleans()) else {}
             case.body = made_up | choices.draw(good[name])
