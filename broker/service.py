@@ -17,11 +17,11 @@ from broker.offers.candidates import Candidate
 from broker.offers.checks import unknown_sizes
 from broker.offers.engine import MOST_OFFERS, as_information, find_candidates, make_offers
 from broker.offers.refusal import explain
+from broker.phases import Actor
 from broker.platforms import Platform, StoredFile, load_platform
 from broker.records import NotAllowed, OfferSetRecord, Owner, SessionRecord
 from broker.sessions import components, ledger, listing, open_offers, store
 from broker.sessions.listing import Cursor, Filters, Page
-from broker.sessions.phases import Actor
 from broker.sessions.row import Surroundings
 from broker.sessions.supervisor import Supervisor
 from federation.clock import Clock

@@ -29,7 +29,14 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"^ *```console\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 
 # beginnings of the commands that work against a simulated broker and recorded measurements
-RUN = ("fairlead run ", "fairlead sessions", "fairlead site check", "fairlead probe matrix", "fairlead probe forecast", "curl ")
+RUN = (
+    "fairlead run ",
+    "fairlead sessions",
+    "fairlead site check",
+    "fairlead probe matrix",
+    "fairlead probe forecast",
+    "curl ",
+)
 SIMULATED_CATALOGUE = ROOT / "federation" / "data" / "simulated.toml"
 
 

@@ -11,8 +11,8 @@ from broker.contract.names import Names
 from broker.contract.reasons import Reasons
 from broker.contract.volume import SimpleVolume
 from broker.contract.wire import quote
+from broker.file_names import plain_name
 from broker.model import DataItem, Mount, MountMode
-from broker.platforms.places import plain_name
 
 # as long as Linux takes a path
 LONGEST_PATH = 4095

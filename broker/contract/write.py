@@ -37,8 +37,8 @@ from broker.contract.write_messages import (
     view,
 )
 from broker.model import Phase
+from broker.phases import Actor, allowed
 from broker.records import OfferSetRecord, Owner, SessionRecord
-from broker.sessions.phases import Actor, allowed
 
 __all__ = ["component_document", "offerset_document", "sees_all", "session_document"]
 

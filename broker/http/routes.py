@@ -52,8 +52,8 @@ from broker.http.routes_reading import add_reading_routes
 from broker.http.routes_users import add_user_routes
 from broker.http.visits import reads
 from broker.model import Phase
+from broker.phases import Actor, allowed
 from broker.records import NotAllowed, Owner, SessionRecord
-from broker.sessions.phases import Actor, allowed
 
 __all__ = ["Front", "make_router"]
 

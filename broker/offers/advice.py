@@ -67,7 +67,8 @@ def ways(candidate: Candidate, taken: Timeline, moment: Moment) -> list[Way]:
         request = changes.applied(candidate.request, change)
         limits = _limit_changes(candidate.asking(request), taken, moment)
         if limits is not None:
-            found.append(Way(candidate.site.id, (*candidate.changes, *change, *limits)))
+            made = changes.merged((*candidate.changes, *change, *limits))
+            found.append(Way(candidate.site.id, made))
     return sorted(found, key=lambda way: way.distance)
 
 

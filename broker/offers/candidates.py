@@ -49,10 +49,7 @@ def assess(
     if platform is None:
         text = "{site} has no compute platform"
         return (Note("no-platform", text, {"site": site.id}),)
-    refused = [
-        Note(note.kind, "{site}: " + note.template, {"site": site.id, **note.values}, note.level, note.path)
-        for note in backend.check(request.executable)
-    ]
+    refused = [_naming(site, note) for note in backend.check(request.executable)]
     refused += policy.executable_refused(site, request.executable)
     data, said = policy.usable_data(site, request)
     refused += [note for note in said if note.level is Level.ERROR]
@@ -80,3 +77,9 @@ def assess(
     notes = (*checks.capped(site, platform, request), *said)
     need = checks.need(possible)
     return Candidate(site, platform, possible, staging, prepare, need, notes, tuple(large), changes)
+
+
+def _naming(site: Site, note: Note) -> Note:
+    """The note with the site's name in it: what a platform says of an image may be without."""
+    template = note.template if "{site}" in note.template else "{site}: " + note.template
+    return replace(note, template=template, values={"site": site.id, **note.values})

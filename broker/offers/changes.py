@@ -17,11 +17,15 @@ HALF_AS_GOOD = timedelta(hours=12)
 
 @dataclass(frozen=True)
 class Change:
-    """`words` follow "if you". `distance` from what was asked: 0 is nothing, 1 all of it."""
+    """`words` follow "if you". `distance` from what was asked: 0 is nothing, 1 all of it.
+
+    `of` is what is made less, where it is one of the sizes: a later change of it says all that an earlier does.
+    """
 
     words: str
     distance: float
     apply: Callable[[Request], Request]
+    of: str | None = None
 
 
 def within_site(platform: Platform, request: Request) -> tuple[tuple[Change, ...], Request] | None:
@@ -51,6 +55,19 @@ def applied(request: Request, changes: Sequence[Change]) -> Request:
     return request
 
 
+def merged(changes: Sequence[Change]) -> tuple[Change, ...]:
+    """The same with one change of each size, the last, where it stood first: each was made after those before."""
+    kept: list[Change] = []
+    for change in changes:
+        before = next((each for each in kept if change.of is not None and each.of == change.of), None)
+        if before is None:
+            kept.append(change)
+        else:
+            left = (1 - before.distance) * (1 - change.distance)
+            kept[kept.index(before)] = replace(change, distance=1 - left)
+    return tuple(kept)
+
+
 def in_words(changes: Sequence[Change]) -> str:
     """All of them, to follow "if you"."""
     words = [change.words for change in changes]
@@ -68,6 +85,7 @@ def fewer_cores(request: Request, cores: int) -> Change:
         f"ask for at most {cores} {unit}",
         _less(request.cores.minimum, cores),
         lambda asked: replace(asked, cores=_at_most(asked.cores, cores)),
+        "cores",
     )
 
 
@@ -76,6 +94,7 @@ def less_memory(request: Request, gib: int) -> Change:
         f"ask for at most {gib} GiB of memory",
         _less(request.memory_gib.minimum, gib),
         lambda asked: replace(asked, memory_gib=_at_most(asked.memory_gib, gib)),
+        "memory",
     )
 
 
@@ -90,6 +109,7 @@ def less_storage(request: Request, gib: int) -> Change:
         f"ask for at most {gib} GiB of storage",
         _less(checks.need(request).storage_gib, gib),
         lambda asked: _fitting_storage(asked, gib),
+        "storage",
     )
 
 
@@ -98,6 +118,7 @@ def shorter(request: Request, duration: timedelta) -> Change:
         f"ask for a duration of at most {format_duration(duration)}",
         _less(request.duration.total_seconds(), duration.total_seconds()),
         lambda asked: replace(asked, duration=min(asked.duration, duration)),
+        "duration",
     )
 
 

@@ -78,8 +78,11 @@ def _broken(limit: Limit, figure: Figure, family: str, site: str) -> Broken | No
 
 
 def _rounded(value: float, rounding: str) -> str:
-    """To so many digits that a person reads, and to the side on which the limit is kept."""
+    """To so many digits that a person reads, and to the side on which the limit is kept.
+
+    Of the value as it is written: 0.0125 is a little more to a computer, and would become 0.0125001.
+    """
     if not math.isfinite(value):
         return "unknown"
-    digits = Context(prec=DIGITS, rounding=rounding).create_decimal(Decimal(value)).normalize()
+    digits = Context(prec=DIGITS, rounding=rounding).create_decimal(Decimal(repr(value))).normalize()
     return f"{digits:f}" if -DIGITS <= digits.adjusted() <= 2 * DIGITS else str(digits)

@@ -181,7 +181,7 @@ def _path_rate(moves: Iterable[Move]) -> tuple[Figure, ...]:
         return ()
     slowest = min(rates, key=lambda rate: rate.p50)
     text = "Bits per second over the slowest path used: 10 % and 90 % quantiles of the forecast"
-    return (Figure(PATH_THROUGHPUT, slowest.p10, slowest.p90, text),)
+    return (Figure(PATH_THROUGHPUT, _plain(slowest.p10), _plain(slowest.p90), text),)
 
 
 def _exact(type_: str, value: float, description: str) -> Figure:

@@ -48,7 +48,14 @@ def notes_of(component: Mapping[str, Any], levels: set[Level]) -> Iterator[Note]
         text, level = _rendered(_map(message)), _level(_map(message))
         if text and level in levels and passed < MOST_NOTES:
             passed += 1
-            yield Note("broker-message", "its broker says: {text}", {"text": text[:LONGEST_NOTE]}, level)
+            path = _map(_map(message).get("values")).get("path")
+            yield Note(
+                "broker-message",
+                "its broker says: {text}",
+                {"text": text[:LONGEST_NOTE]},
+                level,
+                path if isinstance(path, str) else None,
+            )
 
 
 def _offer(offer: Mapping[str, Any], now: datetime) -> ReadyOffer:

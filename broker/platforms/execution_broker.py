@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 from broker.contract.times import format_instant
 from broker.model import Connector, DataItem, Executable, Job, Note, Phase, Request
+from broker.phases import ENDED
 from broker.platforms import (
     PlatformError,
     Progress,
@@ -30,7 +31,6 @@ from broker.platforms import (
 from broker.platforms.broker_answers import read_offers, read_session
 from broker.platforms.broker_client import RemoteBroker
 from broker.platforms.options import read_options
-from broker.sessions.phases import ENDED
 from federation.clock import Clock
 from federation.errors import InputError
 from federation.sites import Federation, Site

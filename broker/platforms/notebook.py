@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
+from broker.file_names import plain_name
 from broker.model import DataItem, Executable, ExecutableKind, Job, MountMode, Note, Port, Replica
-from broker.platforms.places import data_path, job_directory, plain_name, write_private
+from broker.platforms.places import data_path, job_directory, write_private
 from federation.errors import InputError
 from netprobe.cost import Move
 from netprobe.forecast import from_outside

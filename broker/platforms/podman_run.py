@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from broker.file_names import plain_name
 from broker.model import Executable, Job, MountMode
 from broker.platforms import PlatformError
 from broker.platforms.engine_conf import engine_flags
-from broker.platforms.places import plain_name, write_private
+from broker.platforms.places import write_private
 from broker.platforms.podman_cli import podman, words
 from broker.platforms.podman_containers import LABEL
 from broker.platforms.podman_ports import publish_arguments

@@ -14,8 +14,9 @@ from datetime import UTC, datetime
 from io import FileIO
 from pathlib import Path
 
+from broker.file_names import plain_name
 from broker.platforms import StoredFile
-from broker.platforms.places import job_directory, plain_name, storage_path
+from broker.platforms.places import job_directory, storage_path
 
 # of one storage so many files are listed, so many entries looked at, and so many directories gone down
 FILES_LIMIT = 10_000

@@ -10,6 +10,7 @@ from functools import partial
 from sqlalchemy import Connection
 
 from broker.model import Job, Note, Phase
+from broker.phases import Actor
 from broker.platforms import Platform, PlatformError, State, Status
 from broker.records import SessionRecord
 from broker.sessions import ledger, store
@@ -17,7 +18,6 @@ from broker.sessions.follow import give_up
 from broker.sessions.job import make_job
 from broker.sessions.limits import within
 from broker.sessions.outcome import begin_of, kept_note, seen, written_storages
-from broker.sessions.phases import Actor
 from broker.sessions.row import Row
 from broker.sessions.run import POLL_LIMIT, STOP_LIMIT, bookings
 from broker.sessions.store import Progress

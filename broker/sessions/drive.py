@@ -11,6 +11,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from broker.model import Job, Level, Note, Phase, Placement, Request
+from broker.phases import DRIVEN, Actor
 from broker.platforms import Platform, PlatformError
 from broker.records import NotAllowed, SessionRecord
 from broker.sessions import store
@@ -18,7 +19,6 @@ from broker.sessions.clean import clean, end
 from broker.sessions.follow import follow
 from broker.sessions.job import make_job
 from broker.sessions.lease import LeaseLost
-from broker.sessions.phases import DRIVEN, Actor
 from broker.sessions.prepare import prepare
 from broker.sessions.row import Row, going, without
 from broker.sessions.run import check_time_left, lost, start, start_again, watch

@@ -14,11 +14,11 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection
 
 from broker.model import Level, Outcome, Phase, Placement
+from broker.phases import Actor
 from broker.platforms import OffersItself, Platform, PlatformError, SeenThere, Unreachable
 from broker.records import SessionRecord, TimedNote
 from broker.sessions import store
 from broker.sessions.limits import within
-from broker.sessions.phases import Actor
 from broker.sessions.row import Row, going
 
 log = logging.getLogger(__name__)
@@ -104,7 +104,8 @@ async def _show(row: Row, site: str, seen: SeenThere) -> None:
             replace(note, template="{site}: " + note.template, values={"site": site, **note.values})
             for note in seen.notes
         ]
-        new = [TimedNote(now, note) for note in notes if note.text not in told]
+        # that broker tells us as the owner: what it says is for ours
+        new = [TimedNote(now, note, private=True) for note in notes if note.text not in told]
         if new:
             store.add_notes(connection, session, new, now)
         if seen.connectors and seen.connectors != session.connectors:

@@ -18,7 +18,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, Connection, Select, and_, func, or_, select, update
 
 from broker.model import Phase
-from broker.sessions.phases import DRIVEN, ENDED
+from broker.phases import DRIVEN, ENDED
 from broker.sessions.worker_id import is_dead
 from broker.tables import holds, sessions
 

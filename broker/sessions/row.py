@@ -13,10 +13,10 @@ from typing import TypeVar
 from sqlalchemy import Connection, Engine
 
 from broker.model import Note, Phase
+from broker.phases import DRIVEN, Actor, allowed
 from broker.platforms import Platform, PlatformError
 from broker.records import NotAllowed, SessionRecord, TimedNote
 from broker.sessions import lease, store
-from broker.sessions.phases import DRIVEN, Actor, allowed
 from federation.clock import Clock
 from federation.database import write
 from federation.sites import Federation

@@ -13,12 +13,12 @@ from sqlalchemy import Connection
 
 from broker.model import Connector, Job, Level, Note, Outcome, Phase, Placement, Request
 from broker.offers.checks import pool
+from broker.phases import Actor
 from broker.platforms import Platform, PlatformError, State, Status
 from broker.records import SessionRecord
 from broker.sessions import ledger, store
 from broker.sessions.limits import within
 from broker.sessions.outcome import begin_of, end_notes, seen
-from broker.sessions.phases import Actor
 from broker.sessions.row import Row, going
 from federation.sites import Site
 from reservations.capacity import Booking, Capacity

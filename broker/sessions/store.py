@@ -14,9 +14,9 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, insert, select, update
 
 from broker.model import Connector, Note, Outcome, Phase, Placement, Request
+from broker.phases import ENDED, Actor, check
 from broker.records import OfferSetRecord, SessionRecord, TimedNote
 from broker.sessions import codec, ledger
-from broker.sessions.phases import ENDED, Actor, check
 from broker.tables import offersets, sessions
 
 
@@ -258,5 +258,5 @@ def _record(row: Row[Any]) -> SessionRecord:
     )
 
 
-def timed(notes: Sequence[Note], now: datetime, private: bool = False) -> tuple[TimedNote, ...]:
-    return tuple(TimedNote(now, note, private) for note in notes)
+def timed(notes: Sequence[Note], now: datetime) -> tuple[TimedNote, ...]:
+    return tuple(TimedNote(now, note) for note in notes)

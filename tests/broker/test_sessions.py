@@ -6,9 +6,9 @@ import pytest
 from sqlalchemy import select
 
 from broker.model import Level, Phase
+from broker.phases import TRANSITIONS, Actor, allowed, check
 from broker.records import NotAllowed, Owner, Role
 from broker.service import Broker
-from broker.sessions.phases import TRANSITIONS, Actor, allowed, check
 from broker.tables import holds
 from tests.broker.conftest import make_document
 
