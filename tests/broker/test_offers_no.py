@@ -70,6 +70,25 @@ def test_where_all_is_taken_each_change_of_one_thing_is_told(federation):
     assert "to 2026-11-25T13:00:00Z has 4 cores and 1 GiB of memory free for PT1H30M" in why.text
 
 
+def test_what_is_too_large_for_a_site_that_is_half_taken_is_made_less_once():
+    site = make_federation(make_site("perth", -31.95, 115.86, cores=8))
+    taken = everywhere(site, Booking(NOW, NOW + 48 * HOUR, 3, 0))
+    offers = ask(site, make_request(cores=(10, None), start=(NOW, NOW + HOUR)), taken)
+    (note,) = only(offers, "nearest-change")
+    assert note.text.startswith("perth could do this if you ask for at most 5 cores")
+    assert "8 cores and" not in note.text.partition(";")[0]
+    (nearest,) = [way for way in offers.ways if len(way.changes) == 1]
+    assert nearest.distance == pytest.approx(0.1 + 0.5)
+
+
+def test_a_site_is_named_once_in_a_reason():
+    site = make_federation(make_site("perth", -31.95, 115.86))
+    request = make_request()
+    arm = replace(request, executable=replace(request.executable, architecture="arm64"))
+    (note,) = only(ask(site, arm), "architecture")
+    assert note.text == "perth runs amd64 images, not arm64"
+
+
 def test_storage_that_is_taken_is_what_is_to_be_less(federation):
     taken = everywhere(federation, Booking(NOW, NOW + 48 * HOUR, 0, 0, 70))
     request = make_request(start=(NOW, NOW + HOUR), data=[make_data("perth")])
@@ -201,7 +220,7 @@ def test_floating_point_breaks_no_limit(federation):
     request = make_request(cores=(8, None), cost_limits=(limit,))
     assert sites(ask(federation, request)) == ["penticton"]
     three = make_request(cores=(3, None), cost_limits=(Limit(price.MONETARY, maximum=0.1),))
-    assert "raise the limit to 0.3" in only(ask(federation, three), "limit-broken")[2].text
+    assert only(ask(federation, three), "limit-broken")[2].text.endswith("raise the limit to 0.3")
 
 
 def test_texts_have_no_holes(federation):
