@@ -45,7 +45,7 @@ class Owner:
 
 @dataclass(frozen=True)
 class TimedNote:
-    """A note of a session's life. `private` ones (what another broker said) are for the owner and the admin."""
+    """A note of a session's life. `private` ones (what another broker said) are for those who see all."""
 
     time: datetime
     note: Note

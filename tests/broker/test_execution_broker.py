@@ -65,9 +65,9 @@ def test_a_session_there_is_followed_to_its_end(broker, other, engine, clock):
             message = {"level": "INFO", "template": "All {what} well", "values": {"what": "went"}}
             other.move(there["meta"]["uuid"], "COMPLETED", message)
             await turn(clock, is_in(broker, uuid, Phase.COMPLETED))
+            await turn(clock, lambda: held(engine) == set())
         texts = [timed.note.text for timed in notes(broker, uuid, "broker-message")]
         assert texts == [f"{FAR}: its broker says: All went well"]
-        assert held(engine) == set()
         assert broker.session(uuid).outcome.ended is not None
 
     asyncio.run(story())
@@ -83,10 +83,10 @@ def test_its_failures_are_its_own(broker, other, engine, clock):
             other.move(there["meta"]["uuid"], "FAILED", message)
             await turn(clock, is_in(broker, failing, Phase.FAILED))
             await turn(clock, is_in(broker, going, Phase.COMPLETED))
+            await turn(clock, lambda: held(engine) == set())
         (note,) = notes(broker, failing, "failed")
         assert note.note.text.startswith(f"{FAR}: at its broker the session is FAILED")
         assert note.note.text.endswith("its broker says: the disk is on fire")
-        assert held(engine) == set()
 
     asyncio.run(story())
 

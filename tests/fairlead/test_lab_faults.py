@@ -109,7 +109,7 @@ def live(
     document: Mapping[str, Any],
     meanwhile: Callable[[Broker, SessionRecord], bool] | None = None,
 ) -> SessionRecord:
-    """Accept the best offer and follow it until it has ended and nothing of it is staged any more.
+    """Accept the best offer and follow it until it has ended and nothing of it is staged or held any more.
 
     `meanwhile` is called at each look until it is True.
     """
@@ -127,7 +127,7 @@ def live(
                 while True:
                     session = await asyncio.to_thread(broker.session, ident)
                     assert session is not None
-                    if session.phase in ENDED and not list(story.staging.iterdir()):
+                    if session.phase in ENDED and not list(story.staging.iterdir()) and not held(story):
                         return session
                     if todo is not None and todo(broker, session):
                         todo = None
@@ -137,6 +137,12 @@ def live(
             await asyncio.gather(supervisor, return_exceptions=True)
 
     return asyncio.run(follow())
+
+
+def held(story: Story) -> list[str]:
+    """The sessions for which something is held."""
+    with story.engine.connect() as connection:
+        return list(connection.execute(select(holds.c.session)).scalars())
 
 
 def the_error(session: SessionRecord) -> str:
@@ -156,8 +162,7 @@ def assert_clean(story: Story, session: SessionRecord) -> None:
         command("ps", "-aq", "--filter", label), capture_output=True, text=True, timeout=60
     )
     assert listed.stdout == ""
-    with story.engine.connect() as connection:
-        assert connection.execute(select(holds)).all() == []
+    assert held(story) == []
 
 
 def test_a_session_that_goes_well_leaves_as_little(story: Story) -> None:
