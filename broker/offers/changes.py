@@ -19,7 +19,7 @@ HALF_AS_GOOD = timedelta(hours=12)
 class Change:
     """`words` follow "if you". `distance` from what was asked: 0 is nothing, 1 all of it.
 
-    `of` is what is made less, where it is one of the sizes: a later change of it says all that an earlier does.
+    `of` is what is made less, where it is a size: a later change of it says all that an earlier one does.
     """
 
     words: str
@@ -56,7 +56,7 @@ def applied(request: Request, changes: Sequence[Change]) -> Request:
 
 
 def merged(changes: Sequence[Change]) -> tuple[Change, ...]:
-    """The same with one change of each size, the last, where it stood first: each was made after those before."""
+    """The same with one change of each size: the last, which was made after those before it."""
     kept: list[Change] = []
     for change in changes:
         before = next((each for each in kept if change.of is not None and each.of == change.of), None)
