@@ -179,4 +179,10 @@ def _range(cost: tuple[float, float] | None) -> str:
     if cost is None:
         return "-"
     low, high = cost
-    return f"{low:.2f}" if round(low, 2) == round(high, 2) else f"{low:.2f} to {high:.2f}"
+    least, most = _price(low), _price(high)
+    return least if least == most else f"{least} to {most}"
+
+
+def _price(price: float) -> str:
+    """To the hundredth; to two digits where that is little, so that nothing that costs looks free."""
+    return f"{price:.2f}" if price == 0 or price >= 0.1 else f"{price:.2g}"

@@ -143,7 +143,8 @@ class SimulatedPlatform:
 
     def _output(self, job: Job) -> str:
         image = job.executable.locations[0] if job.executable.locations else "no image"
-        size = f"{job.cores} cores and {job.memory_gib} GiB"
+        cores = "1 core" if job.cores == 1 else f"{job.cores} cores"
+        size = f"{cores} and {job.memory_gib} GiB"
         return f"simulated: {image} on {size} at {self._site.name}\n{self._stdout}"
 
     def _fault(self, step: str, text: str) -> None:

@@ -24,6 +24,14 @@ def output() -> Console:
     return Console(width=None if sys.stdout.isatty() else 120, highlight=False, soft_wrap=False)
 
 
+def ask(question: str, **options: Any) -> str:
+    """The answer on the terminal; options are those of typer.prompt. Ctrl-C and Ctrl-D interrupt."""
+    try:
+        return str(typer.prompt(question, err=True, **options))
+    except typer.Abort:
+        raise KeyboardInterrupt from None
+
+
 def messages() -> Console:
     """Progress and remarks, on standard error, so that results can be piped."""
     from rich.console import Console

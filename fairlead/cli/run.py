@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fairlead.cli._broker import DEFAULT_URL, PasswordOption, UrlOption, UserOption
-from fairlead.cli._common import JsonOption, messages, output, print_json
+from fairlead.cli._common import JsonOption, ask, messages, output, print_json
 from federation.errors import InputError
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def _choice(accept: str | None, yes: bool) -> str | None:
 
 def _choose(choice: str | None, found: Sequence[Offer]) -> Offer | None:
     if choice is None:
-        choice = typer.prompt("Accept which offer (best, none, or a number)", default="best", err=True)
+        choice = ask("Accept which offer (best, none, or a number)", default="best")
         choice = _choice(choice, yes=False) or "best"
     if choice == "none":
         return None

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fairlead.cli._common import JsonOption, messages, output, print_json
+from fairlead.cli._common import JsonOption, ask, messages, output, print_json
 from fairlead.cli._database import SettingsOption, database
 from federation.errors import InputError
 
@@ -263,5 +263,4 @@ def _password(from_stdin: bool) -> str:
         return given
     if not sys.stdin.isatty():
         raise InputError("there is no terminal to ask for the password: use --password-stdin")
-    asked: str = typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
-    return asked
+    return ask("Password", hide_input=True, confirmation_prompt=True)

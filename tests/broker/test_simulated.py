@@ -136,7 +136,7 @@ def test_a_job_prints_what_it_is_told_to(tmp_path: Path) -> None:
         clock.advance(60)
         status = await here.poll(job)
         first, second = status.stdout.splitlines()
-        assert first.startswith("simulated: any/image:1 on 1 cores")
+        assert first.startswith("simulated: any/image:1 on 1 core and ")
         assert (second, status.stderr) == ("42", "oh\n")
 
     asyncio.run(live())

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import pty
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,7 +14,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from rich.console import Console
 
+from fairlead.client import Offer
+from fairlead.following import offer_table
 from fairlead.served import Served, start
 
 JOB = Path(__file__).resolve().parents[2] / "examples" / "checksum.yaml"
@@ -25,16 +31,22 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     served.stop()
 
 
+COMMAND = (sys.executable, "-m", "fairlead", "run")
+
+
+def environment(broker: Served, password: str | None = None) -> dict[str, str]:
+    mine = {"FAIRLEAD_URL": broker.url, "FAIRLEAD_USER": broker.user}
+    return {**os.environ, **mine, "FAIRLEAD_PASSWORD": password or broker.password}
+
+
 def run(broker: Served, *arguments: str, password: str | None = None) -> subprocess.CompletedProcess[str]:
-    environment = {
-        **os.environ,
-        "FAIRLEAD_URL": broker.url,
-        "FAIRLEAD_USER": broker.user,
-        "FAIRLEAD_PASSWORD": password or broker.password,
-    }
-    command = [sys.executable, "-m", "fairlead", "run", *arguments]
     return subprocess.run(
-        command, env=environment, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL
+        [*COMMAND, *arguments],
+        env=environment(broker, password),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        stdin=subprocess.DEVNULL,
     )
 
 
@@ -86,3 +98,39 @@ def test_a_wrong_password(broker: Served) -> None:
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
     assert "password" in done.stderr
+
+
+def test_ctrl_c_at_the_question_interrupts_as_elsewhere(broker: Served) -> None:
+    ours, theirs = pty.openpty()
+    asking = subprocess.Popen(
+        [*COMMAND, str(JOB)], env=environment(broker), stdin=theirs, stdout=subprocess.DEVNULL, stderr=theirs
+    )
+    os.close(theirs)
+    try:
+        said = ""
+        while "Accept which offer" not in said:
+            said += os.read(ours, 4096).decode()
+        asking.send_signal(signal.SIGINT)
+        assert asking.wait(timeout=20) == 130
+        assert "fairlead: interrupted" in os.read(ours, 4096).decode()
+    finally:
+        asking.kill()
+        asking.wait()
+        os.close(ours)
+
+
+@pytest.mark.parametrize(
+    ("cost", "shown"),
+    [
+        (None, "-"),
+        ((0.0, 0.0), "0.00"),
+        ((0.0018333, 0.0018333), "0.0018"),
+        ((0.0018, 2.5), "0.0018 to 2.50"),
+        ((1.004, 1.001), "1.00"),
+    ],
+)
+def test_what_costs_little_is_not_shown_as_free(cost: tuple[float, float] | None, shown: str) -> None:
+    console = Console(width=120, file=io.StringIO(), record=True)
+    console.print(offer_table([Offer("1", "perth", None, None, None, None, cost, None, ())]))
+    (row,) = [line for line in console.export_text().splitlines() if line.startswith("│")]
+    assert row.split("│")[6].strip() == shown
