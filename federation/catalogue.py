@@ -199,6 +199,7 @@ def _site(site_id: str, table: SiteTable) -> Site:
         data_hosts=tuple(table.data_hosts),
         iperf3_address=table.iperf3_address,
         iperf3_port=table.iperf3_port,
+        perfsonar_hosts=tuple(table.perfsonar_hosts),
         host=_host(table.host),
         platform=_platform(table.platform),
         tariff=Tariff(**_values(table.tariff)),

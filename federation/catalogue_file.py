@@ -124,6 +124,7 @@ class SiteTable(Table):
     data_hosts: list[Text] = Field(default=[], description="a list of strings")
     iperf3_address: Text | None = Field(default=None, description="a host name or an address")
     iperf3_port: int = Field(default=5201, ge=1, le=65_535, description="a port between 1 and 65535")
+    perfsonar_hosts: list[Text] = Field(default=[], description="a list of host names or addresses")
     host: HostTable | None = Field(default=None, description='a table such as { kind = "local" }')
     platform: PlatformTable | None = Field(default=None, description="a table")
     tariff: TariffTable = Field(default=TariffTable(), description="a table")

@@ -107,6 +107,8 @@ class Site:
     # address of the measuring host, and the port of its iperf3 server
     iperf3_address: str | None = None
     iperf3_port: int = 5201
+    # names and addresses of the site's perfSONAR hosts, as meshes and archives have them
+    perfsonar_hosts: tuple[str, ...] = ()
     # where the site's own measuring and staging commands run
     host: Host = field(default_factory=LocalHost)
     platform: Platform | None = None
@@ -139,6 +141,19 @@ class Federation:
     def site_of_rse(self, rse: str) -> Site | None:
         """The site that owns the Rucio storage element `rse`."""
         return next((site for site in self if rse in site.rses), None)
+
+    def site_of_host(self, host: str) -> Site | None:
+        """The site that measures as `host`: one of its perfSONAR hosts, or its iperf3 address."""
+        wanted = host.strip("[]").rstrip(".").lower()
+        return next(
+            (
+                site
+                for site in self
+                if wanted
+                in {name.lower() for name in (*site.perfsonar_hosts, site.iperf3_address or "") if name}
+            ),
+            None,
+        )
 
     def site_of_url(self, url: str) -> Site | None:
         """The site on whose storage `url` lies."""

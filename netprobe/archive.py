@@ -16,7 +16,7 @@ from netprobe.history import History
 from netprobe.measurement import Kind, Measurement, Origin
 from netprobe.tables import measurements
 
-# Rows per INSERT: 15 columns each, far under SQLite's 32,766 and PostgreSQL's 65,535 parameters.
+# Rows per INSERT: 17 columns each, far under SQLite's 32,766 and PostgreSQL's 65,535 parameters.
 _BATCH = 500
 # All but the raw document, which may be large and which no forecast reads.
 _LIGHT = [column for column in measurements.c if column.name not in ("number", "raw")]
@@ -139,6 +139,8 @@ def _row(measurement: Measurement) -> dict[str, Any]:
         "source_address": measurement.source_address,
         "destination_address": measurement.destination_address,
         "error": measurement.error,
+        "context": dict(measurement.context) or None,
+        "archive": measurement.archive,
         "raw": None if measurement.raw is None else dict(measurement.raw),
     }
 
@@ -158,6 +160,8 @@ def _measurement(row: Row[Any]) -> Measurement:
         source_address=fields["source_address"],
         destination_address=fields["destination_address"],
         error=fields["error"],
+        context=fields["context"] or {},
+        archive=fields["archive"],
         raw=fields.get("raw"),
         id=fields["id"],
     )

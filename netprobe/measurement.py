@@ -46,6 +46,17 @@ class Measurement:
     rtt_seconds_p90          90 % quantile of the round trip
     loss_ratio               0 to 1
     mss_bytes                maximum segment size of the connection
+    jitter_seconds           variation of the delay between packets (UDP)
+    packets_sent             count, of a test that counts packets
+    packets_lost             count
+    owd_seconds              median one-way delay; may be negative where clocks disagree
+    owd_seconds_min          smallest one-way delay
+    owd_seconds_p90          90 % quantile of the one-way delay
+    clock_error_seconds      how wrong the two clocks may be at most, as the tool has it
+    hops                     number of routers and the destination (path)
+    path_mtu_bytes           largest packet that goes through whole (path)
+    cpu_percent_source       processor use of the tool at the sending end, 100 is one core
+    cpu_percent_destination  and at the receiving end
     size_bytes, files        what a transfer moved
     seconds                  how long a transfer took, first connect to verified on disk
     predicted_seconds        what had been forecast for that transfer (median), where it was
@@ -67,6 +78,10 @@ class Measurement:
     destination_address: str | None = None
     # None where it worked; else one line: which side failed, and why
     error: str | None = None
+    # what explains the figures: tool versions, congestion control, buffers, MTU, what else ran
+    context: Mapping[str, Any] = field(default_factory=dict)
+    # where it was pulled from (an archive's name), None for what was measured here
+    archive: str | None = None
     raw: Mapping[str, Any] | None = None
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
 

@@ -26,8 +26,11 @@ measurements = Table(
     Column("source_address", String(255)),
     Column("destination_address", String(255)),
     Column("error", Text),
+    Column("context", JSON(none_as_null=True)),
+    Column("archive", String(255)),
     Column("raw", JSON(none_as_null=True)),
     Index("measurements_by_path", "kind", "source", "destination", "started"),
     Index("measurements_by_destination", "kind", "destination", "started"),
     Index("measurements_by_time", "kind", "started"),
+    Index("measurements_by_archive", "archive", "started"),
 )
