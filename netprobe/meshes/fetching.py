@@ -1,4 +1,4 @@
-"""JSON from the servers of a mesh, within limits: whatever goes wrong has a name, and busy servers get time."""
+"""JSON from the servers of a mesh, within limits: what goes wrong has a name, and busy servers get time."""
 
 from __future__ import annotations
 
