@@ -2,29 +2,43 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
-from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, Row, func, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, Engine, func, select, text
 
 from federation.database import write
+from netprobe import archive_queries as queries
+from netprobe.archive_rows import build
 from netprobe.history import History
+from netprobe.ingest import insert
 from netprobe.measurement import Kind, Measurement, Origin
 from netprobe.tables import measurements
 
-# Rows per INSERT: 17 columns each, far under SQLite's 32,766 and PostgreSQL's 65,535 parameters.
-_BATCH = 500
-# All but the raw document, which may be large and which no forecast reads.
-_LIGHT = [column for column in measurements.c if column.name not in ("number", "raw")]
-_FULL = [column for column in measurements.c if column.name != "number"]
+# Rows a statement, and a transaction of `ingest`: large enough to be fast, and over in half a second.
+_BATCH = 10_000
+# Rows read at once by `all`.
+_PART = 1000
+_HISTORY_KINDS = (Kind.THROUGHPUT, Kind.LATENCY, Kind.TRANSFER)
+
+
+@dataclass(frozen=True)
+class Holding:
+    """How many measurements there are of a kind, an origin and an archive, and between which times."""
+
+    kind: Kind
+    origin: Origin
+    archive: str | None
+    count: int
+    first: datetime
+    last: datetime
 
 
 class Archive:
-    """The measurements in one database. Every call is one transaction; safe to share between threads.
+    """The measurements in one database. Every call but `ingest` and `all` is one transaction; safe to share
+    between threads.
 
     Calls block (milliseconds): from async code go through `asyncio.to_thread`.
     """
@@ -33,17 +47,25 @@ class Archive:
         self._engine = engine
 
     def add(self, found: Iterable[Measurement]) -> int:
-        """Keep measurements; the number of new ones. An id that is known is left as it is."""
-        insert = postgresql.insert if self._engine.dialect.name == "postgresql" else sqlite.insert
+        """Keep measurements, all or none; the number of new ones. An id that is known is left as it is."""
         waiting = iter(found)
         added = 0
         with write(self._engine) as connection:
             while batch := list(islice(waiting, _BATCH)):
-                statement = insert(measurements).values([_row(measurement) for measurement in batch])
-                statement = statement.on_conflict_do_nothing(index_elements=["id"])
-                # counted by what comes back: not every driver knows the rows of such a statement
-                added += len(connection.execute(statement.returning(measurements.c.id)).all())
+                added += insert(connection, batch)
         return added
+
+    def ingest(self, found: Iterable[Measurement]) -> Iterator[tuple[int, int]]:
+        """Keep any number of measurements; yields (rows, new ones among them) after each batch.
+
+        Each batch is a transaction of its own, so that others get to write in between: what was taken before
+        a failure stays, and taking it again adds nothing.
+        """
+        waiting = iter(found)
+        while batch := list(islice(waiting, _BATCH)):
+            with write(self._engine) as connection:
+                added = insert(connection, batch)
+            yield len(batch), added
 
     def recent(
         self,
@@ -56,112 +78,94 @@ class Archive:
         succeeded_only: bool = False,
     ) -> list[Measurement]:
         """The newest measurements of a kind, newest first; None stands for any source, destination, time."""
-        conditions = _conditions(kind, source, destination, since, succeeded_only)
-        newest_first = (measurements.c.started.desc(), measurements.c.number.desc())
-        query = select(*_FULL).where(*conditions).order_by(*newest_first).limit(limit)
+        outcomes = (False,) if succeeded_only else (False, True)
         with self._engine.connect() as connection:
-            return [_measurement(row) for row in connection.execute(query)]
+            if source is None and destination is None:
+                query = queries.newest_of_kind(kind, since, limit, succeeded_only)
+                rows = list(connection.execute(query))
+            else:
+                chosen = _chosen_paths(connection, kind, source, destination)
+                rows = queries.newest(connection, kind, chosen, since, limit, outcomes)
+        return [build(row._mapping) for row in rows]
+
+    def paths(self, kind: Kind) -> list[tuple[str, str]]:
+        """Every (source, destination) of which there is anything of that kind, in order."""
+        with self._engine.connect() as connection:
+            return queries.paths(connection, kind)
 
     def last_by_pair(self, kind: Kind) -> dict[tuple[str, str], Measurement]:
         """The newest measurement of a kind, failed or not, of every (source, destination)."""
-        return {(found.source, found.destination): found for found in self._newest([kind], 1, None)}
+        found = {}
+        with self._engine.connect() as connection:
+            for path in queries.paths(connection, kind):
+                for row in queries.newest(connection, kind, [path], None, 1):
+                    found[path] = build(row._mapping)
+        return found
 
     def history(self, per_path: int = 100, since: datetime | None = None) -> History:
-        """The newest throughput, latency and transfer measurements of every path, without their `raw`."""
-        kinds = [Kind.THROUGHPUT, Kind.LATENCY, Kind.TRANSFER]
-        return History.of(self._newest(kinds, per_path, since))
+        """What forecasts look at, without `raw`: of every path the newest `per_path` throughput, latency and
+        transfer measurements that succeeded, and the failures since then, at most as many again.
+
+        So any number of failures in a row hides no success. What it costs depends on the number of paths, not
+        on the size of the archive.
+        """
+        with self._engine.connect() as connection:
+            return History.of(
+                build(row._mapping)
+                for kind in _HISTORY_KINDS
+                for path in queries.paths(connection, kind)
+                for row in queries.for_history(connection, kind, path, since, per_path)
+            )
 
     def all(self, kind: Kind | None = None) -> Iterator[Measurement]:
-        """Every measurement, oldest first; read in parts, so that an archive of any size can be walked."""
+        """Every measurement, in the order in which they came; an archive of any size can be walked.
+
+        What is added meanwhile is seen, too.
+        """
         after = -1
         while True:
-            query = select(measurements.c.number, *_FULL).where(measurements.c.number > after)
+            query = select(*queries.FULL).where(measurements.c.number > after)
             if kind is not None:
-                query = query.where(measurements.c.kind == kind.value)
+                # an expression, so that it is walked by number, not by the index of kinds and a sort
+                query = query.where(measurements.c.kind.concat("") == kind.value)
             with self._engine.connect() as connection:
-                rows = connection.execute(query.order_by(measurements.c.number).limit(_BATCH)).all()
+                rows = connection.execute(query.order_by(measurements.c.number).limit(_PART)).all()
             if not rows:
                 return
             after = rows[-1].number
-            yield from (_measurement(row) for row in rows)
+            yield from (build(row._mapping) for row in rows)
 
     def version(self) -> int:
         """A number that grows whenever something was added: cheap to ask, 0 for an empty archive."""
         with self._engine.connect() as connection:
             return connection.execute(select(func.max(measurements.c.number))).scalar() or 0
 
-    def _newest(self, kinds: Sequence[Kind], per_path: int, since: datetime | None) -> list[Measurement]:
-        rank = func.row_number().over(
-            partition_by=[measurements.c.kind, measurements.c.source, measurements.c.destination],
-            order_by=[measurements.c.started.desc(), measurements.c.number.desc()],
-        )
-        ranked = select(*_LIGHT, rank.label("rank")).where(
-            measurements.c.kind.in_([kind.value for kind in kinds])
-        )
-        if since is not None:
-            ranked = ranked.where(measurements.c.started >= since)
-        newest = ranked.subquery()
+    def holdings(self) -> list[Holding]:
+        """What there is, by kind, origin and archive. Reads an index whole: a second for 10 million."""
         with self._engine.connect() as connection:
             return [
-                _measurement(row)
-                for row in connection.execute(select(newest).where(newest.c.rank <= per_path))
+                Holding(Kind(kind), Origin(origin), archive, count, first, last)
+                for kind, origin, archive, count, first, last in connection.execute(
+                    queries.by_kind_origin_and_archive()
+                )
             ]
 
-
-def _conditions(
-    kind: Kind, source: str | None, destination: str | None, since: datetime | None, succeeded_only: bool
-) -> list[ColumnElement[bool]]:
-    conditions: list[ColumnElement[bool]] = [measurements.c.kind == kind.value]
-    if source is not None:
-        conditions.append(measurements.c.source == source)
-    if destination is not None:
-        conditions.append(measurements.c.destination == destination)
-    if since is not None:
-        conditions.append(measurements.c.started >= since)
-    if succeeded_only:
-        conditions.append(measurements.c.error.is_(None))
-    return conditions
+    def size_bytes(self) -> int:
+        """What the measurements take up with their indexes; in SQLite the whole file, others' tables too."""
+        with self._engine.connect() as connection:
+            if self._engine.dialect.name == "sqlite":
+                pages = connection.execute(text("PRAGMA page_count")).scalar_one()
+                return int(pages * connection.execute(text("PRAGMA page_size")).scalar_one())
+            return int(connection.execute(text("SELECT pg_total_relation_size('measurements')")).scalar_one())
 
 
-def _row(measurement: Measurement) -> dict[str, Any]:
-    return {
-        "id": measurement.id,
-        "kind": measurement.kind.value,
-        "source": measurement.source,
-        "destination": measurement.destination,
-        "started": measurement.started,
-        "seconds": measurement.seconds,
-        "tool": measurement.tool,
-        "origin": measurement.origin.value,
-        # JSON has no infinity and no NaN: a figure that isn't a number was not measured
-        "figures": {name: value for name, value in measurement.figures.items() if math.isfinite(value)},
-        "parameters": dict(measurement.parameters),
-        "source_address": measurement.source_address,
-        "destination_address": measurement.destination_address,
-        "error": measurement.error,
-        "context": dict(measurement.context) or None,
-        "archive": measurement.archive,
-        "raw": None if measurement.raw is None else dict(measurement.raw),
-    }
-
-
-def _measurement(row: Row[Any]) -> Measurement:
-    fields: dict[str, Any] = dict(row._mapping)
-    return Measurement(
-        kind=Kind(fields["kind"]),
-        source=fields["source"],
-        destination=fields["destination"],
-        started=fields["started"],
-        seconds=fields["seconds"],
-        tool=fields["tool"],
-        origin=Origin(fields["origin"]),
-        figures=fields["figures"],
-        parameters=fields["parameters"],
-        source_address=fields["source_address"],
-        destination_address=fields["destination_address"],
-        error=fields["error"],
-        context=fields["context"] or {},
-        archive=fields["archive"],
-        raw=fields.get("raw"),
-        id=fields["id"],
-    )
+def _chosen_paths(
+    connection: Connection, kind: Kind, source: str | None, destination: str | None
+) -> list[tuple[str, str]]:
+    if source is not None and destination is not None:
+        return [(source, destination)]
+    return [
+        path
+        for path in queries.paths(connection, kind)
+        if (source is None or path[0] == source) and (destination is None or path[1] == destination)
+    ]

@@ -14,7 +14,8 @@ from importlib.resources import files
 from typing import Any
 
 from netprobe.archive import Archive
-from netprobe.measurement import Kind, Measurement, Origin
+from netprobe.archive_rows import build
+from netprobe.measurement import Measurement
 
 # The newest one is this old once loaded.
 NEWEST_AGE = timedelta(minutes=3)
@@ -59,16 +60,4 @@ def _written(measurement: Measurement) -> dict[str, Any]:
 
 
 def _read(document: dict[str, Any]) -> Measurement:
-    return Measurement(
-        kind=Kind(document["kind"]),
-        source=document["source"],
-        destination=document["destination"],
-        started=datetime.fromisoformat(document["started"]),
-        seconds=document["seconds"],
-        tool=document["tool"],
-        origin=Origin(document["origin"]),
-        figures=document["figures"],
-        parameters=document["parameters"],
-        error=document["error"],
-        id=document["id"],
-    )
+    return build({**document, "started": datetime.fromisoformat(document["started"])})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, BigInteger, Column, Float, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import JSON, BigInteger, Column, Float, Index, Integer, MetaData, String, Table, Text, null
 
 from federation.database import UtcDateTime
 
@@ -29,8 +29,24 @@ measurements = Table(
     Column("context", JSON(none_as_null=True)),
     Column("archive", String(255)),
     Column("raw", JSON(none_as_null=True)),
-    Index("measurements_by_path", "kind", "source", "destination", "started"),
-    Index("measurements_by_destination", "kind", "destination", "started"),
     Index("measurements_by_time", "kind", "started"),
-    Index("measurements_by_archive", "archive", "started"),
+    # with what `fairlead archive info` counts
+    Index("measurements_by_archive", "archive", "started", "kind", "origin"),
+)
+# Every row is in one of these two: so many failures don't stand before the newest success of a path.
+for _name, _condition in (
+    ("measurements_succeeded", measurements.c.error.is_(None)),
+    ("measurements_failed", measurements.c.error.is_not(None)),
+):
+    Index(
+        _name,
+        *(measurements.c[name] for name in ("kind", "source", "destination", "started")),
+        sqlite_where=_condition,
+        postgresql_where=_condition,
+    )
+Index(
+    "measurements_with_raw",
+    measurements.c.started,
+    sqlite_where=measurements.c.raw.is_not(null()),
+    postgresql_where=measurements.c.raw.is_not(null()),
 )

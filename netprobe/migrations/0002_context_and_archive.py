@@ -14,4 +14,15 @@ depends_on = None
 def upgrade() -> None:
     op.add_column("measurements", sa.Column("context", sa.JSON))
     op.add_column("measurements", sa.Column("archive", sa.String(255)))
-    op.create_index("measurements_by_archive", "measurements", ["archive", "started"])
+    op.create_index("measurements_by_archive", "measurements", ["archive", "started", "kind", "origin"])
+    op.drop_index("measurements_by_path", "measurements")
+    op.drop_index("measurements_by_destination", "measurements")
+    path = ["kind", "source", "destination", "started"]
+    _partial_index("measurements_succeeded", path, "error IS NULL")
+    _partial_index("measurements_failed", path, "error IS NOT NULL")
+    _partial_index("measurements_with_raw", ["started"], "raw IS NOT NULL")
+
+
+def _partial_index(name: str, columns: list[str], condition: str) -> None:
+    where = sa.text(condition)
+    op.create_index(name, "measurements", columns, sqlite_where=where, postgresql_where=where)

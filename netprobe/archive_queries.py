@@ -1,0 +1,115 @@
+"""What is asked of the archive, each answered by a walk along one index however large the archive is.
+
+Successes and failures have an index each: (kind, source, destination, started). So the newest successes of a
+path are found behind any number of failures, and the paths themselves by jumping from one to the next.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from itertools import islice
+from typing import Any
+
+from sqlalchemy import Column, ColumnElement, Connection, Row, Select, func, select, tuple_
+
+from netprobe.measurement import Kind
+from netprobe.tables import measurements
+
+FULL = list(measurements.c)
+# All but the raw document, which may be large and which no forecast reads.
+LIGHT = [column for column in FULL if column.name != "raw"]
+_NEWEST_FIRST = (measurements.c.started.desc(), measurements.c.number.desc())
+
+
+def newest_of_path(
+    columns: list[Column[Any]],
+    kind: Kind,
+    path: tuple[str, str],
+    *,
+    failed: bool,
+    since: datetime | None,
+    limit: int,
+) -> Select[Any]:
+    """The newest successes, or failures, of one path."""
+    conditions = [
+        measurements.c.kind == kind.value,
+        measurements.c.source == path[0],
+        measurements.c.destination == path[1],
+        _outcome(failed),
+    ]
+    if since is not None:
+        conditions.append(measurements.c.started >= since)
+    return select(*columns).where(*conditions).order_by(*_NEWEST_FIRST).limit(limit)
+
+
+def newest_of_kind(kind: Kind, since: datetime | None, limit: int, succeeded_only: bool) -> Select[Any]:
+    """The newest of a kind, of all paths."""
+    conditions = [measurements.c.kind == kind.value]
+    if since is not None:
+        conditions.append(measurements.c.started >= since)
+    if succeeded_only:
+        conditions.append(_outcome(False))
+    return select(*FULL).where(*conditions).order_by(*_NEWEST_FIRST).limit(limit)
+
+
+def next_path(kind: Kind, after: tuple[str, str] | None, *, failed: bool) -> Select[Any]:
+    """The first (source, destination) after `after` of which there is a success, or a failure."""
+    path = (measurements.c.source, measurements.c.destination)
+    query = select(*path).where(measurements.c.kind == kind.value, _outcome(failed))
+    if after is not None:
+        query = query.where(tuple_(*path) > tuple_(*after))
+    return query.order_by(*path).limit(1)
+
+
+def by_kind_origin_and_archive() -> Select[Any]:
+    """Count, first and last of each kind, origin and archive; reads one index whole."""
+    groups = (measurements.c.kind, measurements.c.origin, measurements.c.archive)
+    started = measurements.c.started
+    counted = select(*groups, func.count().label("count"), func.min(started), func.max(started))
+    return counted.group_by(*groups).order_by(*groups)
+
+
+def paths(connection: Connection, kind: Kind) -> list[tuple[str, str]]:
+    """Every (source, destination) with anything of that kind, in order: one step each, not one a row."""
+    found: set[tuple[str, str]] = set()
+    for failed in (False, True):
+        after = None
+        while (row := connection.execute(next_path(kind, after, failed=failed)).first()) is not None:
+            after = (row.source, row.destination)
+            found.add(after)
+    return sorted(found)
+
+
+def newest(
+    connection: Connection,
+    kind: Kind,
+    paths: Iterable[tuple[str, str]],
+    since: datetime | None,
+    limit: int,
+    outcomes: Sequence[bool] = (False, True),
+) -> list[Row[Any]]:
+    """The newest of all these paths together, newest first; `outcomes`: successes, failures, or both."""
+    each = [
+        connection.execute(newest_of_path(FULL, kind, path, failed=failed, since=since, limit=limit)).all()
+        for path in paths
+        for failed in outcomes
+    ]
+    newest_first = heapq.merge(*each, key=lambda row: (row.started, row.number), reverse=True)
+    return list(islice(newest_first, limit))
+
+
+def for_history(
+    connection: Connection, kind: Kind, path: tuple[str, str], since: datetime | None, limit: int
+) -> Iterator[Row[Any]]:
+    """The newest successes of a path, and the failures since the first of them, as many at most."""
+    good = connection.execute(newest_of_path(LIGHT, kind, path, failed=False, since=since, limit=limit)).all()
+    if len(good) == limit:
+        since = good[-1].started
+    yield from good
+    yield from connection.execute(newest_of_path(LIGHT, kind, path, failed=True, since=since, limit=limit))
+
+
+def _outcome(failed: bool) -> ColumnElement[bool]:
+    return measurements.c.error.is_not(None) if failed else measurements.c.error.is_(None)

@@ -1,0 +1,68 @@
+"""Many measurements into the database at the speed of the database."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection
+
+from netprobe.archive_rows import COLUMNS, row
+from netprobe.measurement import Measurement
+
+# From here on PostgreSQL's COPY is worth a temporary table.
+_COPY_FROM = 200
+_NAMES = ", ".join(COLUMNS)
+_SQLITE = (
+    f"INSERT INTO measurements ({_NAMES}) VALUES ({', '.join('?' for _ in COLUMNS)}) "
+    "ON CONFLICT (id) DO NOTHING"
+)
+_POSTGRESQL = (
+    f"INSERT INTO measurements ({_NAMES}) VALUES ({', '.join('%s' for _ in COLUMNS)}) "
+    "ON CONFLICT (id) DO NOTHING"
+)
+_TEMPORARY = (
+    f"CREATE TEMPORARY TABLE incoming ON COMMIT DROP AS SELECT {_NAMES} FROM measurements WITH NO DATA"
+)
+_COPY = f"COPY incoming ({_NAMES}) FROM STDIN"
+_FROM_TEMPORARY = (
+    f"INSERT INTO measurements ({_NAMES}) SELECT {_NAMES} FROM incoming ON CONFLICT (id) DO NOTHING"
+)
+
+
+def insert(connection: Connection, found: Sequence[Measurement]) -> int:
+    """Insert in the caller's transaction; the number of new ones. An id that is known is left as it is."""
+    if not found:
+        return 0
+    if connection.dialect.name == "sqlite":
+        before = connection.exec_driver_sql("SELECT total_changes()").scalar_one()
+        connection.exec_driver_sql(_SQLITE, [row(one, _sqlite_instant) for one in found])
+        return int(connection.exec_driver_sql("SELECT total_changes()").scalar_one() - before)
+    rows = [row(one, _as_it_is) for one in found]
+    if len(rows) < _COPY_FROM:
+        return int(connection.exec_driver_sql(_POSTGRESQL, rows).rowcount)
+    return _copied(connection, rows)
+
+
+def _copied(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> int:
+    """PostgreSQL's COPY knows no conflicts: so into a table of this transaction's own, and on from there."""
+    connection.exec_driver_sql(_TEMPORARY)
+    driver: Any = connection.connection.driver_connection
+    with driver.cursor() as cursor:
+        with cursor.copy(_COPY) as copy:
+            for values in rows:
+                copy.write_row(values)
+        cursor.execute(_FROM_TEMPORARY)
+        added = int(cursor.rowcount)
+        cursor.execute("DROP TABLE incoming")
+    return added
+
+
+def _sqlite_instant(instant: datetime) -> str:
+    """As `federation.database.UtcDateTime` keeps it: text of fixed width, without an offset."""
+    return instant.replace(tzinfo=None).isoformat(" ", "microseconds")
+
+
+def _as_it_is(instant: datetime) -> datetime:
+    return instant
