@@ -50,3 +50,13 @@ Index(
     sqlite_where=measurements.c.raw.is_not(null()),
     postgresql_where=measurements.c.raw.is_not(null()),
 )
+
+# How far each mesh has been read, by what `Access.archive` calls it.
+mesh_pulls = Table(
+    "mesh_pulls",
+    metadata,
+    Column("kind", String(32), primary_key=True),
+    Column("archive", String(255), primary_key=True),
+    # whatever started before this has been seen
+    Column("through", UtcDateTime, nullable=False),
+)

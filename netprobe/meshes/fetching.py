@@ -67,12 +67,17 @@ class Fetcher:
     ) -> None:
         self._http.close()
 
-    def json(self, url: str, query: Mapping[str, str] | None = None, body: Any = None) -> Any:
-        """The document at `url`: GET, or POST where there is a `body`. Raises OutsideError, InputError."""
+    def json(
+        self, url: str, query: Mapping[str, str] | None = None, body: Any = None, *, missing: bool = False
+    ) -> Any:
+        """The document at `url`: GET, or POST where there is a `body`. Raises OutsideError, InputError.
+
+        With `missing`, None where there is no such document (404, 410), which else is an OutsideError.
+        """
         attempt = 1
         while True:
             try:
-                return self._once(url, query, body)
+                return self._once(url, query, body, missing)
             except _Again as again:
                 if attempt == TRIES:
                     raise OutsideError(f"{url}: {again}, after {TRIES} tries") from None
@@ -82,7 +87,7 @@ class Fetcher:
                 self._sleep(wait)
                 attempt += 1
 
-    def _once(self, url: str, query: Mapping[str, str] | None, body: Any) -> Any:
+    def _once(self, url: str, query: Mapping[str, str] | None, body: Any, missing: bool) -> Any:
         try:
             method = "GET" if body is None else "POST"
             with self._http.stream(method, url, params=query, json=body) as answer:
@@ -102,6 +107,8 @@ class Fetcher:
             raise _Again(f"can't be reached ({_line(error)})") from None
         except httpx.HTTPError as error:
             raise _Again(f"the connection failed ({_line(error) or type(error).__name__})") from None
+        if missing and answer.status_code in (404, 410):
+            return None
         return _document(url, answer, text)
 
     def _read(self, answer: httpx.Response) -> bytes:

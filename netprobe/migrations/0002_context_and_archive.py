@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from federation.database import UtcDateTime
+
 revision = "netprobe_0002"
 down_revision = "netprobe_0001"
 branch_labels = None
@@ -14,6 +16,12 @@ depends_on = None
 def upgrade() -> None:
     op.add_column("measurements", sa.Column("context", sa.JSON))
     op.add_column("measurements", sa.Column("archive", sa.String(255)))
+    op.create_table(
+        "mesh_pulls",
+        sa.Column("kind", sa.String(32), primary_key=True),
+        sa.Column("archive", sa.String(255), primary_key=True),
+        sa.Column("through", UtcDateTime, nullable=False),
+    )
     op.create_index("measurements_by_archive", "measurements", ["archive", "started", "kind", "origin"])
     op.drop_index("measurements_by_path", "measurements")
     op.drop_index("measurements_by_destination", "measurements")
