@@ -52,7 +52,7 @@ def read_document(document: Any, archive: str | None, federation: Federation | N
             error=None if succeeded else (text(result.get("error")) or "no reason given")[:500],
             context=_context(document),
             raw=storable(
-                {key: value for key, value in result.items() if key not in ("intervals", "streams")}
+                {key: value for key, value in result.items() if key not in ("diags", "intervals", "streams")}
             ),
         ),
         archive,
