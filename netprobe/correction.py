@@ -1,4 +1,9 @@
-"""What real transfers teach: the ratio of actual to predicted seconds, per path, shrunk to everybody's."""
+"""What real transfers teach: the ratio of actual to predicted seconds, per path, shrunk to everybody's.
+
+A memory-to-memory test is not a transfer: the gap between them is learnt here. Where transfers are many
+enough, how wrong these predictions were makes the interval of the next one (netprobe.conformal), rate and
+all.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +11,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from statistics import median
+from typing import cast
 
 from federation.sites import Federation
+from netprobe.conformal import Interval, Miss, calibrate
 from netprobe.history import History
-from netprobe.ladder import measured, round_trip, segment_bytes
-from netprobe.measurement import Kind, Measurement
+from netprobe.ladder import Evidence, Rung, round_trip, segment_bytes, track
+from netprobe.measurement import Kind
 from netprobe.transfer_model import file_seconds
 from netprobe.weights import LogSpread, age_weight, log_spread
 
@@ -24,15 +32,30 @@ PRIOR_COUNT = 3.0
 FEDERATION_COUNT = 3.0
 # Two transfers over one path never take quite the same time.
 FLOOR = 0.03
+# Predictions learnt from fewer transfers than this are no measure of those from more.
+LEAST_KNOWN = 3
 
 
 @dataclass(frozen=True)
 class Correction:
-    """Ratio actual / predicted seconds, the transfers of this path behind it, and how many anywhere."""
+    """Ratio actual / predicted seconds, the transfers of this path behind it, and how many anywhere.
+
+    `interval`: whose errors made the ratio's quantiles. They then hold for the whole prediction, the rate's
+    own error included. None: too few transfers; the quantiles are the ratio's, and the rate's come on top.
+    """
 
     ratio: LogSpread
     transfers: int
     anywhere: int
+    interval: Interval | None = None
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """One transfer: when (seconds), and actual / predicted seconds."""
+
+    time: float
+    value: float
 
 
 def learn(
@@ -40,26 +63,50 @@ def learn(
     federation: Federation,
     source: str,
     destination: str,
-    assumed_rate: float,
+    evidence: Evidence,
     now: datetime,
 ) -> Correction:
-    """The ratio for a path. `assumed_rate` (bit/s) stands in where the path itself was not measured.
+    """The ratio for a path. The median rate of `evidence` stands in where the path itself was not measured.
 
     Each transfer is compared with the model's seconds at the rate that the tests gave when it ran, not with
     what was predicted then: so the ratio means the same whatever was learnt in between.
     """
-    own = _ratios(history, federation, source, destination, assumed_rate, now)
+    measured = evidence.rung is Rung.MEASURED
+    own = _ratios(history, federation, source, destination, None if measured else evidence.rate.median, now)
     if source == destination:
         # a copy within a site has nothing in common with paths between sites
-        return Correction(_shrunk(own, PRIOR, FEDERATION_COUNT), len(own), len(own))
-    everywhere = [
-        ratio
+        return Correction(_shrunk(_weighted(own, now), PRIOR, FEDERATION_COUNT), len(own), len(own))
+    others = {
+        (start, end): _ratios(history, federation, start, end, None, now)
         for start, end in history.paths(Kind.TRANSFER)
-        if start != end and history.path(Kind.THROUGHPUT, start, end)
-        for ratio in _ratios(history, federation, start, end, None, now)
-    ]
-    common = _shrunk(everywhere, PRIOR, PRIOR_COUNT)
-    return Correction(_shrunk(own, common, FEDERATION_COUNT).at_least(FLOOR), len(own), len(everywhere))
+        if start != end
+    }
+    everywhere = [ratio for path in others.values() for ratio in path]
+    common = _shrunk(_weighted(everywhere, now), PRIOR, PRIOR_COUNT)
+    ratio = _shrunk(_weighted(own, now), common, FEDERATION_COUNT)
+    others.pop((source, destination), None)
+    sites = {source, destination}
+    interval = None
+    if measured:
+        interval = calibrate(
+            _misses(own),
+            lambda: [miss for path, found in others.items() if sites & set(path) for miss in _misses(found)],
+            lambda: [miss for found in others.values() for miss in _misses(found)],
+        )
+    if interval is not None:
+        ratio = interval.around(ratio.median).widened(evidence.drift)
+    return Correction(ratio.at_least(FLOOR), len(own), len(everywhere), interval)
+
+
+def _misses(ratios: Sequence[Ratio]) -> list[Miss]:
+    """How wrong each transfer's prediction was, as corrected by the transfers before it."""
+    logs = [math.log(ratio.value) for ratio in ratios]
+    found = []
+    for known in range(LEAST_KNOWN, len(logs)):
+        share = known / (known + FEDERATION_COUNT)
+        expected = share * median(logs[:known]) + (1 - share) * math.log(PRIOR.median)
+        found.append(Miss(ratios[known].time, logs[known] - expected))
+    return found
 
 
 def _ratios(
@@ -69,37 +116,45 @@ def _ratios(
     destination: str,
     assumed: float | None,
     now: datetime,
-) -> list[tuple[float, float]]:
-    """(ratio, weight) of each successful transfer; `assumed` None: only where the path was measured."""
+) -> list[Ratio]:
+    """The ratio of each successful transfer, oldest first; `assumed` None: only where the path was
+    measured."""
+    if assumed is not None:
+        return _worked_out(history, federation, source, destination, assumed, now)
+    key = ("ratios", source, destination)
+    if key not in history.memo:
+        history.memo[key] = _worked_out(history, federation, source, destination, None, now)
+    return cast("list[Ratio]", history.memo[key])
+
+
+def _worked_out(
+    history: History,
+    federation: Federation,
+    source: str,
+    destination: str,
+    assumed: float | None,
+    now: datetime,
+) -> list[Ratio]:
+    tests = track(history, federation, source, destination, now)
+    segment = segment_bytes(history, source, destination)
     found = []
-    for transfer in history.path(Kind.TRANSFER, source, destination):
+    for transfer in reversed(history.path(Kind.TRANSFER, source, destination)):
         size = transfer.figures.get("size_bytes", 0.0)
         actual = transfer.figures.get("seconds", 0.0)
-        if not transfer.succeeded or size <= 0 or actual <= 0:
+        rate = tests.median(transfer.started) if tests else assumed
+        if not transfer.succeeded or size <= 0 or actual <= 0 or rate is None:
             continue
         rtt = round_trip(history, federation, source, destination, transfer.started).seconds
-        rate = _rate_then(history, transfer, rtt) or assumed
-        if rate is None:
-            continue
         files = max(transfer.figures.get("files", 1.0), 1.0)
-        segment = segment_bytes(history, source, destination)
         predicted = files * file_seconds(size / files, rate, rtt, segment)
-        age = (now - transfer.started).total_seconds()
-        found.append((actual / predicted, age_weight(age, HALF_LIFE_SECONDS)))
+        found.append(Ratio(transfer.started.timestamp(), actual / predicted))
     return found
 
 
-def _rate_then(history: History, transfer: Measurement, rtt_seconds: float) -> float | None:
-    """The path's median rate by the tests before the transfer, or by those that there are."""
-    source, destination = transfer.source, transfer.destination
-    tests = history.path(Kind.THROUGHPUT, source, destination)
-    before = [test for test in tests if test.started <= transfer.started]
-    for known in (before, tests):
-        past = History({(Kind.THROUGHPUT, source, destination): known})
-        evidence = measured(past, source, destination, rtt_seconds, transfer.started)
-        if evidence is not None:
-            return evidence.rate.median
-    return None
+def _weighted(ratios: Sequence[Ratio], now: datetime) -> list[tuple[float, float]]:
+    """(ratio, weight by age)."""
+    newest = now.timestamp()
+    return [(ratio.value, age_weight(newest - ratio.time, HALF_LIFE_SECONDS)) for ratio in ratios]
 
 
 def _shrunk(own: Sequence[tuple[float, float]], towards: LogSpread, count: float) -> LogSpread:

@@ -51,7 +51,8 @@ def seconds_for(forecast: Forecast, size_bytes: float, files: int = 1) -> Quanti
     """Seconds to move `files` files of together `size_bytes` over the path, one after the other.
 
     The model's seconds at the rate's quantiles (a fast path gives the small ones), times the correction
-    learnt from real transfers, taken as independent of the rate. Grows with size, falls with rate, never 0.
+    learnt from real transfers, taken as independent of the rate; but where transfers are many, their ratio to
+    the median's seconds is all there is to it. Grows with size, falls with rate, never 0.
     """
     if files < 1 or size_bytes < 0:
         raise ValueError(f"expected at least one file and no negative size, got {files} and {size_bytes}")
@@ -60,6 +61,9 @@ def seconds_for(forecast: Forecast, size_bytes: float, files: int = 1) -> Quanti
         files * file_seconds(size_bytes / files, each, forecast.rtt_seconds, forecast.mss_bytes)
         for each in (rate.p90, rate.p50, rate.p10)
     )
+    if forecast.correction_is_whole:
+        ratio = forecast.correction
+        return Quantiles(middle * ratio.p10, middle * ratio.p50, middle * ratio.p90)
     return combine(Quantiles(fast, middle, slow), forecast.correction)
 
 

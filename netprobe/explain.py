@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -9,7 +10,7 @@ from federation.sites import Federation
 from federation.units import format_age, format_bits_per_second, format_seconds
 from netprobe.correction import Correction
 from netprobe.history import History
-from netprobe.ladder import Evidence, RoundTrip, Rung
+from netprobe.ladder import Choice, Evidence, RoundTrip, Rung
 from netprobe.measurement import Kind, Measurement
 from netprobe.quantiles import Quantiles
 
@@ -33,7 +34,7 @@ def explain(
         case Rung.SAME_SITE:
             text = f"the data is at {_name(federation, source)} already: {rate} assumed for a local copy"
         case Rung.MEASURED:
-            text = f"{tests}: {rate}, {trip}"
+            text = f"{tests}: {rate}, {trip}{_choice(evidence.choice, now)}"
         case Rung.OTHER_DIRECTION:
             text = f"not measured in this direction; from the other one, {tests}, made wider: {rate}, {trip}"
         case Rung.SITE_PATHS:
@@ -66,6 +67,21 @@ def _tests(tests: Sequence[Measurement], now: datetime) -> str:
     tools = " and ".join(sorted({test.tool for test in tests}))
     age = min((now - test.started).total_seconds() for test in tests)
     return f"{_count(len(tests), f'{tools} test')}, newest {format_age(max(age, 0.0))} old"
+
+
+def _choice(choice: Choice | None, now: datetime) -> str:
+    """Which forecaster and why, and that tests before a change were left out."""
+    if choice is None:
+        return ""
+    text = ""
+    if choice.changed is not None:
+        age = format_age(max((now - choice.changed).total_seconds(), 0.0))
+        text += f"; the rate changed {age} ago, older tests are left out"
+    if choice.chosen:
+        text += (
+            f"; by {choice.name}, wrong by {math.expm1(choice.error):.0%} in {choice.scored} past forecasts"
+        )
+    return text
 
 
 def _failures(tests: Sequence[Measurement]) -> str:

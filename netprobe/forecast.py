@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from federation.clock import Clock
@@ -44,6 +45,12 @@ class Forecast:
     correction: Quantiles
     # one sentence with figures that a person can check
     explanation: str
+    # whether the correction's quantiles hold for the whole prediction: the rate's error is in them already
+    correction_is_whole: bool = False
+    # the forecaster that the path got, None where its history is too short to choose one
+    forecaster: str | None = None
+    # when the path's rate last moved to another level (older tests are left out), None where it never did
+    changed: datetime | None = None
 
 
 class ForecastPath(Protocol):
@@ -69,9 +76,10 @@ class Forecaster:
         history, now = self._history(), self._clock.now()
         evidence = climb(history, self._federation, source, destination, now)
         rtt = round_trip(history, self._federation, source, destination, now)
-        correction = learn(history, self._federation, source, destination, evidence.rate.median, now)
+        correction = learn(history, self._federation, source, destination, evidence, now)
         words = explain(history, self._federation, source, destination, evidence, rtt, correction, now)
         ages = [(now - test.started).total_seconds() for test in evidence.tests]
+        choice = evidence.choice
         return Forecast(
             source=source,
             destination=destination,
@@ -85,6 +93,9 @@ class Forecaster:
             transfers=correction.transfers,
             correction=correction.ratio.quantiles,
             explanation=words,
+            correction_is_whole=correction.interval is not None,
+            forecaster=choice.name if choice and choice.chosen else None,
+            changed=choice.changed if choice else None,
         )
 
     __call__ = path

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from netprobe.measurement import Kind, Measurement
 
@@ -14,6 +15,8 @@ class History:
     """Measurements by (kind, source, destination), newest first, failed ones included."""
 
     by_path: Mapping[tuple[Kind, str, str], Sequence[Measurement]]
+    # what forecasts have worked out from it, so that it is done once only
+    memo: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
     def of(cls, measurements: Iterable[Measurement]) -> History:

@@ -11,13 +11,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from itertools import pairwise
+from statistics import median
+from typing import cast
 
 from federation.errors import InputError
 from federation.sites import Federation
 from federation.units import parse_seconds
+from netprobe.bank import BANK
+from netprobe.conformal import Interval, Miss, Pool, calibrate
 from netprobe.history import History
 from netprobe.measurement import Kind, Measurement
 from netprobe.transfer_model import DEFAULT_MSS_BYTES, sustained_bits_per_second
+from netprobe.walk import LEAST_SCORED, Walk, walk
 from netprobe.weights import (
     HALF_LIFE_SECONDS,
     LogSpread,
@@ -45,6 +51,8 @@ class Rung(StrEnum):
 # the worst tenth) lets one expect; with more tests their own spread takes over.
 FLOOR = 0.02
 ONE_TEST = 0.16
+# Nothing repeats more exactly than this.
+CALIBRATED_FLOOR = 0.01
 # Old evidence drifts like a random walk: this much after one half-life, growing with the square root of age.
 DRIFT = 0.10
 DRIFT_AT_MOST = 0.8
@@ -73,6 +81,34 @@ class RoundTrip:
 
 
 @dataclass(frozen=True)
+class Choice:
+    """The forecaster that a path got: its name, its mean error (natural logarithm) over `scored` past
+    forecasts, and when the path's present level began (None: it always was)."""
+
+    name: str
+    error: float
+    scored: int
+    changed: datetime | None
+
+    @property
+    def chosen(self) -> bool:
+        """Whether the history was long enough to choose."""
+        return self.scored >= LEAST_SCORED
+
+
+@dataclass(frozen=True)
+class Track:
+    """A path's usable tests, newest first, and what going through them taught."""
+
+    tests: tuple[Measurement, ...]
+    walk: Walk
+
+    def median(self, when: datetime) -> float:
+        """The rate (bit/s) to expect at `when`, by the tests until then."""
+        return math.exp(self.walk.at(when.timestamp()).value)
+
+
+@dataclass(frozen=True)
 class Evidence:
     """What is known of a path's rate (bit/s): on which rung, from which tests, of how many paths."""
 
@@ -80,17 +116,22 @@ class Evidence:
     rate: LogSpread
     tests: tuple[Measurement, ...] = ()
     paths: int = 0
+    # of a measured path: how it was forecast, and whose errors made the interval (None: too few anywhere)
+    choice: Choice | None = None
+    interval: Interval | None = None
+    # half-width (natural logarithm) that the age of the newest test adds
+    drift: float = 0.0
 
 
 def climb(history: History, federation: Federation, source: str, destination: str, now: datetime) -> Evidence:
     """The evidence on the highest rung that has any. There always is one: the last assumes."""
     if source == destination:
         return Evidence(Rung.SAME_SITE, LOCAL)
-    rtt = round_trip(history, federation, source, destination, now)
-    own = measured(history, source, destination, rtt.seconds, now)
+    own = measured(history, federation, source, destination, now)
     if own is not None:
         return own
-    back = measured(history, destination, source, rtt.seconds, now)
+    rtt = round_trip(history, federation, source, destination, now)
+    back = measured(history, federation, destination, source, now)
     if back is not None:
         return _lowered(Rung.OTHER_DIRECTION, back.rate, back.tests, 1)
     return (
@@ -101,21 +142,89 @@ def climb(history: History, federation: Federation, source: str, destination: st
 
 
 def measured(
-    history: History, source: str, destination: str, rtt_seconds: float, now: datetime
+    history: History, federation: Federation, source: str, destination: str, now: datetime
 ) -> Evidence | None:
-    """The path's own tests, weighted by age; None where none succeeded."""
-    tests = usable(history.path(Kind.THROUGHPUT, source, destination))
-    if not tests:
+    """What the path's own tests say; None where none succeeded.
+
+    The forecaster that was best on the path so far, with an interval by its past errors; where those are too
+    few by those of other paths, and where there are none by the spread of the tests under weights that fade
+    with age.
+    """
+    found = track(history, federation, source, destination, now)
+    if found is None:
         return None
-    ages = [(now - test.started).total_seconds() for test in tests]
-    weights = [age_weight(age) for age in ages]
-    rates = [_single_stream_rate(test, rtt_seconds) for test in tests]
-    drift = min(DRIFT * math.sqrt(max(min(ages), 0.0) / HALF_LIFE_SECONDS), DRIFT_AT_MOST)
-    rate = log_spread(rates, weights).at_least(FLOOR + ONE_TEST / effective_count(weights)).widened(drift)
+    said = found.walk.at(now.timestamp())
+    tests = found.tests[: len(found.tests) - said.first]
+    ages = [max((now - test.started).total_seconds(), 0.0) for test in tests]
+    count = effective_count([age_weight(age) for age in ages])
+    interval = calibrate(
+        found.walk.misses,
+        lambda: _misses(history, federation, now, {source, destination}, (source, destination)),
+        lambda: _misses(history, federation, now, None, (source, destination)),
+    )
+    if interval is None:
+        drift = _drift(min(ages))
+        weights = [age_weight(age) for age in ages]
+        rates = [math.exp(value) for value in reversed(found.walk.values[said.first :])]
+        rate = log_spread(rates, weights).at_least(FLOOR + ONE_TEST / count)
+    elif interval.pool is Pool.PATH:
+        # its errors were made at its usual spacing of tests already
+        drift = _drift(min(ages) - _spacing(found.walk.times))
+        rate = interval.around(1.0).at_least(CALIBRATED_FLOOR)
+    else:
+        # a forecast from few tests has their error, too
+        drift = _drift(min(ages))
+        few = math.sqrt(1 + 1 / count)
+        rate = LogSpread(1.0, interval.below * few, interval.above * few).at_least(FLOOR)
+    rate = LogSpread(math.exp(said.value), rate.below, rate.above).widened(drift)
     if streams(tests[0]) > 1:
         # only tests of several streams: an upper bound for one
         rate = rate.widened(0.5)
-    return Evidence(Rung.MEASURED, rate, tuple(tests), 1)
+    starts = found.walk.starts
+    changed = found.tests[len(found.tests) - 1 - starts[-1]].started if starts else None
+    choice = Choice(BANK[said.member].name, found.walk.errors[said.member], found.walk.scored, changed)
+    return Evidence(Rung.MEASURED, rate, tests, 1, choice, interval, drift)
+
+
+def track(
+    history: History, federation: Federation, source: str, destination: str, now: datetime
+) -> Track | None:
+    """The path's tests and what going through them taught, worked out once for a history; None for no
+    tests."""
+    key = ("track", source, destination)
+    if key not in history.memo:
+        tests = usable(history.path(Kind.THROUGHPUT, source, destination))
+        rtt = round_trip(history, federation, source, destination, now).seconds
+        times = tuple(test.started.timestamp() for test in reversed(tests))
+        values = tuple(math.log(_single_stream_rate(test, rtt)) for test in reversed(tests))
+        history.memo[key] = Track(tuple(tests), walk(times, values)) if tests else None
+    return cast("Track | None", history.memo[key])
+
+
+def _misses(
+    history: History,
+    federation: Federation,
+    now: datetime,
+    sites: set[str] | None,
+    but: tuple[str, str],
+) -> list[Miss]:
+    """Errors of the forecasts of other paths: of those with an end in `sites`, or of all."""
+    found: list[Miss] = []
+    for source, destination in history.paths(Kind.THROUGHPUT):
+        near = sites is None or source in sites or destination in sites
+        if near and source != destination and (source, destination) != but:
+            other = track(history, federation, source, destination, now)
+            found += other.walk.misses if other else ()
+    return found
+
+
+def _drift(seconds: float) -> float:
+    return min(DRIFT * math.sqrt(max(seconds, 0.0) / HALF_LIFE_SECONDS), DRIFT_AT_MOST)
+
+
+def _spacing(times: Sequence[float]) -> float:
+    """The usual time between tests; 0 for a single one."""
+    return median([after - before for before, after in pairwise(times)]) if len(times) > 1 else 0.0
 
 
 def usable(tests: Sequence[Measurement]) -> list[Measurement]:
@@ -205,8 +314,7 @@ def _measured_paths(
 ) -> dict[tuple[str, str], Evidence]:
     found = {}
     for source, destination in history.paths(Kind.THROUGHPUT):
-        rtt = round_trip(history, federation, source, destination, now)
-        evidence = measured(history, source, destination, rtt.seconds, now)
+        evidence = measured(history, federation, source, destination, now)
         if evidence is not None and source != destination:
             found[source, destination] = evidence
     return found
