@@ -7,6 +7,7 @@ table, the key, what was expected and what was found.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
@@ -24,11 +25,13 @@ from federation.catalogue_file import (
     model_at,
 )
 from federation.errors import InputError
-from federation.hosts import Host, LocalHost, NamespaceHost
+from federation.hosts import Host, LocalHost, NamespaceHost, SshHost
 from federation.sites import Energy, Federation, Place, Platform, Policy, Site, Tariff
 from federation.toml_lines import line_of, read_toml
 
 Location = tuple[str, ...]
+# what begins with "-" would be an option of ssh
+_SSH_NAME = re.compile(r"(?:[A-Za-z0-9_][\w.-]*@)?[A-Za-z0-9_:][\w.:%-]*", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -138,6 +141,15 @@ def _host_misfits(here: Location, host: HostTable) -> Iterator[_Misfit]:
         yield _Misfit((*here, "name"), "expected the name of a network namespace, but it is missing")
     if host.kind == "local" and host.name is not None:
         yield _Misfit((*here, "name"), f'expected no name for this machine itself, got "{host.name}"')
+    if host.kind == "ssh":
+        if host.name is None:
+            yield _Misfit((*here, "name"), 'expected "host" or "user@host", but it is missing')
+        elif not _SSH_NAME.fullmatch(host.name):
+            yield _Misfit((*here, "name"), f'expected "host" or "user@host", got "{host.name}"')
+        return
+    for key in ("port", "known_hosts", "identity"):
+        if getattr(host, key) is not None:
+            yield _Misfit((*here, key), f'expected this at a host of kind "ssh" only, got "{host.kind}"')
 
 
 def _platform_misfits(here: Location, platform: PlatformTable, kinds: set[str]) -> Iterator[_Misfit]:
@@ -162,7 +174,11 @@ def _platform_misfits(here: Location, platform: PlatformTable, kinds: set[str]) 
 
 
 def _host(table: HostTable | None) -> Host:
-    return NamespaceHost(table.name) if table is not None and table.name is not None else LocalHost()
+    if table is None or table.name is None:
+        return LocalHost()
+    if table.kind == "ssh":
+        return SshHost(table.name, table.port or 22, table.known_hosts, table.identity)
+    return NamespaceHost(table.name)
 
 
 def _platform(table: PlatformTable | None) -> Platform | None:

@@ -53,6 +53,9 @@ Gib = Annotated[int, _by(_whole_gib), Field(ge=1)]
 Seconds = Annotated[float, _by(_whole_seconds), Field(gt=0)]
 Price = Annotated[float, Field(ge=0)]
 Port = Annotated[int, Field(ge=1, le=65_535)]
+# which directory a relative one would begin at, nobody could tell
+HomePath = Annotated[Text, StringConstraints(pattern=r'^(~/|/)[^"\\]*$')]
+A_HOME_PATH = 'a path that begins with "/" or "~/"'
 A_SITE_ID = 'lower-case letters, digits, "-" and "_"'
 A_PRICE = "a number of at least 0"
 A_PATTERN_LIST = 'a list of patterns such as ["docker.io"]'
@@ -66,8 +69,11 @@ class Table(BaseModel):
 
 
 class HostTable(Table):
-    kind: Literal["local", "namespace"] = Field(description='"local" or "namespace"')
-    name: Text | None = Field(default=None, description="the name of a network namespace")
+    kind: Literal["local", "namespace", "ssh"] = Field(description='"local", "namespace" or "ssh"')
+    name: Text | None = Field(default=None, description='the name of a network namespace, or "user@host"')
+    port: Port | None = Field(default=None, description="a port between 1 and 65535")
+    known_hosts: HomePath | None = Field(default=None, description=A_HOME_PATH)
+    identity: HomePath | None = Field(default=None, description=A_HOME_PATH)
 
 
 class PlatformTable(Table):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -35,3 +36,24 @@ class NamespaceHost:
 
     def argv(self, command: Sequence[str]) -> list[str]:
         return ["nsenter", f"--net=/run/netns/{self.namespace}", "--", *command]
+
+
+@dataclass(frozen=True)
+class SshHost:
+    """Another machine, by the OpenSSH client and what it is set up with (`~/.ssh/config`, an agent).
+
+    Through `federation.ssh`: its host key must be known already, words arrive as they are, and a command that
+    is ended here is ended there. `name` is "host" or "user@host". Without `known_hosts` the client's own
+    files count, without `identity` its own keys.
+    """
+
+    name: str
+    port: int = 22
+    known_hosts: str | None = None
+    identity: str | None = None
+
+    def argv(self, command: Sequence[str]) -> list[str]:
+        line = [sys.executable, "-m", "federation.ssh", "--port", str(self.port)]
+        line += [] if self.known_hosts is None else ["--known-hosts", self.known_hosts]
+        line += [] if self.identity is None else ["--identity", self.identity]
+        return [*line, self.name, "--", *command]

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import federation.catalogue_file as shape
 from federation.catalogue import builtin_federation, load_federation
 from federation.errors import InputError
-from federation.hosts import LocalHost, NamespaceHost
+from federation.hosts import LocalHost, NamespaceHost, SshHost
 from federation.sites import Energy, Place, Policy, Site, Tariff
 
 KINDS = ", ".join(sorted(entry.name for entry in entry_points(group="fairlead.platforms")))
@@ -90,7 +90,18 @@ def test_every_field_of_the_example_arrives():
         max_open_offers=20,
         allowed_networks=("10.20.0.0/16", "storage.perth.internal"),
     )
-    assert load_federation(EXAMPLE)["capetown"].host == NamespaceHost("fl-capetown")
+    assert load_federation(EXAMPLE)["capetown"].host == SshHost(
+        "fairlead@dtn.capetown.example.org", 2222, "/etc/fairlead/known_hosts", "~/.ssh/fairlead"
+    )
+
+
+def test_a_host_may_be_a_network_namespace(load):
+    namespace = 'host = { kind = "namespace", name = "fl-perth" }'
+    assert load(BASE + namespace)["perth"].host == NamespaceHost("fl-perth")
+
+
+def test_an_ssh_host_needs_no_more_than_a_name(load):
+    assert load(BASE + 'host = { kind = "ssh", name = "dtn" }')["perth"].host == SshHost("dtn")
 
 
 def test_the_example_shows_every_field():
@@ -140,7 +151,11 @@ def test_the_builtin_federation_has_space_and_differs_in_price():
         (BASE + "[sites.perth.energy]\n\nwatts_per_core = nan", 8, "[sites.perth.energy] watts_per_core: expected a number of at least 0, got NaN"),
         (BASE.replace("-31.95", "-91"), 4, "[sites.perth] latitude: expected degrees north between -90 and 90, got -91"),
         (BASE.replace("longitude", "longitud"), 2, "[sites.perth] longitude: expected degrees east between -180 and 180, but it is missing (and 1 more)"),
-        (BASE + 'host = { kind = "ssh" }', 6, '[sites.perth.host] kind: expected "local" or "namespace", got "ssh"'),
+        (BASE + 'host = { kind = "rsh" }', 6, '[sites.perth.host] kind: expected "local", "namespace" or "ssh", got "rsh"'),
+        (BASE + 'host = { kind = "ssh" }', 6, '[sites.perth.host] name: expected "host" or "user@host", but it is missing'),
+        (BASE + 'host = { kind = "ssh", name = "-oProxyCommand=x" }', 6, '[sites.perth.host] name: expected "host" or "user@host", got "-oProxyCommand=x"'),
+        (BASE + 'host = { kind = "ssh", name = "a", known_hosts = "keys" }', 6, '[sites.perth.host] known_hosts: expected a path that begins with "/" or "~/", got "keys"'),
+        (BASE + 'host = { kind = "local", port = 22 }', 6, '[sites.perth.host] port: expected this at a host of kind "ssh" only, got "local"'),
         (BASE + 'host = { kind = "namespace" }', 6, "[sites.perth.host] name: expected the name of a network namespace, but it is missing"),
         (BASE + 'host = { kind = "local", name = "x" }', 6, '[sites.perth.host] name: expected no name for this machine itself, got "x"'),
         (BASE + PLATFORM.replace('"256 GiB"', "256"), 9, '[sites.perth.platform] memory: expected a size such as "256 GiB" or "200 MB", of at least 1 GiB, got 256'),

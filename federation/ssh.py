@@ -1,0 +1,152 @@
+"""Run one command on another machine through the OpenSSH client, and end it there when it is ended here.
+
+`python -m federation.ssh [--port N] [--known-hosts FILE] [--identity FILE] USER@HOST -- COMMAND...` behaves
+as the command would: its output, its errors, its exit status. SIGTERM here is SIGTERM there, for everything
+that the command started. When we are killed or the connection breaks, the other side ends it, too. Status 255
+and one line on standard error: the other machine can't be reached, or isn't the one it should be.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from argparse import ArgumentParser
+from collections.abc import Sequence
+from typing import NoReturn
+
+FAILED = 255
+# between SIGTERM and SIGKILL, there and then here
+GRACE_SECONDS = 2
+
+# What the login shell there becomes; one line without "!", which any shell takes. Our end of its standard
+# input stays open as long as the command is wanted: `read` returns when it closes, whatever closed it. The
+# command runs in a session of its own, so that signals reach all that it starts. Nothing else may keep
+# descriptor 3: sshd waits for it, for it is the standard output as well. (dash's kill takes no "--".)
+_THERE = (
+    "exec 3<&0; LC_ALL=C; LANG=C; PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin; export LC_ALL LANG PATH; "
+    'setsid "$@" </dev/null 3<&- & child=$!; '
+    "( while read -r line <&3; do :; done; kill -TERM -$child || kill -TERM $child; "
+    f"sleep {GRACE_SECONDS} 3<&-; kill -KILL -$child ) >/dev/null 2>&1 & watcher=$!; "
+    "wait $child; status=$?; kill $watcher 2>/dev/null; kill -KILL -$child 2>/dev/null; exit $status"
+)
+
+
+def remote_line(command: Sequence[str]) -> str:
+    """What the login shell of the other machine is given: runs `command`, each word as it is."""
+    return f"exec sh -c {shlex.quote(_THERE)} fairlead {shlex.join(command)}"
+
+
+def client_line(
+    name: str, port: int, known_hosts: str | None, identity: str | None, log: str, command: Sequence[str]
+) -> list[str]:
+    """The command line of `ssh`. It asks nobody anything, and trusts no key that isn't known already."""
+    chosen = {
+        "BatchMode": "yes",
+        "StrictHostKeyChecking": "yes",
+        "UpdateHostKeys": "no",
+        "ConnectTimeout": "10",
+        "ServerAliveInterval": "5",
+        "ServerAliveCountMax": "3",
+        "ClearAllForwardings": "yes",
+        # a shared connection would outlive us, and what runs over it
+        "ControlMaster": "no",
+        "ControlPath": "none",
+        "LogLevel": "ERROR",
+    }
+    if known_hosts is not None:
+        chosen |= {"UserKnownHostsFile": _path(known_hosts), "GlobalKnownHostsFile": "/dev/null"}
+    if identity is not None:
+        chosen |= {"IdentityFile": _path(identity), "IdentitiesOnly": "yes"}
+    options = [word for key, value in chosen.items() for word in ("-o", f"{key}={value}")]
+    return ["ssh", "-T", "-a", "-x", "-E", log, *options, "-p", str(port), "--", name, remote_line(command)]
+
+
+def _path(path: str) -> str:
+    # ssh takes several files in one option, and % for the beginning of a token
+    return '"' + path.replace("%", "%%") + '"'
+
+
+def explanation(log: str, known_hosts: str | None) -> str:
+    """One line out of what ssh itself wrote: why there is no connection."""
+    where = known_hosts or "the known_hosts files"
+    if "HOST IDENTIFICATION HAS CHANGED" in log:
+        return f"its host key is not the one in {where}: another machine, or one that was set up anew"
+    if re.search(r"^No \S+ host key is known", log, re.MULTILINE):
+        return f"its host key is not in {where}: add it there once you have verified it"
+    if "Permission denied" in log:
+        return "it takes none of our keys: expected a key without a passphrase, or one that an agent holds"
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    return lines[-1].removeprefix("ssh: ") if lines else "ssh ended without a word"
+
+
+class _EndedError(Exception):
+    """SIGTERM came."""
+
+
+def _end(signum: int, frame: object) -> NoReturn:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise _EndedError
+
+
+def _ignore_termination() -> None:
+    # the signal goes to ssh as well, which would leave before the other side has ended
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+def run(name: str, port: int, known_hosts: str | None, identity: str | None, command: Sequence[str]) -> int:
+    """Run `command` on `name` to its end; its exit status, or 255."""
+    log = os.memfd_create("ssh-log")
+    # the client closes what it inherits: it finds the log through us
+    log_path = f"/proc/{os.getpid()}/fd/{log}"
+    line = client_line(name, port, known_hosts, identity, log_path, command)
+    ssh: subprocess.Popen[bytes] | None = None
+    signal.signal(signal.SIGTERM, _end)
+    try:
+        ssh = subprocess.Popen(line, stdin=subprocess.PIPE, preexec_fn=_ignore_termination)
+        status = ssh.wait()
+    except _EndedError:
+        return _ending(ssh)
+    except OSError as problem:
+        sys.stderr.write(f"ssh: {name} port {port}: the client can't be started: {problem.strerror}\n")
+        return FAILED
+    told = os.pread(log, 1 << 16, 0).decode(errors="replace")
+    if status == FAILED and told:
+        sys.stderr.write(f"ssh: {name} port {port}: {explanation(told, known_hosts)}\n")
+    return status if status >= 0 else FAILED
+
+
+def _ending(ssh: subprocess.Popen[bytes] | None) -> int:
+    if ssh is not None and ssh.stdin is not None:
+        ssh.stdin.close()
+        try:
+            ssh.wait(GRACE_SECONDS + 1)
+        except subprocess.TimeoutExpired:
+            ssh.kill()
+            ssh.wait()
+    return 128 + signal.SIGTERM
+
+
+def main(arguments: Sequence[str]) -> int:
+    own, separator, command = arguments, "", []
+    if "--" in arguments:
+        cut = list(arguments).index("--")
+        own, separator, command = arguments[:cut], "--", list(arguments[cut + 1 :])
+    parser = ArgumentParser(
+        prog="python -m federation.ssh", usage="%(prog)s [options] USER@HOST -- COMMAND..."
+    )
+    parser.add_argument("--port", type=int, default=22)
+    parser.add_argument("--known-hosts")
+    parser.add_argument("--identity")
+    parser.add_argument("name")
+    chosen = parser.parse_args(own)
+    if not separator or not command:
+        parser.error("expected -- and the command to run")
+    return run(chosen.name, chosen.port, chosen.known_hosts, chosen.identity, command)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
