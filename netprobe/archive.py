@@ -86,7 +86,7 @@ class Archive:
             else:
                 chosen = _chosen_paths(connection, kind, source, destination)
                 rows = queries.newest(connection, kind, chosen, since, limit, outcomes)
-        return [build(row._mapping) for row in rows]
+        return [build(row._asdict()) for row in rows]
 
     def paths(self, kind: Kind) -> list[tuple[str, str]]:
         """Every (source, destination) of which there is anything of that kind, in order."""
@@ -99,7 +99,7 @@ class Archive:
         with self._engine.connect() as connection:
             for path in queries.paths(connection, kind):
                 for row in queries.newest(connection, kind, [path], None, 1):
-                    found[path] = build(row._mapping)
+                    found[path] = build(row._asdict())
         return found
 
     def history(self, per_path: int = 100, since: datetime | None = None) -> History:
@@ -111,7 +111,7 @@ class Archive:
         """
         with self._engine.connect() as connection:
             return History.of(
-                build(row._mapping)
+                build(row._asdict())
                 for kind in _HISTORY_KINDS
                 for path in queries.paths(connection, kind)
                 for row in queries.for_history(connection, kind, path, since, per_path)
@@ -133,7 +133,7 @@ class Archive:
             if not rows:
                 return
             after = rows[-1].number
-            yield from (build(row._mapping) for row in rows)
+            yield from (build(row._asdict()) for row in rows)
 
     def version(self) -> int:
         """A number that grows whenever something was added: cheap to ask, 0 for an empty archive."""

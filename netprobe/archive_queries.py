@@ -44,6 +44,18 @@ def newest_of_path(
     return select(*columns).where(*conditions).order_by(*_NEWEST_FIRST).limit(limit)
 
 
+def oldest_of_path(kind: Kind, path: tuple[str, str], *, failed: bool, before: datetime) -> Select[Any]:
+    """The successes, or failures, of one path before an instant, oldest first."""
+    conditions = [
+        measurements.c.kind == kind.value,
+        measurements.c.source == path[0],
+        measurements.c.destination == path[1],
+        _outcome(failed),
+        measurements.c.started < before,
+    ]
+    return select(*LIGHT).where(*conditions).order_by(measurements.c.started, measurements.c.number)
+
+
 def newest_of_kind(kind: Kind, since: datetime | None, limit: int, succeeded_only: bool) -> Select[Any]:
     """The newest of a kind, of all paths."""
     conditions = [measurements.c.kind == kind.value]

@@ -79,10 +79,7 @@ def row(
         json_text(measurement.parameters) if measurement.parameters else "{}",
         measurement.source_address,
         measurement.destination_address,
-        # neither database's text may hold NUL everywhere; tools' messages may
-        measurement.error.replace("\0", "\N{REPLACEMENT CHARACTER}")
-        if measurement.error
-        else measurement.error,
+        _storable(measurement.error) if measurement.error else measurement.error,
         json_text(context) if context else nothing,
         measurement.archive,
         None if raw is None else json_text(raw),
@@ -95,6 +92,11 @@ def json_text(document: Mapping[str, Any]) -> str:
         return _encode(dict(document))
     except ValueError:
         return _encode(_finite(dict(document)))
+
+
+def _storable(text: str) -> str:
+    """A tool may say anything; a database's text has no NUL and no half of a surrogate pair."""
+    return text.encode("utf-8", "replace").decode("utf-8").replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def _figures(figures: Mapping[str, float]) -> str:
@@ -113,3 +115,86 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_finite(part) for part in value]
     return value
+
+
+# The texts of a row: name -> (may be nothing, as many characters at most as the archive's column has).
+_TEXTS = {
+    "id": (False, 64),
+    "source": (False, 64),
+    "destination": (False, 64),
+    "tool": (False, 64),
+    "source_address": (True, 255),
+    "destination_address": (True, 255),
+    "error": (True, None),
+    "archive": (True, 255),
+}
+
+
+def checked(fields: Mapping[str, Any]) -> Measurement:
+    """The measurement of a row that somebody else may have written: objects as JSON text, `started` a time or
+    text (ISO 8601, with an offset), `seconds` a number or text.
+
+    ValueError, with the name of the field and what was expected, where it isn't one.
+    """
+    typed = dict(fields)
+    for name, (may_be_nothing, longest) in _TEXTS.items():
+        _check_text(name, fields[name], may_be_nothing, longest)
+    for name in ("figures", "parameters", "context"):
+        typed[name] = _object(name, fields[name])
+    typed["raw"] = None if fields["raw"] is None else _object("raw", fields["raw"])
+    for name, value in typed["figures"].items():
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise ValueError(f"figures: {name}: expected a number, got {value!r:.40}")
+    typed["started"] = _instant(fields["started"])
+    typed["seconds"] = _seconds(fields["seconds"])
+    for name, allowed in (("kind", Kind), ("origin", Origin)):
+        if fields[name] not in list(allowed):
+            raise ValueError(f"{name}: expected one of {', '.join(allowed)}, got {fields[name]!r:.40}")
+    return build(typed)
+
+
+def _check_text(name: str, value: Any, may_be_nothing: bool, longest: int | None) -> None:
+    if value is None and may_be_nothing:
+        return
+    if not isinstance(value, str) or (not value and not may_be_nothing):
+        raise ValueError(f"{name}: expected text, got {value!r:.40}")
+    if longest is not None and len(value) > longest:
+        raise ValueError(f"{name}: expected {longest} characters at most, got {len(value)}")
+    if "\0" in value:
+        raise ValueError(f"{name}: expected text without NUL")
+
+
+def _object(name: str, value: Any) -> dict[str, Any]:
+    try:
+        found = json.loads(value, parse_constant=_no_constant)
+    except (ValueError, TypeError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise ValueError(f"{name}: expected a JSON object, got {value!r:.40}")
+    return found
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _instant(value: Any) -> datetime:
+    try:
+        found = value if isinstance(value, datetime) else datetime.fromisoformat(value)
+        if found.tzinfo is None:
+            raise ValueError("no offset")
+        return found.astimezone(UTC)
+    except (ValueError, TypeError, OverflowError):
+        raise ValueError(
+            f"started: expected a time with an offset (ISO 8601), got {str(value)!r:.40}"
+        ) from None
+
+
+def _seconds(value: Any) -> float:
+    try:
+        found = float(value)
+    except (ValueError, TypeError):
+        found = math.nan
+    if not math.isfinite(found):
+        raise ValueError(f"seconds: expected a number, got {value!r:.40}")
+    return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -35,11 +35,12 @@ def insert(connection: Connection, found: Sequence[Measurement]) -> int:
     """Insert in the caller's transaction; the number of new ones. An id that is known is left as it is."""
     if not found:
         return 0
+    instant = instant_for(connection.dialect.name)
+    rows = [row(one, instant) for one in found]
     if connection.dialect.name == "sqlite":
         before = connection.exec_driver_sql("SELECT total_changes()").scalar_one()
-        connection.exec_driver_sql(_SQLITE, [row(one, _sqlite_instant) for one in found])
+        connection.exec_driver_sql(_SQLITE, rows)
         return int(connection.exec_driver_sql("SELECT total_changes()").scalar_one() - before)
-    rows = [row(one, _as_it_is) for one in found]
     if len(rows) < _COPY_FROM:
         return int(connection.exec_driver_sql(_POSTGRESQL, rows).rowcount)
     return _copied(connection, rows)
@@ -59,8 +60,13 @@ def _copied(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> int:
     return added
 
 
+def instant_for(dialect: str) -> Callable[[datetime], Any]:
+    """How the driver wants an instant in UTC, as `federation.database.UtcDateTime` keeps it: text of fixed
+    width without an offset in SQLite."""
+    return _sqlite_instant if dialect == "sqlite" else _as_it_is
+
+
 def _sqlite_instant(instant: datetime) -> str:
-    """As `federation.database.UtcDateTime` keeps it: text of fixed width, without an offset."""
     return instant.replace(tzinfo=None).isoformat(" ", "microseconds")
 
 
