@@ -20,7 +20,7 @@ from statistics import median
 # Tests on each side of a change; fewer are no level.
 SHORTEST = 5
 # Tests of the present level that are looked at for a change.
-WINDOW = 64
+WINDOW = 40
 # How much better two levels must fit than one, in natural logarithm of the likelihood ratio.
 THRESHOLD = 13.0
 # A level that moved by less than a tenth is not worth forgetting anything for.

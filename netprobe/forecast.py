@@ -18,7 +18,7 @@ from netprobe.quantiles import Quantiles
 from netprobe.transfer_model import DEFAULT_MSS_BYTES
 from netprobe.weights import LogSpread
 
-__all__ = ["Forecast", "ForecastPath", "Forecaster", "Rung", "from_outside"]
+__all__ = ["Forecast", "ForecastPath", "Forecaster", "Rung", "forecast_from", "from_outside"]
 
 # Assumed for data from a host that belongs to no site: 5 to 500 Mbit/s over an ocean.
 OUTSIDE = LogSpread(50e6, math.log(10), math.log(10))
@@ -73,30 +73,7 @@ class Forecaster:
 
     def path(self, source: str, destination: str) -> Forecast:
         """The forecast for one path (site ids); on the ladder's lowest rungs where nothing is known of it."""
-        history, now = self._history(), self._clock.now()
-        evidence = climb(history, self._federation, source, destination, now)
-        rtt = round_trip(history, self._federation, source, destination, now)
-        correction = learn(history, self._federation, source, destination, evidence, now)
-        words = explain(history, self._federation, source, destination, evidence, rtt, correction, now)
-        ages = [(now - test.started).total_seconds() for test in evidence.tests]
-        choice = evidence.choice
-        return Forecast(
-            source=source,
-            destination=destination,
-            bits_per_second=evidence.rate.quantiles,
-            rtt_seconds=rtt.seconds,
-            mss_bytes=segment_bytes(history, source, destination),
-            rung=evidence.rung,
-            tests=len(evidence.tests),
-            newest_age_seconds=max(min(ages), 0.0) if ages else None,
-            tools=tuple(sorted({test.tool for test in evidence.tests})),
-            transfers=correction.transfers,
-            correction=correction.ratio.quantiles,
-            explanation=words,
-            correction_is_whole=correction.interval is not None,
-            forecaster=choice.name if choice and choice.chosen else None,
-            changed=choice.changed if choice else None,
-        )
+        return forecast_from(self._history(), self._federation, source, destination, self._clock.now())
 
     __call__ = path
 
@@ -107,6 +84,35 @@ class Forecaster:
             known = (version, self._archive.history())
             self._known = known
         return known[1]
+
+
+def forecast_from(
+    history: History, federation: Federation, source: str, destination: str, now: datetime
+) -> Forecast:
+    """The forecast for one path (site ids) by what `history` holds, whatever its measurements' times are."""
+    evidence = climb(history, federation, source, destination, now)
+    rtt = round_trip(history, federation, source, destination, now)
+    correction = learn(history, federation, source, destination, evidence, now)
+    words = explain(history, federation, source, destination, evidence, rtt, correction, now)
+    ages = [(now - test.started).total_seconds() for test in evidence.tests]
+    choice = evidence.choice
+    return Forecast(
+        source=source,
+        destination=destination,
+        bits_per_second=evidence.rate.quantiles,
+        rtt_seconds=rtt.seconds,
+        mss_bytes=segment_bytes(history, source, destination),
+        rung=evidence.rung,
+        tests=len(evidence.tests),
+        newest_age_seconds=max(min(ages), 0.0) if ages else None,
+        tools=tuple(sorted({test.tool for test in evidence.tests})),
+        transfers=correction.transfers,
+        correction=correction.ratio.quantiles,
+        explanation=words,
+        correction_is_whole=correction.interval is not None,
+        forecaster=choice.name if choice and choice.chosen else None,
+        changed=choice.changed if choice else None,
+    )
 
 
 def from_outside(destination: str) -> Forecast:

@@ -7,7 +7,7 @@ machine. All that came of that run is there.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from importlib.resources import files
@@ -35,11 +35,16 @@ def load_recorded(archive: Archive, now: datetime) -> int:
 def recorded() -> list[Measurement]:
     """The measurements as they were taken."""
     text = files("netprobe").joinpath("data/recorded.json").read_text(encoding="utf-8")
-    return [_read(document) for document in json.loads(text)["measurements"]]
+    return read_document(json.loads(text))
+
+
+def read_document(written: Mapping[str, Any]) -> list[Measurement]:
+    """The measurements of what `document` made. Raises KeyError or ValueError where it is something else."""
+    return [_read(one) for one in written["measurements"]]
 
 
 def document(measurements: Iterable[Measurement]) -> dict[str, Any]:
-    """What `recorded` reads back: without the raw documents and addresses."""
+    """What `read_document` reads back: without the raw documents and addresses."""
     return {"measurements": [_written(measurement) for measurement in measurements]}
 
 
