@@ -8,7 +8,6 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import pytest
 from sqlalchemy import Engine, event, text
 
 from federation.sites import Federation, Place, Site
@@ -53,9 +52,8 @@ def only(engine: Engine, *wanted: Expected, federation: Federation | None = None
     return cell
 
 
-@pytest.mark.parametrize(
-    ("rows", "state", "succeeded", "failed"),
-    [
+def test_the_state_of_a_cell(engine: Engine) -> None:
+    cases: list[tuple[list[Measurement], State, int, int]] = [
         ([], State.MISSING, 0, 0),
         ([row(25)], State.MISSING, 0, 0),
         ([row(20), row(3)], State.OK, 2, 0),
@@ -64,17 +62,15 @@ def only(engine: Engine, *wanted: Expected, federation: Federation | None = None
         ([row(5), row(1, "refused")], State.FAILED, 1, 1),
         ([row(5, "refused"), row(1)], State.OK, 1, 1),
         ([row(9, "refused")], State.STALE, 0, 1),
-    ],
-)
-def test_the_state_of_a_cell(
-    engine: Engine, rows: list[Measurement], state: State, succeeded: int, failed: int
-) -> None:
-    Archive(engine).add(rows)
-    cell = only(engine)
-    assert (cell.state, cell.succeeded, cell.failed) == (state, succeeded, failed)
-    assert cell.expected == 6
-    started = [one.started for one in rows if one.started >= SINCE]
-    assert cell.newest == max(started, default=None)
+    ]
+    for number, (rows, *_) in enumerate(cases):
+        Archive(engine).add(replace(one, source=f"a{number}") for one in rows)
+    wanted = [replace(WANTED, source=f"a{number}", source_names=()) for number in range(len(cases))]
+    cells = coverage(engine, wanted, SINCE, NOW).cells
+    assert [(cell.state, cell.succeeded, cell.failed) for cell in cells] == [case[1:] for case in cases]
+    for cell, (rows, *_) in zip(cells, cases, strict=True):
+        assert cell.expected == 6
+        assert cell.newest == max((one.started for one in rows if one.started >= SINCE), default=None)
 
 
 def test_results_of_other_tests_versions_and_protocols_are_not_of_this_cell(engine: Engine) -> None:
