@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
@@ -134,6 +134,16 @@ class Archive:
                 return
             after = rows[-1].number
             yield from (build(row._asdict()) for row in rows)
+
+    def known(self, ids: Collection[str]) -> set[str]:
+        """Those of `ids` that are kept here."""
+        found: set[str] = set()
+        waiting = iter(ids)
+        with self._engine.connect() as connection:
+            while batch := list(islice(waiting, _PART)):
+                query = select(measurements.c.id).where(measurements.c.id.in_(batch))
+                found.update(connection.execute(query).scalars())
+        return found
 
     def version(self) -> int:
         """A number that grows whenever something was added: cheap to ask, 0 for an empty archive."""

@@ -1,11 +1,16 @@
-"""Run a plan: round after round, each result into the archive at once."""
+"""Run a plan: round after round, each result into the archive at once.
+
+The id of a result is made of the run and the test: what is done of a run can be seen in the archive alone,
+and a run that is taken up again can neither repeat nor double it.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Iterable
+import uuid
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -16,6 +21,8 @@ from netprobe.plan import Plan, Planned, Round, expand, rounds
 
 # of tests that don't fill a path, such as ping: a process each
 MOST_BESIDE = 32
+# The family of the ids of results: were it another, a run that is continued would repeat everything.
+_RESULTS = uuid.UUID("0b8c8c1e-6b0f-5c0a-8a35-2f6f1f8a9d10")
 _KINDS = {"ping": Kind.LATENCY, "transfer": Kind.TRANSFER}
 
 
@@ -23,6 +30,8 @@ class Archive(Protocol):
     """Where results go; `netprobe.archive.Archive` is the real one."""
 
     def add(self, measurements: Iterable[Measurement]) -> int: ...
+
+    def known(self, ids: Collection[str]) -> set[str]: ...
 
 
 @dataclass(frozen=True)
@@ -34,6 +43,8 @@ class Summary:
     round: int = 0
     rounds: int = 0
     seconds: float = 0.0
+    # were done already, by the run that this one continues
+    earlier: int = 0
     # not all was done, because somebody stopped it
     stopped: bool = False
 
@@ -50,8 +61,47 @@ class Summary:
 OnProgress = Callable[[Measurement | None, Summary], None]
 
 
+async def run_round(together: Round, one: Callable[[Planned], Awaitable[None]]) -> None:
+    """Do `one` for every test of a round at the same time, and return when all are done."""
+    beside = asyncio.Semaphore(len(together.tests) if together.exclusive else MOST_BESIDE)
+
+    async def limited(planned: Planned) -> None:
+        async with beside:
+            await one(planned)
+
+    async with asyncio.TaskGroup() as group:
+        for planned in together.tests:
+            group.create_task(limited(planned))
+
+
+async def run_test(planned: Planned, clock: Clock) -> Measurement:
+    """The result of one test; a tool that breaks its promise must not take the other pairs with it."""
+    started = clock.now()
+    try:
+        return await planned.tool.run(planned.test)
+    except Exception as problem:
+        source, destination = planned.test.source.site, planned.test.destination.site
+        return Measurement(
+            kind=_KINDS.get(planned.tool.name, Kind.THROUGHPUT),
+            source=source,
+            destination=destination,
+            started=started,
+            seconds=(clock.now() - started).total_seconds(),
+            tool=planned.tool.name,
+            origin=Origin.SCRIPTED,
+            parameters=dict(planned.test.parameters),
+            error=f"{source} to {destination}: {planned.tool.name} broke: {problem!r}",
+        )
+
+
+def result_id(run: str, planned: Planned) -> str:
+    """The id of the result of a test in the run (or the occurrence of a block) called `run`."""
+    return str(uuid.uuid5(_RESULTS, f"{run}/{planned.key}"))
+
+
 @dataclass
 class _Run:
+    id: str
     archive: Archive
     clock: Clock
     on_progress: OnProgress
@@ -61,34 +111,10 @@ class _Run:
     async def round(self, number: int, together: Round) -> None:
         self.summary = replace(self.summary, round=number)
         self.tell(None)
-        beside = asyncio.Semaphore(len(together.tests) if together.exclusive else MOST_BESIDE)
-
-        async def limited(planned: Planned) -> None:
-            async with beside:
-                await self.one(planned)
-
-        async with asyncio.TaskGroup() as group:
-            for planned in together.tests:
-                group.create_task(limited(planned))
+        await run_round(together, self.one)
 
     async def one(self, planned: Planned) -> None:
-        started = self.clock.now()
-        try:
-            result = await planned.tool.run(planned.test)
-        except Exception as problem:
-            # a tool that breaks its promise must not take the other pairs with it
-            source, destination = planned.test.source.site, planned.test.destination.site
-            result = Measurement(
-                kind=_KINDS.get(planned.tool.name, Kind.THROUGHPUT),
-                source=source,
-                destination=destination,
-                started=started,
-                seconds=(self.clock.now() - started).total_seconds(),
-                tool=planned.tool.name,
-                origin=Origin.SCRIPTED,
-                parameters=dict(planned.test.parameters),
-                error=f"{source} to {destination}: {planned.tool.name} broke: {problem!r}",
-            )
+        result = replace(await run_test(planned, self.clock), id=result_id(self.id, planned))
         # what has been measured is kept, also where we are being stopped
         storing = asyncio.ensure_future(asyncio.to_thread(self.archive.add, [result]))
         try:
@@ -121,16 +147,28 @@ async def run_plan(
     archive: Archive,
     clock: Clock,
     on_progress: OnProgress = lambda result, summary: None,
+    *,
+    run_id: str | None = None,
 ) -> Summary:
     """Run every test of `plan`, and store each result, failures too, as soon as it is there.
 
+    Of the run called `run_id` (None: a new one) only what isn't in the archive yet is run.
     A failing test never keeps others from running. Raises InputError before anything has run. Cancelled: the
     tools have ended and what they had measured is stored before Stopped (a CancelledError) leaves.
     Raises what the archive raises, where it can't store.
     """
     planned = expand(plan, federation)
-    todo = rounds(planned, plan.parallel)
-    run = _Run(archive, clock, on_progress, Summary(total=len(planned), rounds=len(todo)))
+    left = planned
+    if run_id is None:
+        run_id = str(uuid.uuid4())
+    else:
+        ids = {result_id(run_id, one): one for one in planned}
+        done = await asyncio.to_thread(archive.known, ids.keys())
+        left = [one for id_, one in ids.items() if id_ not in done]
+    todo = rounds(left, plan.parallel, plan.bottlenecks)
+    earlier = len(planned) - len(left)
+    summary = Summary(total=len(planned), rounds=len(todo), earlier=earlier)
+    run = _Run(run_id, archive, clock, on_progress, summary)
     try:
         for number, together in enumerate(todo, start=1):
             await run.round(number, together)

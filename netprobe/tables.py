@@ -60,3 +60,16 @@ mesh_pulls = Table(
     # whatever started before this has been seen
     Column("through", UtcDateTime, nullable=False),
 )
+
+# Runs of plans; what a run has done is seen by the ids of its results.
+plan_runs = Table(
+    "plan_runs",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    # `Plan.key`
+    Column("plan", String(64), nullable=False),
+    Column("started", UtcDateTime, nullable=False),
+    # NULL: not all of it was done
+    Column("finished", UtcDateTime),
+    Index("plan_runs_by_plan", "plan", "started"),
+)

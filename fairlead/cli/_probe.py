@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from sqlalchemy import Engine
+
 from federation.catalogue import load_federation
 from federation.database import connect, upgrade
 from federation.errors import InputError
@@ -25,8 +27,13 @@ def measured_federation(catalogue: Path | None) -> Federation:
     return load_federation(chosen)
 
 
-def opened_archive(database: str | None) -> Archive:
-    """The archive at the URL `database`, else at that of the settings; made where it isn't there yet."""
+def opened_database(database: str | None) -> Engine:
+    """The database at the URL `database`, else at that of the settings; made where it isn't there yet."""
     engine = connect(database or load_settings(None, os.environ).database_url)
     upgrade(engine)
-    return Archive(engine)
+    return engine
+
+
+def opened_archive(database: str | None) -> Archive:
+    """The archive in that database."""
+    return Archive(opened_database(database))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
-import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fairlead import stoppable
 from fairlead.cli._common import JsonOption, messages, print_json, steps
 from federation.units import format_bits_per_second, format_seconds
 
@@ -28,12 +27,11 @@ app = typer.Typer(
 )
 
 SOME_FAILED = 1
-INTERRUPTED = 130
 
 
 @app.command(
     epilog="Example: fairlead probe run examples/lab-plan.toml --catalogue sites.toml. "
-    "Exit status: 0 all tests succeeded, 1 some failed, 2 the plan is wrong, 130 stopped."
+    "Exit status: 0 all tests succeeded, 1 some failed, 2 the plan is wrong, 130 Ctrl-C, 143 SIGTERM."
 )
 def run(
     plan: Annotated[Path, typer.Argument(help="The TOML file that says who is tested with whom, and how.")],
@@ -44,38 +42,48 @@ def run(
     database: Annotated[
         str | None, typer.Option(help="Where results are kept, as a URL; as set if not given.")
     ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue the last run of this plan, which was stopped.")
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """Run a plan of tests in rounds without conflicts; every result is kept as soon as it is there."""
-    from fairlead.cli._probe import measured_federation, opened_archive
-    from netprobe.plan import load_plan
+    from fairlead.cli._probe import measured_federation, opened_database
+    from federation.clock import SystemClock
+    from netprobe.archive import Archive
+    from netprobe.plan import expand, load_plan
+    from netprobe.plan_runs import PlanRuns
 
     todo = load_plan(plan)
     federation = measured_federation(catalogue)
-    summary = asyncio.run(_run(todo, federation, opened_archive(database)))
+    # what is wrong is told before anything is written
+    expand(todo, federation)
+    engine = opened_database(database)
+    runs = PlanRuns(engine, SystemClock())
+    run_id = runs.unfinished(todo) if resume else runs.begin(todo)
+    ended = stoppable.run_to_end(_run(todo, federation, Archive(engine), run_id))
+    summary = ended.result
+    if not summary.stopped:
+        runs.finish(run_id)
     if json:
         print_json(_document(todo.name, summary))
     else:
         typer.echo(_sentence(todo.name, summary))
     if summary.stopped:
-        raise typer.Exit(INTERRUPTED)
+        raise typer.Exit(ended.exit_status)
     if summary.failed:
         raise typer.Exit(SOME_FAILED)
 
 
-async def _run(plan: Plan, federation: Federation, archive: Archive) -> Summary:
+async def _run(plan: Plan, federation: Federation, archive: Archive, run_id: str) -> Summary:
     from federation.clock import SystemClock
     from netprobe.runner import Stopped, run_plan
 
-    task = asyncio.current_task()
-    if task is not None:
-        # ends the run as Ctrl-C does: tools ended, results kept, and the line that says how far it came
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     console = messages()
     with steps(f"plan {plan.name}", 1.0, console) as progress:
 
         def on_progress(result: Measurement | None, summary: Summary) -> None:
-            done = len(summary.results)
+            done = summary.earlier + len(summary.results)
             remark = f"{done} of {summary.total} tests, round {summary.round} of {summary.rounds}"
             if summary.failed:
                 remark += f", {summary.failed} failed"
@@ -84,16 +92,18 @@ async def _run(plan: Plan, federation: Federation, archive: Archive) -> Summary:
                 console.print(f"failed: {result.tool} {result.error}", markup=False, soft_wrap=True)
 
         try:
-            return await run_plan(plan, federation, archive, SystemClock(), on_progress)
+            return await run_plan(plan, federation, archive, SystemClock(), on_progress, run_id=run_id)
         except Stopped as stopped:
             return stopped.summary
 
 
 def _sentence(name: str, summary: Summary) -> str:
     done = f"{summary.succeeded} of {summary.total} tests succeeded, {summary.failed} failed"
+    if summary.earlier:
+        done += f", {summary.earlier} had been run before"
     if summary.stopped:
-        left = summary.total - len(summary.results)
-        return f"plan {name}: stopped: {done}, {left} not run; what was measured is kept"
+        left = summary.total - summary.earlier - len(summary.results)
+        return f"plan {name}: stopped: {done}, {left} not run; what was measured is kept, --resume continues"
     text = f"plan {name}: {done}, in {summary.rounds} rounds and {format_seconds(summary.seconds)}"
     rates = [one.figures["bits_per_second"] for one in summary.results if "bits_per_second" in one.figures]
     if rates:
@@ -112,6 +122,7 @@ def _document(name: str, summary: Summary) -> dict[str, Any]:
         "total": summary.total,
         "succeeded": summary.succeeded,
         "failed": summary.failed,
+        "earlier": summary.earlier,
         "stopped": summary.stopped,
         "rounds": summary.rounds,
         "seconds": summary.seconds,

@@ -22,6 +22,14 @@ def upgrade() -> None:
         sa.Column("archive", sa.String(255), primary_key=True),
         sa.Column("through", UtcDateTime, nullable=False),
     )
+    op.create_table(
+        "plan_runs",
+        sa.Column("id", sa.String(64), primary_key=True),
+        sa.Column("plan", sa.String(64), nullable=False),
+        sa.Column("started", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("finished", sa.DateTime(timezone=True)),
+    )
+    op.create_index("plan_runs_by_plan", "plan_runs", ["plan", "started"])
     op.create_index("measurements_by_archive", "measurements", ["archive", "started", "kind", "origin"])
     op.drop_index("measurements_by_path", "measurements")
     op.drop_index("measurements_by_destination", "measurements")

@@ -7,17 +7,22 @@ import json
 import signal
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Engine
 
 from federation.clock import SystemClock
 from federation.database import connect, upgrade
+from federation.errors import InputError
 from federation.sites import Federation, Place, Site
 from netprobe.archive import Archive
-from netprobe.measurement import Kind, Measurement
-from netprobe.plan import Plan, load_plan
+from netprobe.measurement import Kind, Measurement, Origin
+from netprobe.plan import Block, Plan, load_plan
+from netprobe.plan_runs import PlanRuns
 from netprobe.runner import Stopped, Summary, run_plan
+from netprobe.tools import Test
 from tests.netprobe.servers import children, free_port, iperf3_server
 
 PLAN = """
@@ -119,6 +124,9 @@ class Full:
     def add(self, measurements: object) -> int:
         raise OSError(28, "No space left on device")
 
+    def known(self, ids: object) -> set[str]:
+        return set()
+
 
 def test_an_archive_that_cannot_store_ends_the_run(tmp_path: Path) -> None:
     before = children()
@@ -166,7 +174,7 @@ def test_the_command_counts_and_says_what_failed(tmp_path: Path) -> None:
     assert "100 % 4 of 4 tests" in end.stderr
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 130)])
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_ctrl_c_ends_in_one_line_and_keeps_the_results(
     tmp_path: Path, number: signal.Signals, status: int
 ) -> None:
@@ -184,7 +192,8 @@ def test_ctrl_c_ends_in_one_line_and_keeps_the_results(
     assert child.returncode == status
     assert "Traceback" not in errors
     assert output == (
-        "plan plan: stopped: 2 of 4 tests succeeded, 0 failed, 2 not run; what was measured is kept\n"
+        "plan plan: stopped: 2 of 4 tests succeeded, 0 failed, 2 not run; "
+        "what was measured is kept, --resume continues\n"
     )
     engine = connect(f"sqlite:///{tmp_path}/run.db")
     assert len(Archive(engine).recent(Kind.LATENCY)) == 2
@@ -197,3 +206,78 @@ def test_a_wrong_plan_is_status_2_and_one_line(tmp_path: Path) -> None:
     assert end.stderr.startswith("fairlead: ")
     assert "plan.toml:1: [[mesh]] tool: expected" in end.stderr
     assert len(end.stderr.splitlines()) == 1
+
+
+class Instant:
+    """A tool that keeps what it has tested, and has the run stopped before test number `stop_at`."""
+
+    name = "instant"
+    exclusive = True
+
+    def __init__(self, stop_at: int | None = None) -> None:
+        self.ran: list[tuple[str, str, int]] = []
+        self._stop_at = stop_at
+        self.running: asyncio.Task[object] | None = None
+
+    def check(self, parameters: object) -> None:
+        pass
+
+    async def run(self, test: Test) -> Measurement:
+        if len(self.ran) == self._stop_at and self.running is not None:
+            self.running.cancel()
+            await asyncio.sleep(60)
+        self.ran.append((test.source.site, test.destination.site, test.parameters["n"]))
+        started = SystemClock().now()
+        source, destination = test.source.site, test.destination.site
+        return Measurement(
+            Kind.THROUGHPUT,
+            source,
+            destination,
+            started,
+            0,
+            self.name,
+            Origin.SCRIPTED,
+            {"bits_per_second": 1},
+        )
+
+
+@pytest.mark.parametrize("stop_at", [0, 1, 4, 5, 9, 11])
+def test_a_run_that_goes_on_repeats_nothing_and_loses_nothing(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, stop_at: int
+) -> None:
+    archive, runs = Archive(engine), PlanRuns(engine, SystemClock())
+    blocks = tuple(Block("mesh", "plan", "instant", 2, 5.0, {"n": n}, sites=("a", "b")) for n in range(3))
+    plan, sites = Plan("p", blocks), federation(1, 2)
+    first, second = Instant(stop_at), Instant()
+    run = runs.begin(plan)
+    monkeypatch.setattr("netprobe.plan.load_tool", lambda name: first)
+
+    async def stopped() -> None:
+        first.running = asyncio.current_task()
+        await run_plan(plan, sites, archive, SystemClock(), run_id=run)
+
+    with pytest.raises(Stopped):
+        asyncio.run(stopped())
+    assert runs.unfinished(plan) == run
+    monkeypatch.setattr("netprobe.plan.load_tool", lambda name: second)
+    summary = asyncio.run(run_plan(plan, sites, archive, SystemClock(), run_id=run))
+    runs.finish(run)
+    assert (summary.earlier, len(summary.results), summary.total) == (stop_at, 12 - stop_at, 12)
+    kept = archive.recent(Kind.THROUGHPUT)
+    assert len(kept) == 12
+    # each of the six tests twice, as it is repeated
+    assert Counter([*first.ran, *second.ran]) == dict.fromkeys({*first.ran, *second.ran}, 2)
+    with pytest.raises(InputError, match="no run to resume: the last one was finished"):
+        runs.unfinished(plan)
+    # another run of the same plan begins anew
+    again = asyncio.run(run_plan(plan, sites, archive, SystemClock(), run_id=runs.begin(plan)))
+    assert (again.earlier, len(again.results)) == (0, 12)
+
+
+def test_only_a_run_of_the_plan_as_it_stands_is_resumed(tmp_path: Path) -> None:
+    argv = [*command(tmp_path, PLAN, 1, 1), "--resume"]
+    end = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    assert end.returncode == 2
+    assert end.stderr == (
+        "fairlead: plan plan: no run to resume: it, as it stands now, was never run on this database\n"
+    )
