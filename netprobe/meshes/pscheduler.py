@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -45,8 +46,8 @@ class PScheduler:
             # with the details, else every task would have to be asked for by itself
             tasks = _list(f"{base}/tasks", fetcher.json(f"{base}/tasks", {"expanded": "", "detail": ""}))
             for number, task in enumerate(tasks, 1):
-                name = _last_part(mapping(task).get("href"))
-                name = name or _last_part(mapping(task, "detail").get("href"))
+                name = _uuid(mapping(task).get("href"))
+                name = name or _uuid(mapping(task, "detail").get("href"))
                 if name is None:
                     yield Page((Refusal(NO_TASK, "a task without an address"),), share=number / len(tasks))
                     continue
@@ -72,8 +73,11 @@ def _runs(fetcher: Fetcher, url: str, window: dict[str, str]) -> Iterator[tuple[
     The addresses are made here: those in the list have the node's own name, which may be unknown to us.
     """
     runs = fetcher.json(url, window, missing=True)
-    for run in [] if runs is None else _list(url, runs):
-        name = _last_part(run)
+    if runs is None:
+        yield f"list {url}", None
+        return
+    for run in _list(url, runs):
+        name = _uuid(run)
         if name is None:
             yield str(run)[:80], None
         else:
@@ -86,11 +90,9 @@ def _list(url: str, document: Any) -> list[Any]:
     return document
 
 
-def _last_part(address: Any) -> str | None:
-    """The last part of the path of an address: the uuid of a task or a run."""
+def _uuid(address: Any) -> str | None:
+    """The uuid at the end of the address of a task or a run."""
     try:
-        path = urlsplit(text(address) or "").path
+        return str(uuid.UUID(urlsplit(text(address) or "").path.rstrip("/").rpartition("/")[2]))
     except ValueError:
         return None
-    part = path.rstrip("/").rpartition("/")[2]
-    return part if part.replace("-", "").isalnum() and part.isascii() else None

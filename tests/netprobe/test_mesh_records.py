@@ -179,7 +179,7 @@ def test_how_it_was_measured_stays_with_the_row() -> None:
 
 
 def test_the_ip_version_is_that_of_the_spec_or_of_the_addresses() -> None:
-    assert row(node("tp-run.json", **{"ip-version": 6})).parameters["ip_version"] == 6
+    assert row(node("tp-run.json", None, **{"ip-version": 6})).parameters["ip_version"] == 6
     assert row(node("rtt-run.json", dest="2001:db8::7")).parameters["ip_version"] == 6
     lonely = document(samples.record("tp-run.json"))
     del lonely["meta"]["source"], lonely["meta"]["destination"], lonely["meta"]["ip_version"]
