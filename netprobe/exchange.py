@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -88,25 +90,20 @@ def read(path: Path) -> Iterator[Measurement]:
     except csv.Error as error:
         raise InputError(f"{path}, after row {count}: {error}") from None
     except OSError as error:
-        raise OutsideError(f"{path}: can't be read: {error.strerror or error}") from error
+        raise _unreadable(path, error) from error
     if expected is not None and expected.count != count:
         raise InputError(f"{path}: expected {expected.count} rows, as were written, got {count}")
 
 
 def provenance(path: Path) -> Provenance | None:
-    """What the file says of itself; None where it says nothing."""
+    """What the file says of itself; None where it says nothing. Raises as `read` does."""
     try:
-        if _format(path) == ".parquet":
-            metadata = _parquet().read_metadata(path).metadata or {}
-            text = metadata.get(_METADATA_KEY.encode())
-            return None if text is None else Provenance(**json.loads(text))
-        beside = _beside(path)
-        if not beside.exists():
-            return None
-        (note,) = json.loads(beside.read_text(encoding="utf-8"))["notes"]
-        return Provenance(**note)
+        text = _parquet_metadata(path) if _format(path) == ".parquet" else _said_beside(path)
+        return None if text is None else Provenance(**json.loads(text))
     except (ValueError, KeyError, TypeError):
         raise InputError(f"{path}: what it says of itself is not what fairlead writes") from None
+    except OSError as error:
+        raise _unreadable(path, error) from error
 
 
 class _Seen:
@@ -156,16 +153,28 @@ def _write_parquet(found: Iterable[Measurement], part: Path, now: datetime) -> P
 
 
 def _read_parquet(path: Path) -> Iterator[dict[str, Any]]:
+    with _opened_parquet(path) as file:
+        missing = [name for name in COLUMNS if name not in file.schema_arrow.names]
+        if missing:
+            raise InputError(f"{path}: expected the column {missing[0]}")
+        for batch in file.iter_batches(batch_size=_PART, columns=list(COLUMNS)):
+            yield from batch.to_pylist()
+
+
+def _parquet_metadata(path: Path) -> str | None:
+    with _opened_parquet(path) as file:
+        text: bytes | None = (file.metadata.metadata or {}).get(_METADATA_KEY.encode())
+    return None if text is None else text.decode()
+
+
+@contextmanager
+def _opened_parquet(path: Path) -> Iterator[Any]:
     parquet = _parquet()
     import pyarrow
 
     try:
         with parquet.ParquetFile(path) as file:
-            missing = [name for name in COLUMNS if name not in file.schema_arrow.names]
-            if missing:
-                raise InputError(f"{path}: expected the column {missing[0]}")
-            for batch in file.iter_batches(batch_size=_PART, columns=list(COLUMNS)):
-                yield from batch.to_pylist()
+            yield file
     except (pyarrow.ArrowException, ValueError) as error:
         raise InputError(f"{path}: expected Parquet: {' '.join(str(error).split())}") from None
 
@@ -218,6 +227,14 @@ def _text(cell: str) -> str | None:
     return cell[1:] if cell.startswith("\\") else cell
 
 
+def _said_beside(path: Path) -> str | None:
+    beside = _beside(path)
+    if not beside.exists():
+        return None
+    (note,) = json.loads(beside.read_text(encoding="utf-8"))["notes"]
+    return json.dumps(note)
+
+
 def _say_beside(path: Path, written: Provenance) -> None:
     document = {"@context": "http://www.w3.org/ns/csvw", "url": path.name, "notes": [asdict(written)]}
     _beside(path).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
@@ -225,6 +242,12 @@ def _say_beside(path: Path, written: Provenance) -> None:
 
 def _beside(path: Path) -> Path:
     return path.with_name(f"{path.name}-metadata.json")
+
+
+def _unreadable(path: Path, error: OSError) -> OutsideError:
+    # pyarrow's own text is long, and names the path again
+    said = os.strerror(error.errno) if error.errno else " ".join(str(error).split())
+    return OutsideError(f"{path}: can't be read: {said}")
 
 
 def _format(path: Path) -> str:

@@ -22,6 +22,8 @@ from netprobe.measurement import Kind
 from netprobe.tables import measurements
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# So that there is an instant so long ago.
+_LONGEST = timedelta(days=36_500)
 # Rows a transaction.
 _BATCH = 1000
 # The figure by which the middle one of a bucket is chosen: the first that there is.
@@ -49,13 +51,13 @@ class Retention:
     remove_after: timedelta | None = None
 
     def __post_init__(self) -> None:
-        """ValueError where an age is negative or the bucket is not longer than nothing."""
+        """ValueError where an age or the bucket is of no use."""
         for name in ("raw_after", "thin_after", "remove_after"):
             age = getattr(self, name)
-            if age is not None and age < timedelta(0):
-                raise ValueError(f"{name}: expected an age of 0 or more, got {age}")
-        if self.bucket <= timedelta(0):
-            raise ValueError(f"bucket: expected more than 0, got {self.bucket}")
+            if age is not None and not timedelta(0) <= age <= _LONGEST:
+                raise ValueError(f"{name}: expected an age of 0 to {_LONGEST.days} days, got {age}")
+        if not timedelta(0) < self.bucket <= _LONGEST:
+            raise ValueError(f"bucket: expected more than 0, {_LONGEST.days} days at most, got {self.bucket}")
 
 
 @dataclass(frozen=True)
