@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from federation.errors import InputError
-from federation.units import parse_bits_per_second, parse_seconds
+from federation.units import parse_bits_per_second, parse_seconds, parse_size_bytes
 
 
 def known(tool: str, parameters: Mapping[str, Any], names: Iterable[str]) -> None:
@@ -53,6 +53,29 @@ def bits_per_second(tool: str, parameters: Mapping[str, Any], name: str) -> floa
     if not _number(value) or value <= 0:
         raise InputError(f'{tool}: {name}: expected a rate such as "10 Mbit/s", got {value!r}')
     return float(value)
+
+
+def size_bytes(tool: str, parameters: Mapping[str, Any], name: str, most: int) -> int | None:
+    """A whole number of bytes from 1 to `most`, or None where it isn't given: 1460, "4 MiB"."""
+    value = parameters.get(name)
+    if value is None:
+        return None
+    if isinstance(value, str):
+        value = parse_size_bytes(value)
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
+        raise InputError(f"{tool}: {name}: expected a size from 1 to {most} bytes, got {value!r}")
+    return value
+
+
+def one_of(tool: str, parameters: Mapping[str, Any], name: str, allowed: Sequence[int]) -> int | None:
+    """One of a few numbers, or None where it isn't given."""
+    value = parameters.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or value not in allowed:
+        expected = " or ".join(str(each) for each in allowed)
+        raise InputError(f"{tool}: {name}: expected {expected}, got {value!r}")
+    return int(value)
 
 
 def flag(tool: str, parameters: Mapping[str, Any], name: str) -> bool:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 
 # between SIGTERM and SIGKILL: a tool must end within its time limit plus a second
@@ -37,20 +37,21 @@ async def run(
     on_line: Callable[[str], None] | None = None,
     grace_seconds: float = GRACE_SECONDS,
     directory: str | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> Finished:
     """Run `command`; at the time limit end it by SIGTERM, then SIGKILL, and return what it had written.
 
-    `on_line` gets each line of standard output as it comes. The program runs in `directory`, or where we do,
-    and in a session of its own: signals go to everything that it started, and a Ctrl-C at the terminal
-    reaches us alone. Cancelled: everything that was started has ended before CancelledError leaves. Raises
-    OSError where it can't be started.
+    `on_line` gets each line of standard output as it comes. `environment` is added to our own. The program
+    runs in `directory`, or where we do, and in a session of its own: signals go to everything that it
+    started, and a Ctrl-C at the terminal reaches us alone. Cancelled: everything that was started has ended
+    before CancelledError leaves. Raises OSError where it can't be started.
     """
     process = await asyncio.create_subprocess_exec(
         *command,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        env={**os.environ, **ENVIRONMENT},
+        env={**os.environ, **ENVIRONMENT, **(environment or {})},
         cwd=directory,
         start_new_session=True,
     )

@@ -9,74 +9,19 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from federation.clock import Clock, SystemClock
+from netprobe import context
 from netprobe.measurement import Kind, Measurement, Origin
-from netprobe.tools import Endpoint, Test, _parameters, _process, iperf3_document
+from netprobe.tools import Endpoint, Test, _process, iperf3_client, iperf3_document
+from netprobe.tools.iperf3_errors import Sides, explain
+from netprobe.tools.iperf3_options import Options, arguments, options, version_of
 
-NAMES = ("duration", "streams", "omit", "congestion", "udp", "bitrate", "reverse")
 CONNECT_SECONDS = 5.0
-
-
-@dataclass(frozen=True)
-class Options:
-    """What an iperf3 test is told.
-
-    `reverse`: the client runs at the destination and asks the source's server to send, for destinations
-    whose port can't be reached. The data flows from source to destination all the same.
-    """
-
-    duration_seconds: int = 5
-    streams: int = 1
-    # not counted, at the start: hides slow start
-    omit_seconds: int = 0
-    congestion: str | None = None
-    udp: bool = False
-    bits_per_second: float | None = None
-    reverse: bool = False
-
-
-def options(tool: str, parameters: Mapping[str, Any]) -> Options:
-    """Read the parameters. Raises InputError for unknown ones and for values that iperf3 would misread."""
-    _parameters.known(tool, parameters, NAMES)
-    return Options(
-        duration_seconds=_parameters.whole_seconds(tool, parameters, "duration", 5, least=1),
-        streams=_parameters.count(tool, parameters, "streams", 1, most=128),
-        omit_seconds=_parameters.whole_seconds(tool, parameters, "omit", 0, least=0),
-        congestion=_parameters.text(tool, parameters, "congestion"),
-        udp=_parameters.flag(tool, parameters, "udp"),
-        bits_per_second=_parameters.bits_per_second(tool, parameters, "bitrate"),
-        reverse=_parameters.flag(tool, parameters, "reverse"),
-    )
-
-
-def arguments(server: Endpoint, chosen: Options, connect_seconds: float) -> list[str]:
-    """The command line of the client."""
-    command = [
-        "iperf3",
-        "-J",
-        "-c",
-        server.address,
-        "-p",
-        str(server.port),
-        "-t",
-        str(chosen.duration_seconds),
-    ]
-    command += ["-P", str(chosen.streams), "--connect-timeout", str(max(1, round(connect_seconds * 1000)))]
-    if chosen.omit_seconds:
-        command += ["-O", str(chosen.omit_seconds)]
-    if chosen.congestion:
-        command += ["-C", chosen.congestion]
-    if chosen.udp:
-        command += ["-u"]
-    if chosen.bits_per_second:
-        command += ["-b", str(round(chosen.bits_per_second))]
-    if chosen.reverse:
-        command += ["-R"]
-    return command
+# reading the ends' context mustn't take from a test's time more than this share
+CONTEXT_SHARE = 0.1
 
 
 class Iperf3:
@@ -92,49 +37,54 @@ class Iperf3:
         options(self.name, parameters)
 
     async def run(self, test: Test) -> Measurement:
-        return await measure(self.name, self._clock, test, arguments)
+        return await measure(self.name, self._clock, test, arguments, iperf3_client.unfit)
 
 
 Command = Callable[[Endpoint, Options, float], list[str]]
+# why a client can't run a test as asked, or None; called before the test, with the seconds that it may take
+Unfit = Callable[[Endpoint, Options, str, float], Awaitable[str | None]]
 
 
-async def measure(tool: str, clock: Clock, test: Test, command_of: Command) -> Measurement:
+async def measure(
+    tool: str, clock: Clock, test: Test, command_of: Command, unfit: Unfit | None = None
+) -> Measurement:
     """Run the client until it isn't turned away by a busy server, or the time is over."""
     chosen = options(tool, test.parameters)
     started, begun = clock.now(), time.monotonic()
     deadline = begun + test.time_limit_seconds
     ends = [("source", test.source), ("destination", test.destination)]
     (client_role, client), (server_role, server) = reversed(ends) if chosen.reverse else ends
-    sides = iperf3_document.Sides(
+    sides = Sides(
         client=f"{client_role} {client.site}",
         server=f"{server_role} {server.site}",
         address=server.address,
         port=server.port,
         connect_seconds=min(CONNECT_SECONDS, test.time_limit_seconds / 2),
-        congestion=chosen.congestion,
+        asked=chosen,
     )
-    command = client.host.argv(command_of(server, chosen, sides.connect_seconds))
+    hosts = (test.source.host, test.destination.host)
+    share = min(context.READ_SECONDS, CONTEXT_SHARE * test.time_limit_seconds)
+    error = iperf3_client.families(sides)
+    if error is None and unfit is not None:
+        error = await unfit(client, chosen, sides.client, share)
     document: dict[str, Any] = {}
-    attempts = 0
-    while True:
-        attempts += 1
-        try:
-            end = await _process.run(command, max(0.1, deadline - time.monotonic()))
-        except OSError as problem:
-            error: str | None = f"{sides.client}: {command[0]} can't be started: {problem.strerror}"
-            break
-        document = iperf3_document.parse(end.stdout)
-        error = _error(end, document, sides, test.time_limit_seconds)
-        # jitter, so that two that wait for one server don't meet again
-        pause = random.uniform(0.1, 0.5)
-        # a try that can't finish in time would only keep the server from others
-        needed = pause + chosen.omit_seconds + chosen.duration_seconds + 0.5
-        again = iperf3_document.worth_another_try(document, attempts)
-        if end.timed_out or not again or deadline - time.monotonic() < needed:
-            break
-        await asyncio.sleep(pause)
+    explained: dict[str, Any] = {}
+    if error is None:
+        before = await context.read(hosts, share)
+        error, document, attempts = await _attempts(client, command_of, sides, test, deadline)
+        if document:
+            left = max(0.1, min(share, deadline - time.monotonic()))
+            after = await context.read(hosts, left)
+            explained = iperf3_document.context(document)
+            both = [context.between(*pair) for pair in zip(before, after, strict=True)]
+            explained |= {"source": both[0], "destination": both[1], "attempts": attempts}
     at = iperf3_document.addresses(document)
     source_address, destination_address = reversed(at) if chosen.reverse else at
+    figures = iperf3_document.figures(document)
+    how: dict[str, Any] = {}
+    if not error:
+        how = {"rate": "received", "protocol": "udp" if chosen.udp else "tcp"}
+        how |= {"ip_version": version_of(destination_address)} if destination_address else {}
     return Measurement(
         kind=Kind.THROUGHPUT,
         source=test.source.site,
@@ -143,27 +93,64 @@ async def measure(tool: str, clock: Clock, test: Test, command_of: Command) -> M
         seconds=time.monotonic() - begun,
         tool=tool,
         origin=Origin.SCRIPTED,
-        figures={} if error else iperf3_document.figures(document),
-        parameters=dict(test.parameters),
+        # where nothing arrived, that is what was measured
+        figures=figures if not error or figures.get("loss_ratio") == 1.0 else {},
+        parameters={**test.parameters, **how},
         source_address=source_address,
         destination_address=destination_address,
         error=error,
+        context=explained,
         raw=iperf3_document.trimmed(document) or None,
     )
 
 
-def _error(
-    end: _process.Finished, document: dict[str, Any], sides: iperf3_document.Sides, limit: float
+async def _attempts(
+    client: Endpoint, command_of: Command, sides: Sides, test: Test, deadline: float
+) -> tuple[str | None, dict[str, Any], int]:
+    """The error, the document and the number of attempts of the last one."""
+    chosen, attempts = sides.asked, 0
+    server = test.source if chosen.reverse else test.destination
+    command = client.host.argv(command_of(server, chosen, sides.connect_seconds))
+    try:
+        secret = iperf3_client.password(client.host, chosen)
+    except (OSError, ValueError) as problem:
+        return f"{sides.client}: {problem}", {}, attempts
+    while True:
+        attempts += 1
+        try:
+            end = await _process.run(command, max(0.1, deadline - time.monotonic()), environment=secret)
+        except OSError as problem:
+            return f"{sides.client}: {command[0]} can't be started: {problem.strerror}", {}, attempts
+        document = iperf3_document.parse(end.stdout)
+        error = outcome(end, document, sides, test.time_limit_seconds)
+        # jitter, so that two that wait for one server don't meet again
+        pause = random.uniform(0.1, 0.5)
+        # a try that can't finish in time would only keep the server from others
+        needed = pause + chosen.omit_seconds + chosen.duration_seconds + 0.5
+        again = iperf3_document.worth_another_try(document, attempts)
+        if end.timed_out or not again or deadline - time.monotonic() < needed:
+            return error, document, attempts
+        await asyncio.sleep(pause)
+
+
+def outcome(
+    end: _process.Finished, document: dict[str, Any], sides: Sides, limit_seconds: float
 ) -> str | None:
-    where = f"{sides.address}:{sides.port}"
+    """Which side failed and why, in one line; None where there is a received rate."""
     if end.timed_out and iperf3_document.began(document):
-        return f"{sides.server}: {where} stopped answering during the test (ended after {limit:g} s)"
+        ended = f"ended after {limit_seconds:g} s"
+        return f"{sides.server}: {sides.where} stopped answering during the test ({ended})"
     if end.timed_out:
-        return f"{sides.server}: no test with {where} within {limit:g} s"
+        return f"{sides.server}: no test with {sides.where} within {limit_seconds:g} s"
+    if not document and end.complaint.startswith("iperf3: "):
+        return explain(end.complaint.removeprefix("iperf3: "), sides)
     if not document:
         return f"{sides.client}: iperf3 gave no result: {end.complaint}"
     if "error" in document:
-        return iperf3_document.explain(str(document["error"]), sides)
-    if not iperf3_document.figures(document):
-        return f"{sides.server}: the test with {where} ended without a received rate"
+        return explain(str(document["error"]), sides)
+    figures = iperf3_document.figures(document)
+    if figures.get("loss_ratio") == 1.0:
+        return f"{sides.server}: none of {figures['packets_sent']:.0f} packets arrived"
+    if "bits_per_second" not in figures:
+        return f"{sides.server}: the test with {sides.where} ended without a received rate"
     return None

@@ -1,8 +1,8 @@
 """Throughput by libiperf, through the PyPI package `iperf3`: the second engine, for those who ask for it.
 
 Each test runs in a Python process of its own, because the binding hangs when a server stops answering, can't
-run twice in a process, and swallows what other threads print meanwhile. It has no words for congestion
-control and for connect time-outs. And it never ends where the JSON is larger than a pipe (64 KiB: about 24
+run twice in a process, and swallows what other threads print meanwhile. It has no words for most options,
+nor for connect time-outs. And it never ends where the JSON is larger than a pipe (64 KiB: about 24
 streams for 10 s); the time limit ends that.
 """
 
@@ -20,11 +20,14 @@ from federation.clock import Clock, SystemClock
 from federation.errors import InputError
 from netprobe.measurement import Measurement
 from netprobe.tools import Endpoint, Test
-from netprobe.tools.iperf3 import Options, measure, options
+from netprobe.tools.iperf3 import measure
+from netprobe.tools.iperf3_options import Options, options
+
+KNOWN = ("duration", "streams", "omit", "udp", "bitrate", "reverse")
 
 
 class Iperf3Binding:
-    """As `Iperf3`, without `congestion`."""
+    """As `Iperf3`, with the parameters in KNOWN only."""
 
     name = "iperf3-binding"
     exclusive = True
@@ -33,8 +36,10 @@ class Iperf3Binding:
         self._clock = clock or SystemClock()
 
     def check(self, parameters: Mapping[str, Any]) -> None:
-        if options(self.name, parameters).congestion is not None:
-            raise InputError("iperf3-binding: congestion: the binding can't choose it, use the tool iperf3")
+        options(self.name, parameters)
+        for name in parameters:
+            if name not in KNOWN:
+                raise InputError(f"iperf3-binding: {name}: the binding can't choose it, use the tool iperf3")
 
     async def run(self, test: Test) -> Measurement:
         self.check(test.parameters)

@@ -1,37 +1,48 @@
-"""What iperf3's JSON document says (3.0 to 3.21): the figures, or which side failed and why."""
+"""What iperf3's JSON document says (3.9 to 3.21): the figures, and what explains them.
+
+Nothing here trusts the document: a value of the wrong type is one that isn't there.
+"""
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import statistics
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
-# kept of the document: the intervals grow with streams and time, and nothing here reads them
+# kept of the document: the intervals grow with streams and time
 KEPT = ("start", "end", "error")
 
 
-@dataclass(frozen=True)
-class Sides:
-    """The words for the two ends of a test in an error: "source perth", "destination lausanne"."""
-
-    client: str
-    server: str
-    address: str
-    port: int
-    connect_seconds: float
-    congestion: str | None = None
-
-
 def parse(text: str) -> dict[str, Any]:
-    """The document in `text`, or an empty one where there is none."""
+    """The document in `text`, or an empty one where there is none.
+
+    Lines of events (`--json-stream`) are put together to the document that `-J` writes.
+    """
     try:
         document = json.loads(text)
     except ValueError:
+        return _from_events(text)
+    if not isinstance(document, dict):
         return {}
-    return document if isinstance(document, dict) else {}
+    return _from_events(text) if "event" in document else document
+
+
+def _from_events(text: str) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for line in text.splitlines():
+        try:
+            event = json.loads(line)
+        except ValueError:
+            # a line that is half written: what came before it stands
+            continue
+        if not isinstance(event, dict) or not isinstance(event.get("event"), str):
+            continue
+        if event["event"] == "interval":
+            found.setdefault("intervals", []).append(event.get("data"))
+        else:
+            found[event["event"]] = event.get("data")
+    return found
 
 
 def worth_another_try(document: Mapping[str, Any], attempts: int) -> bool:
@@ -43,7 +54,7 @@ def worth_another_try(document: Mapping[str, Any], attempts: int) -> bool:
     error = str(document.get("error", "")).lower()
     if "server is busy" in error:
         return True
-    return attempts < 3 and not began(document) and _any(error, "refused", "reset")
+    return attempts < 3 and not began(document) and ("refused" in error or "reset" in error)
 
 
 def began(document: Mapping[str, Any]) -> bool:
@@ -58,78 +69,141 @@ def trimmed(document: Mapping[str, Any]) -> dict[str, Any]:
 
 def addresses(document: Mapping[str, Any]) -> tuple[str | None, str | None]:
     """The addresses of client and server, as the first connection had them."""
-    connected = _mapping(document, "start").get("connected") or [{}]
-    return connected[0].get("local_host"), connected[0].get("remote_host")
+    connected = _mapping(document, "start").get("connected")
+    first = connected[0] if isinstance(connected, list) and connected else None
+    if not isinstance(first, Mapping):
+        return None, None
+    local, remote = first.get("local_host"), first.get("remote_host")
+    return local if isinstance(local, str) else None, remote if isinstance(remote, str) else None
 
 
-def figures(document: Mapping[str, Any]) -> dict[str, float]:
+def figures(document: Mapping[str, Any], opposite: bool = False) -> dict[str, float]:
     """The figures by the names that `Measurement` gives; empty where the document has no received rate.
+
+    The rate is the receiver's: the bytes that it took after its own omitted seconds, over its own seconds.
+    With `opposite`, of the other direction of a bidirectional test: from the server to the client.
 
     iperf3's round trips are in microseconds, of the sender alone; it writes 0 where it doesn't know one (as
     under -R). They are taken under load, hence not those of an idle path.
     """
     end, start = _mapping(document, "end"), _mapping(document, "start")
-    received, sent = _mapping(end, "sum_received"), _mapping(end, "sum_sent")
-    if not received.get("bytes"):
+    suffix = "_bidir_reverse" if opposite else ""
+    received, sent = _mapping(end, f"sum_received{suffix}"), _mapping(end, f"sum_sent{suffix}")
+    both = _mapping(end, f"sum{suffix}")
+    udp = _mapping(start, "test_start").get("protocol") == "UDP" or "packets" in both
+    found: dict[str, float] = _packets(both, received, sent) if udp else {}
+    rate = _number(received, "bits_per_second")
+    if udp and not received and found.get("packets_sent"):
+        # releases that have one sum for both sides: its bytes are those that were sent
+        rate = _number(both, "bits_per_second")
+        rate = None if rate is None else rate * (1 - found["loss_ratio"])
+    if found.get("loss_ratio") == 1.0:
+        return found
+    if not rate:
         return {}
-    found = {"bits_per_second": float(received["bits_per_second"])}
-    if sent.get("bytes"):
-        found["sent_bits_per_second"] = float(sent["bits_per_second"])
-    if "retransmits" in sent:
-        found["retransmits"] = float(sent["retransmits"])
-    if start.get("tcp_mss_default"):
-        found["mss_bytes"] = float(start["tcp_mss_default"])
-    if "sum" in end and end["sum"].get("packets"):
-        # 3.12 leaves the loss out of sum_sent: `sum` has the receiver's count
-        found["loss_ratio"] = float(end["sum"]["lost_packets"]) / float(end["sum"]["packets"])
-    senders = [_mapping(stream, "sender") for stream in end.get("streams") or []]
-    means = [sender["mean_rtt"] / 1e6 for sender in senders if sender.get("mean_rtt")]
-    least = [sender["min_rtt"] / 1e6 for sender in senders if sender.get("min_rtt")]
-    if means:
-        found["rtt_seconds"] = statistics.median(means)
-    if least:
-        found["rtt_seconds_min"] = min(least)
+    found["bits_per_second"] = rate
+    for name, value in (
+        ("sent_bits_per_second", _number(sent, "bits_per_second")),
+        ("mss_bytes", _number(start, "tcp_mss_default")),
+    ):
+        if value:
+            found[name] = value
+    retransmits = _number(sent, "retransmits")
+    if retransmits is not None:
+        found["retransmits"] = retransmits
+    if not opposite:
+        found |= _round_trips(end) | _processors(document)
     return found
 
 
-def explain(message: str, sides: Sides) -> str:
-    """One line that says which side failed, and why, from iperf3's own `message`.
-
-    The texts changed between releases (3.14 adds guesses of its own), so they are matched loosely.
-    """
-    where = f"{sides.address}:{sides.port}"
-    low = message.lower()
-    if "refused" in low:
-        return f"{sides.server}: connection refused at {where}, no iperf3 server listens there"
-    if "busy" in low:
-        return f"{sides.server}: the iperf3 server at {where} is busy with another test"
-    if _any(low, "control socket has closed", "server has terminated", "connection reset", "broken pipe"):
-        return f"{sides.server}: the iperf3 server at {where} vanished during the test"
-    if _any(low, "no route to host", "network is unreachable"):
-        return f"{sides.client}: no route to {where} ({message.rpartition(': ')[2]})"
-    if "congestion" in low:
-        return f"{sides.client}: no congestion control {sides.congestion!r} on this host"
-    if "unable to connect" in low or "name or service" in low or "name resolution" in low:
-        # 3.12 gives any errno that was left over where a name can't be resolved
-        if not _is_address(sides.address):
-            return f"{sides.client}: the name {sides.address!r} of the {sides.server} can't be resolved"
-        if _any(low, "timed out", "in progress", "temporarily unavailable"):
-            return f"{sides.server}: no answer from {where} within {sides.connect_seconds:g} s"
-    return f"{sides.client}: iperf3 to {where}: {message}"
+def _packets(
+    both: Mapping[str, Any], received: Mapping[str, Any], sent: Mapping[str, Any]
+) -> dict[str, float]:
+    # 3.12 leaves the loss out of sum_sent: `sum` has the receiver's count
+    counted = both or received
+    packets, lost = _number(counted, "packets"), _number(counted, "lost_packets")
+    total = _number(sent, "packets") or packets
+    if not packets or lost is None or not total:
+        return {}
+    if received and not _number(received, "bytes"):
+        # the receiver counts what is missing between packets that came: of none, it counts nothing
+        return {"loss_ratio": 1.0, "packets_sent": total, "packets_lost": total}
+    # duplicates can make it negative
+    loss = min(1.0, max(0.0, lost / packets))
+    found = {"loss_ratio": loss, "packets_sent": total, "packets_lost": max(0.0, lost)}
+    jitter = _number(counted, "jitter_ms")
+    if jitter is not None:
+        found["jitter_seconds"] = jitter / 1000
+    return found
 
 
-def _any(text: str, *parts: str) -> bool:
-    return any(part in text for part in parts)
+def _round_trips(end: Mapping[str, Any]) -> dict[str, float]:
+    streams = end.get("streams")
+    senders = [_mapping(each, "sender") for each in streams] if isinstance(streams, list) else []
+    # where the server sends, what stands here is the receiver's, and says nothing of the path
+    senders = [each for each in senders if each.get("sender", True) is True]
+    means = [value / 1e6 for value in (_number(each, "mean_rtt") for each in senders) if value]
+    least = [value / 1e6 for value in (_number(each, "min_rtt") for each in senders) if value]
+    found = {"rtt_seconds": statistics.median(means)} if means else {}
+    return found | ({"rtt_seconds_min": min(least)} if least else {})
 
 
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
+def _processors(document: Mapping[str, Any]) -> dict[str, float]:
+    used = _mapping(_mapping(document, "end"), "cpu_utilization_percent")
+    names = ["cpu_percent_source", "cpu_percent_destination"]
+    if _mapping(_mapping(document, "start"), "test_start").get("reverse") == 1:
+        names.reverse()
+    values = [_number(used, "host_total"), _number(used, "remote_total")]
+    return {name: value for name, value in zip(names, values, strict=True) if value is not None}
 
 
-def _mapping(document: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    value = document.get(key)
+def context(document: Mapping[str, Any]) -> dict[str, Any]:
+    """What the document has that explains the figures: names and units are in docs/netprobe.md."""
+    start, end = _mapping(document, "start"), _mapping(document, "end")
+    test = _mapping(start, "test_start")
+    found: dict[str, Any] = {}
+    version = start.get("version")
+    if isinstance(version, str):
+        found["iperf3"] = version.removeprefix("iperf ")
+    for name, value in (
+        ("sender_congestion", end.get("sender_tcp_congestion")),
+        ("receiver_congestion", end.get("receiver_tcp_congestion")),
+    ):
+        if isinstance(value, str):
+            found[name] = value
+    for name, value in (
+        ("send_buffer_bytes", _number(start, "sndbuf_actual")),
+        ("receive_buffer_bytes", _number(start, "rcvbuf_actual")),
+        ("block_bytes", _number(test, "blksize")),
+        ("path_mtu_bytes", _first_mtu(document)),
+    ):
+        if value:
+            found[name] = int(value)
+    intervals = document.get("intervals")
+    sums = [_mapping(each, "sum") for each in intervals] if isinstance(intervals, list) else []
+    omitted = [each for each in sums if each.get("omitted") is True]
+    if omitted:
+        found["omitted_intervals"] = len(omitted)
+    if _mapping(end, "sum_received_bidir_reverse"):
+        found["opposite"] = figures(document, opposite=True)
+    return found
+
+
+def _first_mtu(document: Mapping[str, Any]) -> float | None:
+    intervals = document.get("intervals")
+    first = intervals[0] if isinstance(intervals, list) and intervals else {}
+    streams = _mapping({"first": first}, "first").get("streams")
+    return _number(streams[0], "pmtu") if isinstance(streams, list) and streams else None
+
+
+def _number(values: object, key: str) -> float | None:
+    value = values.get(key) if isinstance(values, Mapping) else None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    # beyond 1e18 nothing here is a figure, and whole numbers of JSON have no end
+    return float(value) if -1e18 < value < 1e18 else None
+
+
+def _mapping(document: object, key: str) -> Mapping[str, Any]:
+    value = document.get(key) if isinstance(document, Mapping) else None
     return value if isinstance(value, Mapping) else {}

@@ -33,7 +33,8 @@ def run(tool: Tool, test: Test) -> Measurement:
     assert children() == before
     assert (result.kind, result.tool) == (Kind.THROUGHPUT, tool.name)
     assert (result.source, result.destination) == (test.source.site, test.destination.site)
-    assert result.parameters == test.parameters
+    # what was asked, and how it was measured
+    assert result.parameters.items() >= test.parameters.items()
     assert result.started.tzinfo is not None
     assert bool(result.figures) == result.succeeded
     assert result.error is None or "\n" not in result.error

@@ -24,10 +24,10 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def iperf3_server() -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+def iperf3_server(*options: str) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
     """An iperf3 server that listens when the block begins."""
     port = free_port()
-    command = ["iperf3", "-s", "-B", "127.0.0.1", "-p", str(port)]
+    command = ["iperf3", "-s", "-B", "127.0.0.1", "-p", str(port), *options]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         _until_listening(process, port)

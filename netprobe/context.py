@@ -1,0 +1,135 @@
+"""What explains a test's figures at its two ends: load and processor use, buffers, MTU, interface counters.
+
+One small program a read, run through the site's Host before and after the test, no shell and no script. What
+can't be read is left out: context never makes a test fail.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from federation.hosts import Host
+from netprobe.measurement import Measurement
+from netprobe.tools import _process
+
+_SYSCTL = "/proc/sys/net/"
+# whole files, each line with its file's name before it; /proc/sys/net is that of the host's own namespace
+_FILES = (
+    "/proc/loadavg",
+    "/proc/stat",
+    "/proc/net/dev",
+    f"{_SYSCTL}ipv4/tcp_rmem",
+    f"{_SYSCTL}ipv4/tcp_wmem",
+    f"{_SYSCTL}ipv4/tcp_congestion_control",
+    f"{_SYSCTL}core/rmem_max",
+    f"{_SYSCTL}core/wmem_max",
+    f"{_SYSCTL}core/default_qdisc",
+)
+# the interfaces' MTU: its directory's other files, and /proc/stat's long lines, are left there
+_MTU = f"{_SYSCTL}ipv6/conf"
+_SKIPPED = "^(cpu[0-9]|intr|softirq|ctxt|btime|processes|procs_)"
+READ = (
+    *("grep", "-rsHvE", _SKIPPED, "--include=mtu"),
+    *(f"--include={name.rpartition('/')[2]}" for name in _FILES),
+    *_FILES,
+    _MTU,
+)
+READ_SECONDS = 2.0
+_LINE = re.compile(r"(/proc/[^:]+):(.*)")
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A host at one moment; what couldn't be read is empty or None.
+
+    `processor`: ticks since the start, those of idling, and all. `counters`: of each interface, bytes,
+    errors and drops, received and sent.
+    """
+
+    load: float | None = None
+    processor: tuple[int, int] | None = None
+    counters: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    mtus: Mapping[str, int] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+def parse(output: str) -> Snapshot:
+    """What READ wrote. A line that isn't as expected is left out."""
+    load: float | None = None
+    processor: tuple[int, int] | None = None
+    counters: dict[str, dict[str, int]] = {}
+    mtus: dict[str, int] = {}
+    settings: dict[str, Any] = {}
+    for path, text in _LINE.findall(output):
+        try:
+            if path == "/proc/loadavg":
+                load = float(text.split()[0])
+            elif path == "/proc/stat" and text.startswith("cpu "):
+                # user, nice, system, idle, iowait, irq, softirq, steal; guests are in user already
+                ticks = [int(word) for word in text.split()[1:9]]
+                processor = (ticks[3] + ticks[4], sum(ticks))
+            elif path == "/proc/net/dev" and "|" not in text:
+                name, _, numbers = text.rpartition(":")
+                counters[name.strip()] = _counters([int(word) for word in numbers.split()])
+            elif path.startswith(f"{_MTU}/") and path.endswith("/mtu"):
+                mtus[path.split("/")[-2]] = int(text)
+            elif path.startswith(_SYSCTL):
+                words = [int(word) if word.isdigit() else word for word in text.split()]
+                settings[path.rpartition("/")[2]] = words[0] if len(words) == 1 else words
+        except (IndexError, ValueError):
+            continue
+    return Snapshot(load, processor, counters, mtus, settings)
+
+
+def _counters(numbers: Sequence[int]) -> dict[str, int]:
+    names = {"received_bytes": 0, "receive_errors": 2, "receive_drops": 3}
+    names |= {"sent_bytes": 8, "send_errors": 10, "send_drops": 11}
+    return {name: numbers[index] for name, index in names.items()}
+
+
+def between(before: Snapshot, after: Snapshot) -> dict[str, Any]:
+    """What a host did from `before` to `after`: names and units are in docs/netprobe.md.
+
+    The interface is the one that moved the most bytes meanwhile.
+    """
+    found: dict[str, Any] = dict(before.settings)
+    if before.load is not None:
+        found["load_before"] = before.load
+    if before.processor is not None and after.processor is not None:
+        idle, total = (then - now for then, now in zip(after.processor, before.processor, strict=True))
+        if total > 0:
+            found["processors_percent"] = round(100 * min(1.0, max(0.0, 1 - idle / total)), 1)
+    grown = {
+        name: {key: after.counters[name][key] - count for key, count in counts.items()}
+        for name, counts in before.counters.items()
+        if name in after.counters
+    }
+    if grown:
+        name = max(grown, key=lambda each: grown[each]["received_bytes"] + grown[each]["sent_bytes"])
+        found["interface"] = name
+        found |= grown[name]
+        if name in before.mtus:
+            found["mtu_bytes"] = before.mtus[name]
+    return found
+
+
+async def read(hosts: Sequence[Host], within_seconds: float = READ_SECONDS) -> list[Snapshot]:
+    """How each of `hosts` is now, read side by side; an empty snapshot of one that doesn't answer in time."""
+    return list(await asyncio.gather(*(_read(host, within_seconds) for host in hosts)))
+
+
+async def _read(host: Host, within_seconds: float) -> Snapshot:
+    try:
+        end = await _process.run(host.argv(READ), within_seconds, grace_seconds=0.1)
+    except OSError:
+        return Snapshot()
+    return parse(end.stdout)
+
+
+def beside(result: Measurement, others: Sequence[str]) -> Measurement:
+    """`result` with what else ran at the same time, in words such as "iperf3 perth lausanne"."""
+    return replace(result, context={**result.context, "beside": list(others)}) if others else result

@@ -1,0 +1,116 @@
+"""What iperf3's error messages (3.9 to 3.21) mean: which side failed, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from netprobe.tools.iperf3_options import Options, version_of
+
+
+@dataclass(frozen=True)
+class Sides:
+    """The words for the two ends of a test in an error: "source perth", "destination lausanne"."""
+
+    client: str
+    server: str
+    address: str
+    port: int
+    connect_seconds: float
+    asked: Options
+
+    @property
+    def where(self) -> str:
+        return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
+
+
+def explain(message: str, sides: Sides) -> str:
+    """One line that says which side failed, and why, from iperf3's own `message`.
+
+    The texts changed between releases (3.14 adds guesses of its own), so they are matched loosely.
+    """
+    low = " ".join(message.lower().split())
+    return (
+        _turned_away(low, sides)
+        or _refused_by_the_host(low, sides)
+        or _vanished(low, sides)
+        or _unreachable(low, sides)
+        or f"{sides.client}: iperf3 to {sides.where}: {' '.join(message.split())}"
+    )
+
+
+def _turned_away(low: str, sides: Sides) -> str | None:
+    server = f"{sides.server}: the iperf3 server at {sides.where}"
+    if "refused" in low:
+        return f"{sides.server}: connection refused at {sides.where}, no iperf3 server listens there"
+    if "busy" in low:
+        return f"{server} is busy with another test"
+    if "authorization failed" in low:
+        why = "user, password, key or clock is wrong"
+        mixed = "" if sides.asked.pkcs1_padding else ", or one side is older than 3.17 (pkcs1_padding)"
+        return f"{server} refused the authentication: {why}{mixed}"
+    if _any(low, "specify a username", "rsa public key", "public key"):
+        return f"{sides.client}: iperf3 can't read the public key {sides.asked.public_key!r}"
+    if _any(low, "unknown control message", "received an unknown", "protocol does not exist"):
+        return f"{sides.server}: what listens at {sides.where} is no iperf3 of a version that fits"
+    if _any(low, "server limit", "exceeds the server", "bitrate limit", "maximum duration"):
+        return f"{server} allows no such test: {low}"
+    return None
+
+
+def _refused_by_the_host(low: str, sides: Sides) -> str | None:
+    asked = sides.asked
+    if "congestion" in low:
+        return f"{sides.client}: no congestion control {asked.congestion!r} on this host"
+    if "socket buffer size" in low:
+        return (
+            f"{sides.client}: a window of {asked.window_bytes} bytes is more than an end allows"
+            " (net.core.rmem_max, wmem_max)"
+        )
+    if _any(low, "mss", "maximum segment size"):
+        return f"{sides.client}: mss: this host takes no segments of {asked.mss_bytes} bytes"
+    if "pacing" in low or "fq-rate" in low:
+        return f"{sides.client}: fq_rate: this host can't pace by the kernel"
+    if "cannot assign requested address" in low:
+        return f"{sides.client}: bind: {asked.bind!r} is no address of this host"
+    if "address family" in low:
+        family = "of that family" if asked.ip_version is None else f"for IPv{asked.ip_version}"
+        return f"{sides.client}: address family: no address {family} to reach {sides.where} by"
+    return None
+
+
+def _vanished(low: str, sides: Sides) -> str | None:
+    server = f"{sides.server}: the iperf3 server at {sides.where}"
+    if _any(
+        low,
+        "control socket has closed",
+        "server has terminated",
+        "connection reset",
+        "broken pipe",
+        "unable to send control message",
+        "unable to receive control message",
+    ):
+        return f"{server} vanished during the test"
+    if "client has terminated" in low:
+        return f"{sides.client}: iperf3 was ended during the test"
+    if _any(low, "unable to read from stream", "unable to write to stream", "idle timeout"):
+        return f"{sides.server}: {sides.where} stopped answering during the test"
+    return None
+
+
+def _unreachable(low: str, sides: Sides) -> str | None:
+    if _any(low, "no route to host", "network is unreachable"):
+        return f"{sides.client}: no route to {sides.where} ({low.rpartition(': ')[2]})"
+    if not _any(low, "unable to connect", "name or service", "name resolution", "not known"):
+        return None
+    # 3.12 gives any errno that was left over where a name can't be resolved
+    if version_of(sides.address) is None and "timed out" not in low and "in progress" not in low:
+        version = sides.asked.ip_version
+        wanted = "" if version is None else f" to an IPv{version} address"
+        return f"{sides.client}: the name {sides.address!r} of the {sides.server} can't be resolved{wanted}"
+    if _any(low, "timed out", "in progress", "temporarily unavailable"):
+        return f"{sides.server}: no answer from {sides.where} within {sides.connect_seconds:g} s"
+    return None
+
+
+def _any(text: str, *parts: str) -> bool:
+    return any(part in text for part in parts)
