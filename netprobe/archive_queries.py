@@ -1,7 +1,7 @@
 """What is asked of the archive, each answered by a walk along one index however large the archive is.
 
-Successes and failures have an index each: (kind, source, destination, started). So the newest successes of a
-path are found behind any number of failures, and the paths themselves by jumping from one to the next.
+Successes and failures have an index each: (kind, source, destination, started, number). So the newest
+successes of a path are found behind any number of failures, and the paths by jumping from one to the next.
 """
 
 from __future__ import annotations

@@ -29,7 +29,8 @@ measurements = Table(
     Column("context", JSON(none_as_null=True)),
     Column("archive", String(255)),
     Column("raw", JSON(none_as_null=True)),
-    Index("measurements_by_time", "kind", "started"),
+    # the number breaks ties: rows come out of an index in the order in which they are wanted
+    Index("measurements_by_time", "kind", "started", "number"),
     # with what `fairlead archive info` counts
     Index("measurements_by_archive", "archive", "started", "kind", "origin"),
 )
@@ -40,7 +41,7 @@ for _name, _condition in (
 ):
     Index(
         _name,
-        *(measurements.c[name] for name in ("kind", "source", "destination", "started")),
+        *(measurements.c[name] for name in ("kind", "source", "destination", "started", "number")),
         sqlite_where=_condition,
         postgresql_where=_condition,
     )

@@ -33,7 +33,9 @@ def upgrade() -> None:
     op.create_index("measurements_by_archive", "measurements", ["archive", "started", "kind", "origin"])
     op.drop_index("measurements_by_path", "measurements")
     op.drop_index("measurements_by_destination", "measurements")
-    path = ["kind", "source", "destination", "started"]
+    op.drop_index("measurements_by_time", "measurements")
+    op.create_index("measurements_by_time", "measurements", ["kind", "started", "number"])
+    path = ["kind", "source", "destination", "started", "number"]
     _partial_index("measurements_succeeded", path, "error IS NULL")
     _partial_index("measurements_failed", path, "error IS NOT NULL")
     _partial_index("measurements_with_raw", ["started"], "raw IS NOT NULL")
