@@ -16,15 +16,21 @@ from lab.state import state_dir
 from netprobe.archive import Archive
 
 
-def measured_federation(catalogue: Path | None) -> Federation:
-    """The sites of `catalogue`, else of the settings, else of the lab that is up. Raises InputError."""
+def known_federation(catalogue: Path | None) -> Federation | None:
+    """The sites of `catalogue`, else of the settings, else of the lab that is up; None where none are set."""
     lab = state_dir() / "sites.toml"
     chosen = catalogue or load_settings(None, os.environ).catalogue or (lab if lab.exists() else None)
-    if chosen is None:
+    return None if chosen is None else load_federation(chosen)
+
+
+def measured_federation(catalogue: Path | None) -> Federation:
+    """As `known_federation`, where there must be some. Raises InputError."""
+    found = known_federation(catalogue)
+    if found is None:
         raise InputError(
             "no sites to measure: expected --catalogue FILE, FAIRLEAD_CATALOGUE, or `fairlead lab up`"
         )
-    return load_federation(chosen)
+    return found
 
 
 def opened_database(database: str | None) -> Engine:

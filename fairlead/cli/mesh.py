@@ -1,0 +1,190 @@
+"""`fairlead mesh pull`: what others have measured, from their archives and nodes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import urlsplit
+
+import typer
+
+from fairlead.cli._common import JsonOption, messages, output, print_json, steps
+from federation.errors import InputError, OutsideError
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from netprobe.meshes import Access
+    from netprobe.meshes.pull import Pulled
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Meshes that others measure: pull their results, and see what is expected of them.",
+    epilog="Example: fairlead mesh pull https://archive.example.org/ --since 7d",
+)
+
+# the kind of what lies under such a path, where nothing is said
+_PATHS = {"esmond": "esmond", "pscheduler": "pscheduler"}
+_DEFAULT_KIND = "perfsonar5"
+
+
+@app.command(
+    epilog="Example: fairlead mesh pull https://archive.example.org/ --since 7d. "
+    "Exit status: 0 all was read, 2 wrong usage, 3 the mesh failed (what came before is kept), 130 stopped."
+)
+def pull(
+    url: Annotated[str, typer.Argument(help="The archive or node, such as https://archive.example.org/.")],
+    kind: Annotated[
+        str | None,
+        typer.Option(
+            help="perfsonar5, pscheduler or esmond; by the address if not given.", show_default=False
+        ),
+    ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            help='How far back ("7d"). If not given: from the last seen, the first time 7 days.',
+            show_default=False,
+        ),
+    ] = None,
+    ca_file: Annotated[
+        Path | None, typer.Option("--ca-file", help="Authorities to trust instead of the system's (PEM).")
+    ] = None,
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Don't check the server's certificate.")
+    ] = False,
+    user: Annotated[str | None, typer.Option(help="Who reads, where the archive asks.")] = None,
+    password_file: Annotated[
+        Path | None, typer.Option("--password-file", help="The file with that reader's password.")
+    ] = None,
+    catalogue: Annotated[
+        Path | None, typer.Option("--catalogue", help="The federation's sites (TOML), whose hosts are known.")
+    ] = None,
+    database: Annotated[
+        str | None, typer.Option("--database", help="Where results are kept, as a URL; as set if not given.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Take what an archive or a node has measured since the last pull; nothing is taken twice.
+
+    A failed test is taken with its error. What can be no measurement is refused by name and counted.
+    """
+    from fairlead.cli._probe import known_federation, opened_database
+    from federation.clock import SystemClock
+    from netprobe.archive import Archive
+    from netprobe.meshes import load_mesh
+    from netprobe.meshes.pull import PullState
+    from netprobe.meshes.pull import pull as pull_mesh
+
+    back = None if since is None else _age(since)
+    access = _access(url, ca_file, insecure, user, password_file)
+    mesh = load_mesh(kind or _kind_of(url))
+    federation = known_federation(catalogue)
+    engine = opened_database(database)
+    clock = SystemClock()
+    latest: Pulled | None = None
+    try:
+        with steps(f"{mesh.kind} {access.archive}", 1.0) as progress:
+
+            def on_page(pulled: Pulled) -> None:
+                nonlocal latest
+                latest = pulled
+                progress.update(pulled.share or 0.0, _sentence(pulled))
+
+            start = None if back is None else clock.now() - back
+            latest = pull_mesh(
+                mesh, access, Archive(engine), PullState(engine), clock, federation, start, on_page
+            )
+    except (KeyboardInterrupt, SystemExit):
+        if latest is not None:
+            latest.stopped = "interrupted; what was taken is kept"
+            _tell(latest, as_json)
+        raise
+    finally:
+        engine.dispose()
+    _tell(latest, as_json)
+    if latest.stopped is not None:
+        raise OutsideError(f"{latest.stopped}; what came before is kept, the next pull goes on there")
+
+
+def _access(
+    url: str, ca_file: Path | None, insecure: bool, user: str | None, password_file: Path | None
+) -> Access:
+    from netprobe.meshes import Access
+
+    try:
+        parts = urlsplit(url)
+        known = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        known = False
+    if not known:
+        raise InputError(f'URL: expected an address such as "https://archive.example.org/", got {url!r}')
+    if "@" in parts.netloc:
+        raise InputError("URL: expected no credentials in it, but --user and --password-file")
+    if insecure and ca_file is not None:
+        raise InputError("--insecure: expected either this or --ca-file, not both")
+    if (user is None) != (password_file is None):
+        raise InputError("--user: expected with --password-file, or none of the two")
+    return Access(url, ca_file, not insecure, user, None if password_file is None else _secret(password_file))
+
+
+def _secret(file: Path) -> str:
+    """The first line of the file."""
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "it is no text"
+        raise InputError(f"--password-file: {file} can't be read: {why}") from None
+    if not lines or not lines[0]:
+        raise InputError(f"--password-file: expected a password in the first line of {file}")
+    return lines[0]
+
+
+def _kind_of(url: str) -> str:
+    parts = urlsplit(url).path.lower().split("/")
+    return next((kind for part, kind in _PATHS.items() if part in parts), _DEFAULT_KIND)
+
+
+def _age(text: str) -> timedelta:
+    from federation.units import parse_duration
+
+    try:
+        return parse_duration(text)
+    except InputError as error:
+        raise InputError(f"--since: {error}") from None
+
+
+def _sentence(pulled: Pulled) -> str:
+    refused = pulled.refused.total()
+    return f"{pulled.taken:,} taken, {pulled.repeated:,} repeated, {refused:,} refused"
+
+
+def _tell(pulled: Pulled, as_json: bool) -> None:
+    if as_json:
+        print_json(_document(pulled))
+        return
+    console = output()
+    console.print(
+        f"{pulled.archive}: {_sentence(pulled)}, since {pulled.since:%Y-%m-%d %H:%M} UTC", markup=False
+    )
+    for reason, number in pulled.refused.most_common():
+        example = next(iter(pulled.examples.get(reason, [])), None)
+        shown = "" if example is None else f", as {example}"
+        console.print(f"refused {number:,}: {reason}{shown}", markup=False, soft_wrap=True)
+    if pulled.stopped is not None:
+        messages().print("not all was read", markup=False)
+
+
+def _document(pulled: Pulled) -> dict[str, Any]:
+    return {
+        "archive": pulled.archive,
+        "since": pulled.since.isoformat(),
+        "through": None if pulled.through is None else pulled.through.isoformat(),
+        "pages": pulled.pages,
+        "taken": pulled.taken,
+        "repeated": pulled.repeated,
+        "refused": dict(pulled.refused),
+        "examples": pulled.examples,
+        "stopped": pulled.stopped,
+    }
