@@ -117,18 +117,18 @@ class Ledger:
         for (kind, source, destination), found in newest.by_path.items():
             rate = next((one.figures["bits_per_second"] for one in found if _has_rate(one)), None)
             if kind is Kind.THROUGHPUT and rate is not None:
-                for key in _keys(source, destination):
+                for key in keys_of(source, destination):
                     ledger.rates[key] = max(ledger.rates.get(key, 0.0), rate)
         for (kind, source, destination), found in last_day.by_path.items():
             if kind in (Kind.THROUGHPUT, Kind.TRANSFER):
                 ours = sum(moved(one) for one in found if one.archive is None)
-                for key in _keys(source, destination):
+                for key in keys_of(source, destination):
                     ledger.moved[key] += ours
         return ledger
 
     def take(self, tool: Tool, test: Test) -> bool:
         """Book a test where every budget has room for it; False, and nothing is booked, where one hasn't."""
-        keys = _keys(test.source.site, test.destination.site)
+        keys = keys_of(test.source.site, test.destination.site)
         for budget in self.budgets:
             cost = self.cost(tool, test, budget.assumed_rate)
             for key in keys:
@@ -149,7 +149,8 @@ class Ledger:
             self.moved[key] += size_bytes
 
 
-def _keys(source: str, destination: str) -> tuple[Key, ...]:
+def keys_of(source: str, destination: str) -> tuple[Key, ...]:
+    """What a test between two sites counts for: its path, and each of the sites."""
     return ("path", source, destination), ("site", source, ""), ("site", destination, "")
 
 
