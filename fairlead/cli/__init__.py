@@ -19,7 +19,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "demo": ("fairlead.cli.demo",),
     "lab": ("fairlead.cli.lab",),
     "probe": ("fairlead.cli.probe", "fairlead.cli.probe_results"),
-    "mesh": ("fairlead.cli.mesh_expected",),
+    "mesh": ("fairlead.cli.mesh", "fairlead.cli.mesh_expected"),
     "archive": ("fairlead.cli.archive",),
     "serve": ("fairlead.cli.serve",),
     "run": ("fairlead.cli.run",),
