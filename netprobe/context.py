@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -130,6 +131,27 @@ async def _read(host: Host, within_seconds: float) -> Snapshot:
     return parse(end.stdout)
 
 
+# the tests that run now in this process, each with those that it has met
+_running: list[tuple[str, list[str]]] = []
+
+
+@contextmanager
+def running(name: str) -> Iterator[list[str]]:
+    """While the block lasts, a test called `name` runs; gives the names of those that ran at the same time.
+
+    The list grows until the block ends.
+    """
+    mine = (name, [other for other, _ in _running])
+    for _, met in _running:
+        met.append(name)
+    _running.append(mine)
+    try:
+        yield mine[1]
+    finally:
+        # by identity: two tests may have one name
+        _running[:] = [each for each in _running if each is not mine]
+
+
 def beside(result: Measurement, others: Sequence[str]) -> Measurement:
-    """`result` with what else ran at the same time, in words such as "iperf3 perth lausanne"."""
+    """`result` with what else ran at the same time, in words such as "iperf3 perth to lausanne"."""
     return replace(result, context={**result.context, "beside": list(others)}) if others else result

@@ -16,6 +16,7 @@ from typing import Protocol
 
 from federation.clock import Clock
 from federation.sites import Federation
+from netprobe import context
 from netprobe.measurement import Kind, Measurement, Origin
 from netprobe.plan import Plan, Planned, Round, expand, rounds
 
@@ -77,10 +78,13 @@ async def run_round(together: Round, one: Callable[[Planned], Awaitable[None]]) 
 async def run_test(planned: Planned, clock: Clock) -> Measurement:
     """The result of one test; a tool that breaks its promise must not take the other pairs with it."""
     started = clock.now()
+    source, destination = planned.test.source.site, planned.test.destination.site
     try:
-        return await planned.tool.run(planned.test)
+        if not planned.tool.exclusive:
+            return await planned.tool.run(planned.test)
+        with context.running(f"{planned.tool.name} {source} to {destination}") as others:
+            return context.beside(await planned.tool.run(planned.test), others)
     except Exception as problem:
-        source, destination = planned.test.source.site, planned.test.destination.site
         return Measurement(
             kind=_KINDS.get(planned.tool.name, Kind.THROUGHPUT),
             source=source,

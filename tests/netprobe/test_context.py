@@ -9,10 +9,15 @@ from datetime import UTC, datetime
 
 import pytest
 
+from federation.clock import SystemClock
 from federation.hosts import LocalHost
 from netprobe import context
-from netprobe.context import Snapshot, beside, between, parse
+from netprobe.context import Snapshot, beside, between, parse, running
 from netprobe.measurement import Kind, Measurement, Origin
+from netprobe.plan import Planned
+from netprobe.runner import run_test
+from netprobe.tools import load_tool
+from tests.netprobe.servers import iperf3_server, loopback_test
 
 OUTPUT = """\
 /proc/loadavg:1.50 0.75 0.50 1/200 4711
@@ -90,4 +95,28 @@ def test_what_else_ran_is_said_beside_the_rest() -> None:
         Kind.LATENCY, "a", "b", moment, 1.0, "ping", Origin.SCRIPTED, context={"attempts": 1}
     )
     assert beside(result, []) is result
-    assert beside(result, ["iperf3 c d"]).context == {"attempts": 1, "beside": ["iperf3 c d"]}
+    assert beside(result, ["iperf3 c to d"]).context == {"attempts": 1, "beside": ["iperf3 c to d"]}
+
+
+def test_tests_that_overlap_know_each_other_and_no_others() -> None:
+    with running("a to b") as first:
+        with running("c to d") as second:
+            pass
+        with running("a to b") as third:
+            pass
+    with running("e to f") as alone:
+        pass
+    assert (first, second, third, alone) == (["c to d", "a to b"], ["a to b"], ["a to b"], [])
+
+
+def test_the_results_of_one_round_say_what_else_ran() -> None:
+    async def both() -> list[Measurement]:
+        planned = [
+            Planned(tool=load_tool("iperf3"), test=test, key=str(number)) for number, test in enumerate(tests)
+        ]
+        return list(await asyncio.gather(*(run_test(each, SystemClock()) for each in planned)))
+
+    with iperf3_server() as (_, one), iperf3_server() as (_, other):
+        tests = [loopback_test(port, duration=1, bitrate="1 Mbit/s") for port in (one, other)]
+        results = asyncio.run(both())
+    assert [each.context.get("beside") for each in results] == [["iperf3 here to there"]] * 2
