@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Engine
+from sqlalchemy import Engine, event
 
-from netprobe.archive import Archive
+from netprobe.archive import Archive, Holding
 from netprobe.measurement import Kind, Measurement, Origin
 from netprobe.tables import metadata
 
@@ -102,6 +102,81 @@ def test_history_holds_the_newest_of_every_path_without_raw(engine: Engine) -> N
     assert all(found.raw is None for found in history.path(Kind.THROUGHPUT, "a", "b"))
     assert len(history.path(Kind.THROUGHPUT, "b", "a")) == 1
     assert list(history.paths(Kind.PATH)) == []
+
+
+def test_no_number_of_failures_hides_a_success(engine: Engine) -> None:
+    archive = Archive(engine)
+    good = [measurement(minutes=number) for number in range(5)]
+    archive.add([*good, measurement(minutes=2.5, error="old")])
+    archive.add(measurement(minutes=10 + number, figures={}, error="source a: busy") for number in range(250))
+    path = archive.history(per_path=3).path(Kind.THROUGHPUT, "a", "b")
+    assert [found for found in path if found.succeeded] == [good[4], good[3], good[2]]
+    assert [found.started for found in path][:3] == [NOON + timedelta(minutes=10 + 249 - n) for n in range(3)]
+    assert len(path) == 6
+    assert archive.recent(Kind.THROUGHPUT, "a", "b", limit=2, succeeded_only=True) == [good[4], good[3]]
+    # failures older than the oldest success that is looked at count no more
+    few = archive.history(per_path=300).path(Kind.THROUGHPUT, "a", "b")
+    assert [found.error for found in few if not found.succeeded][-1] == "old"
+    archive.add(measurement(minutes=600 + number) for number in range(3))
+    assert all(found.succeeded for found in archive.history(per_path=3).path(Kind.THROUGHPUT, "a", "b"))
+
+
+def test_a_history_takes_as_many_questions_as_there_are_paths(engine: Engine) -> None:
+    """Whatever the archive holds: it must not grow with it."""
+    archive = Archive(engine)
+    asked: list[str] = []
+    event.listen(engine, "before_cursor_execute", lambda *heard: asked.append(heard[2]))
+    counts = []
+    for batch in range(2):
+        archive.add(
+            measurement(source, minutes=1000 * batch + number) for source in "abcd" for number in range(150)
+        )
+        asked.clear()
+        assert sum(len(path) for path in archive.history(per_path=20).by_path.values()) == 80
+        counts.append(len(asked))
+    assert counts[0] == counts[1]
+
+
+def test_the_paths_of_a_kind_also_where_all_failed(engine: Engine) -> None:
+    archive = Archive(engine)
+    archive.add(measurement(*path, minutes=n) for path in ("ba", "ab", "ac") for n in range(3))
+    archive.add([measurement("c", "d", error="busy"), measurement("x", "y", kind=Kind.PATH)])
+    assert archive.paths(Kind.THROUGHPUT) == [("a", "b"), ("a", "c"), ("b", "a"), ("c", "d")]
+    assert archive.paths(Kind.LOSS) == []
+
+
+def test_much_is_taken_in_parts_and_again_adds_nothing(engine: Engine) -> None:
+    archive = Archive(engine)
+    found = [measurement(minutes=number, raw={"n": [number]}) for number in range(10_250)]
+    assert list(archive.ingest(found)) == [(10_000, 10_000), (250, 250)]
+    assert list(archive.ingest(found[9_990:])) == [(260, 0)]
+    assert list(archive.all()) == found
+
+
+def test_what_it_holds_by_kind_origin_and_archive(engine: Engine) -> None:
+    archive = Archive(engine)
+    assert archive.holdings() == []
+    pulled = {"origin": Origin.PERFSONAR, "archive": "mesh"}
+    archive.add([measurement(minutes=4), measurement(minutes=2), measurement(minutes=3, **pulled)])
+    assert archive.holdings() == [
+        Holding(Kind.THROUGHPUT, Origin.PERFSONAR, "mesh", 1, at(3), at(3)),
+        Holding(Kind.THROUGHPUT, Origin.SCRIPTED, None, 2, at(2), at(4)),
+    ]
+    assert archive.size_bytes() > 0
+
+
+def at(minutes: float) -> datetime:
+    return NOON + timedelta(minutes=minutes)
+
+
+def test_a_tool_may_say_anything(engine: Engine) -> None:
+    archive = Archive(engine)
+    context = {"load": float("inf"), "seen": [float("nan"), 1.5]}
+    archive.add([measurement(error="a\0b\ud800", context=context, parameters={"text": "a\0b"})])
+    (found,) = archive.all()
+    assert found.error == "a\N{REPLACEMENT CHARACTER}b?"
+    assert found.context == {"load": None, "seen": [None, 1.5]}
+    assert found.parameters == {"text": "a\0b"}
 
 
 def test_the_version_grows_only_with_new_rows(engine: Engine) -> None:
