@@ -235,6 +235,12 @@ def test_every_point_comes_once_however_little_the_server_gives_at_a_time() -> N
     ]
 
 
+def test_a_point_between_two_slices_of_time_comes_once() -> None:
+    between = int((SINCE + timedelta(days=6)).timestamp())
+    stand_in = StandIn([metadata("k", "throughput")], {"k/throughput/base": points(1e9, between)})
+    assert only(stand_in).started == SINCE + timedelta(days=6)
+
+
 def test_two_tests_in_the_same_second_are_two_rows() -> None:
     tests: list[Any] = [metadata(key, "throughput", bw_parallel_streams=len(key)) for key in ("k", "kk")]
     found = pull(StandIn(tests, {f"{key}/throughput/base": points(1e9) for key in ("k", "kk")}))
