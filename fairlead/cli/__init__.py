@@ -18,7 +18,12 @@ from federation.errors import FairleadError
 COMMANDS: dict[str, tuple[str, ...]] = {
     "demo": ("fairlead.cli.demo",),
     "lab": ("fairlead.cli.lab",),
-    "probe": ("fairlead.cli.probe", "fairlead.cli.probe_results"),
+    "probe": (
+        "fairlead.cli.probe",
+        "fairlead.cli.probe_watch",
+        "fairlead.cli.probe_results",
+        "fairlead.cli.probe_host",
+    ),
     "mesh": ("fairlead.cli.mesh", "fairlead.cli.mesh_expected"),
     "archive": ("fairlead.cli.archive",),
     "serve": ("fairlead.cli.serve",),

@@ -1,6 +1,6 @@
 """The routers of a path by the `traceroute` program of Linux (Debian's package of that name).
 
-Not mtr: it needs rights that measuring hosts seldom give, and its JSON knows one router a hop only.
+Not mtr: it needs the right to raw sockets, and its JSON knows one router a hop only.
 """
 
 from __future__ import annotations
