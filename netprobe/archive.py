@@ -153,12 +153,10 @@ class Archive:
     def holdings(self) -> list[Holding]:
         """What there is, by kind, origin and archive. Reads an index whole: a second for 10 million."""
         with self._engine.connect() as connection:
-            return [
-                Holding(Kind(kind), Origin(origin), archive, count, first, last)
-                for kind, origin, archive, count, first, last in connection.execute(
-                    queries.by_kind_origin_and_archive()
-                )
-            ]
+            rows = connection.execute(queries.by_kind_origin_and_archive()).all()
+        found = [Holding(Kind(row[0]), Origin(row[1]), *row[2:]) for row in rows]
+        # the databases disagree on where nothing stands in an order
+        return sorted(found, key=lambda one: (one.kind, one.origin, one.archive or ""))
 
     def size_bytes(self) -> int:
         """What the measurements take up with their indexes; in SQLite the whole file, others' tables too."""

@@ -80,7 +80,7 @@ def by_kind_origin_and_archive() -> Select[Any]:
     groups = (measurements.c.kind, measurements.c.origin, measurements.c.archive)
     started = measurements.c.started
     counted = select(*groups, func.count().label("count"), func.min(started), func.max(started))
-    return counted.group_by(*groups).order_by(*groups)
+    return counted.group_by(*groups)
 
 
 def paths(connection: Connection, kind: Kind) -> list[tuple[str, str]]:

@@ -158,7 +158,9 @@ def test_what_it_holds_by_kind_origin_and_archive(engine: Engine) -> None:
     assert archive.holdings() == []
     pulled = {"origin": Origin.PERFSONAR, "archive": "mesh"}
     archive.add([measurement(minutes=4), measurement(minutes=2), measurement(minutes=3, **pulled)])
+    archive.add([measurement(minutes=5, origin=Origin.PERFSONAR)])
     assert archive.holdings() == [
+        Holding(Kind.THROUGHPUT, Origin.PERFSONAR, None, 1, at(5), at(5)),
         Holding(Kind.THROUGHPUT, Origin.PERFSONAR, "mesh", 1, at(3), at(3)),
         Holding(Kind.THROUGHPUT, Origin.SCRIPTED, None, 2, at(2), at(4)),
     ]
