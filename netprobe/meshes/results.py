@@ -136,7 +136,7 @@ def _trace(result: Mapping[str, Any], spec: Mapping[str, Any]) -> Figures:
 
 
 def path(hops: Any) -> Figures:
-    """Of the list of hops of one path. Routers that keep silent count; after the last answer nobody does."""
+    """Of the hops of one path. Routers that keep silent count; after the last answer nobody does."""
     answers = [mapping(hop) for hop in items(hops)]
     while answers and not answers[-1].get("ip"):
         answers.pop()

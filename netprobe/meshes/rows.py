@@ -21,6 +21,12 @@ KINDS: Mapping[str, Kind] = {
     "latencybg": Kind.LATENCY,
     "trace": Kind.PATH,
 }
+# a test that succeeded has at least one of these
+_HEADLINES: Mapping[Kind, set[str]] = {
+    Kind.THROUGHPUT: {"bits_per_second"},
+    Kind.LATENCY: {"rtt_seconds", "owd_seconds", "loss_ratio"},
+    Kind.PATH: {"hops"},
+}
 UNKNOWN_TEST = "test type not known"
 NO_TIME = "no time"
 NO_ENDS = "no ends"
@@ -88,7 +94,7 @@ def measurement(run: Run, archive: str | None, federation: Federation | None) ->
     if found is None:
         return Refusal(NO_ENDS, name)
     error = run.error or run.figures.error
-    if error is None and not run.figures.figures:
+    if error is None and not _HEADLINES[kind] & set(run.figures.figures):
         return Refusal(NO_FIGURES, name)
     source, destination = found
     addresses = run.source_address, run.destination_address
