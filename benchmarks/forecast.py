@@ -66,7 +66,7 @@ class Score:
         inside = "" if self.coverage is None else f"{self.coverage:>9.1%}"
         figures = (statistics.median(errors), self.mean, worst_tenth)
         columns = "".join(f"{value:>9.3f}" for value in figures)
-        return f"{name:<22}{len(errors):>7}{columns}{statistics.fmean(self.misses):>+9.3f}{inside}"
+        return f"{name:<28}{len(errors):>7}{columns}{statistics.fmean(self.misses):>+9.3f}{inside}"
 
 
 Scores = dict[str, Score]
@@ -146,7 +146,7 @@ def show(title: str, groups: dict[str, Scores]) -> Scores:
     if not total:
         return total
     print(f"\n{title}")
-    print(f"{'':<22}{'number':>7}{'median':>9}{'mean':>9}{'90 %':>9}{'bias':>9}{'coverage':>9}")
+    print(f"{'':<28}{'number':>7}{'median':>9}{'mean':>9}{'90 %':>9}{'bias':>9}{'coverage':>9}")
     for name in sorted(total, key=lambda name: total[name].mean):
         print(total[name].row(name))
     if len(groups) > 1:

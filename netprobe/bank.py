@@ -101,7 +101,7 @@ BANK: tuple[Member, ...] = (
     Member("median of 5", median_of(5)),
     Member("median of 11", median_of(11)),
     Member("trimmed mean of 11", trimmed_mean_of(11)),
-    Member("smoothed by 0.25", smoothed(0.25)),
-    Member("smoothed by 0.5", smoothed(0.5)),
+    Member("exponential smoothing (1/4)", smoothed(0.25)),
+    Member("exponential smoothing (1/2)", smoothed(0.5)),
     Member("time of day", time_of_day, across_changes=True),
 )

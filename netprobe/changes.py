@@ -7,7 +7,7 @@ A change is where two medians, one before and one after, fit so much better than
 likelihood ratio under Laplace's distribution, whose cost is the sum of absolute deviations. One wild test
 moves no median, so no outlier is a change. The threshold is chosen by simulation: on a steady path (normal,
 Laplace or Student's t with 3 degrees of freedom) one test in 1000 at most raises a false alarm (a test holds
-that). Where tests depend on the one before (AR(1), 0.5) it is one in 100: there a level does wander.
+that). Where tests depend on the one before (AR(1), 0.5) it is about one in 100: there a level does wander.
 """
 
 from __future__ import annotations
@@ -37,12 +37,16 @@ def change_starts(values: Sequence[float]) -> tuple[int, ...]:
     earliest.
     """
     starts: list[int] = []
-    level = 0
+    level = before = known = 0  # where this level and the one before begin, and when that became known
     for end in range(2 * SHORTEST, len(values) + 1):
+        if starts and end <= known + SHORTEST:
+            # so early the place of the change is still vague: look again with each test
+            again = _best_split(values[before:end])
+            level = starts[-1] = level if again is None else before + again
         first = max(level, end - WINDOW)
         split = _best_split(values[first:end])
         if split is not None:
-            level = first + split
+            before, level, known = first, first + split, end
             starts.append(level)
     return tuple(starts)
 

@@ -68,14 +68,16 @@ def calibrate(
 
 
 def quantile(errors: Sequence[float], weights: Sequence[float], probability: float) -> float | None:
-    """The conformal quantile: the next error is below it with that probability, if it is one of the same
-    kind.
+    """The conformal quantile: the next error of the same kind is below it with that probability.
 
-    A new error weighs 1. None where the tail holds too little weight to say (the honest answer is infinite).
+    The next error counts as one of mean weight. None where the tail holds too little weight to say (the
+    honest answer is infinite).
     """
     pairs = sorted(zip(errors, weights, strict=True))
-    target = probability * (math.fsum(weights) + 1.0)
-    if not pairs or target < pairs[0][1] * (1 - 1e-9):
+    if not pairs:
+        return None
+    target = probability * math.fsum(weights) * (1 + 1 / len(pairs))
+    if target < pairs[0][1] * (1 - 1e-9):
         return None
     reached, previous = 0.0, pairs[0][0]
     for error, weight in pairs:

@@ -32,7 +32,7 @@ PRIOR_COUNT = 3.0
 FEDERATION_COUNT = 3.0
 # Two transfers over one path never take quite the same time.
 FLOOR = 0.03
-# Predictions learnt from fewer transfers than this are no measure of those from more.
+# A correction learnt from fewer transfers than this is no measure of those from more.
 LEAST_KNOWN = 3
 
 
@@ -99,13 +99,17 @@ def learn(
 
 
 def _misses(ratios: Sequence[Ratio]) -> list[Miss]:
-    """How wrong each transfer's prediction was, as corrected by the transfers before it."""
+    """How wrong each transfer's prediction would have been, as corrected by the path's other ones."""
     logs = [math.log(ratio.value) for ratio in ratios]
+    others = len(logs) - 1
+    if others < LEAST_KNOWN:
+        return []
+    share = others / (others + FEDERATION_COUNT)
     found = []
-    for known in range(LEAST_KNOWN, len(logs)):
-        share = known / (known + FEDERATION_COUNT)
-        expected = share * median(logs[:known]) + (1 - share) * math.log(PRIOR.median)
-        found.append(Miss(ratios[known].time, logs[known] - expected))
+    for number, ratio in enumerate(ratios):
+        middle = median(logs[:number] + logs[number + 1 :])
+        expected = share * middle + (1 - share) * math.log(PRIOR.median)
+        found.append(Miss(ratio.time, logs[number] - expected))
     return found
 
 

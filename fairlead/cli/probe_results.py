@@ -1,9 +1,10 @@
-"""`fairlead probe matrix` and `fairlead probe forecast`: what was measured, and what it lets one expect."""
+"""`fairlead probe matrix`, `forecast` and `distances`: what was measured, and what it lets one expect."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +16,7 @@ from federation.errors import InputError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from netprobe.distances import Distance
     from netprobe.forecast import Forecast
     from netprobe.quantiles import Quantiles
     from reports.matrix import Cell, Matrix
@@ -71,13 +73,17 @@ def matrix(
 
 @app.command(
     epilog="Example: fairlead probe forecast perth manchester --size 25GB --files 400. "
-    "Exit status: 0 done, 2 wrong usage or an unknown site, 3 the database can't be reached."
+    "Exit status: 0 done, 2 wrong usage or an unknown site, 3 the database can't be reached "
+    "or the picture can't be written."
 )
 def forecast(
     source: Annotated[str, typer.Argument(help="The site that sends (its id).")],
     destination: Annotated[str, typer.Argument(help="The site that receives (its id).")],
     size: Annotated[str, typer.Option(help="How much to move, all files together.")] = "1 GB",
     files: Annotated[int, typer.Option(min=1, help="In how many files.")] = 1,
+    png: Annotated[
+        Path | None, typer.Option(help="Draw the path's history and the forecast into this file.")
+    ] = None,
     catalogue: CatalogueOption = None,
     database: DatabaseOption = None,
     as_json: JsonOption = False,
@@ -95,10 +101,21 @@ def forecast(
         if site not in federation.sites:
             known = ", ".join(federation.sites)
             raise InputError(f"no site is called {site!r} in {federation.name!r}: expected one of {known}")
-    path = Forecaster(opened_archive(database), federation, SystemClock()).path(source, destination)
+    archive = opened_archive(database)
+    path = Forecaster(archive, federation, SystemClock()).path(source, destination)
     seconds = seconds_for(path, size_bytes, files)
+    if png is not None:
+        from netprobe.measurement import Kind
+        from reports.path_history import draw_path
+
+        tests = archive.history().path(Kind.THROUGHPUT, source, destination)
+        ends = (federation[source].name, federation[destination].name)
+        draw_path(tests, path, ends, png, SystemClock().now())
+        messages().print(f"history: {png}", markup=False)
     if as_json:
-        document = {**asdict(path), "size_bytes": size_bytes, "files": files, "seconds": asdict(seconds)}
+        changed = path.changed.isoformat() if path.changed else None
+        document = {**asdict(path), "changed": changed, "size_bytes": size_bytes, "files": files}
+        document["seconds"] = asdict(seconds)
         print_json(document)
         return
     what = f"{format_size(size_bytes)} in {files} file{'' if files == 1 else 's'}"
@@ -106,6 +123,87 @@ def forecast(
     low, middle, high = (format_seconds(value) for value in (seconds.p10, seconds.p50, seconds.p90))
     output().print(f"{names}, {what}: {middle} ({low} to {high}, in 8 cases of 10)", markup=False)
     _show_forecast(path, seconds)
+
+
+class DistanceFormat(StrEnum):
+    """How distances are written."""
+
+    TABLE = "table"
+    RUCIO = "rucio"
+    FTS = "fts"
+    JSON = "json"
+
+
+@app.command(
+    epilog="Example: fairlead probe distances --format rucio > distances.json. "
+    "Exit status: 0 done, 2 wrong usage, 3 the database can't be reached."
+)
+def distances(
+    form: Annotated[
+        DistanceFormat,
+        typer.Option("--format", help="rucio: distances between RSEs; fts: links between storages."),
+    ] = DistanceFormat.TABLE,
+    size: Annotated[str, typer.Option(help="What the reference transfer moves, in one file.")] = "10 GB",
+    catalogue: CatalogueOption = None,
+    database: DatabaseOption = None,
+) -> None:
+    """Say how far every site is from every other: a reference transfer's forecast seconds, as integers."""
+    from fairlead.cli._probe import measured_federation, opened_archive
+    from federation.clock import SystemClock
+    from federation.units import parse_size_bytes
+    from netprobe.distances import distances as work_out
+    from netprobe.distances import for_fts, for_rucio
+    from netprobe.forecast import Forecaster
+
+    size_bytes = parse_size_bytes(size)
+    if size_bytes <= 0:
+        raise InputError(f"--size {size}: expected more than nothing")
+    federation = measured_federation(catalogue)
+    found = work_out(federation, Forecaster(opened_archive(database), federation, SystemClock()), size_bytes)
+    match form:
+        case DistanceFormat.TABLE:
+            _show_distances(found, list(federation.sites))
+        case DistanceFormat.JSON:
+            print_json(
+                [
+                    {
+                        "source": one.source,
+                        "destination": one.destination,
+                        "distance": one.distance,
+                        "seconds": asdict(one.seconds),
+                        "evidence": one.forecast.rung.value,
+                        "tests": one.forecast.tests,
+                    }
+                    for one in found
+                ]
+            )
+        case _:
+            written = for_rucio if form is DistanceFormat.RUCIO else for_fts
+            documents = written(found, federation)
+            print_json(documents)
+            if not documents:
+                needed = "rses" if form is DistanceFormat.RUCIO else "data_hosts"
+                messages().print(
+                    f"no two sites of the catalogue have `{needed}`: nothing to write", markup=False
+                )
+
+
+def _show_distances(found: list[Distance], sites: list[str]) -> None:
+    from rich.table import Table
+
+    by_ends = {(one.source, one.destination): one for one in found}
+    table = Table(title="Distance, from (rows) to (columns); ? where not measured", title_justify="left")
+    table.add_column("")
+    for site in sites:
+        table.add_column(site, justify="right")
+    for source in sites:
+        cells = []
+        for destination in sites:
+            one = by_ends.get((source, destination))
+            mark = "" if one is None or one.forecast.rung.value == "measured" else " ?"
+            cells.append("" if one is None else f"{one.distance}{mark}")
+        table.add_row(source, *cells)
+    output().print(table)
 
 
 def _show_forecast(path: Forecast, seconds: Quantiles) -> None:

@@ -1,0 +1,74 @@
+"""One path's tests over time as a picture, with what is forecast from them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullFormatter
+
+from federation.errors import OutsideError
+from federation.units import format_bits_per_second
+from netprobe.forecast import Forecast
+from netprobe.ladder import usable
+from netprobe.measurement import Measurement
+
+_INK = "#1d1d26"
+_TESTS = "#2a6f97"
+_BEFORE = "#a9b4bd"
+_FORECAST = "#e07a1f"
+_FAILED = "#b3261e"
+
+
+def draw_path(
+    tests: Sequence[Measurement], forecast: Forecast, names: tuple[str, str], path: Path, now: datetime
+) -> None:
+    """Write a PNG: the path's throughput `tests` (any order), failures along the foot, the last change, and
+    the forecast's 10, 50 and 90 % at `now`. `names` are the sites'. Raises OutsideError where it can't be
+    written."""
+    figure = Figure(figsize=(8, 4), dpi=140, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    good = usable(tests)
+    changed = forecast.changed
+    old = [test for test in good if changed is not None and test.started < changed]
+    for some, colour, label in (
+        (old, _BEFORE, "tests before the change"),
+        ([test for test in good if test not in old], _TESTS, "tests"),
+    ):
+        if some:
+            rates = [test.figures["bits_per_second"] for test in some]
+            axes.plot([test.started for test in some], rates, "o", color=colour, ms=4, label=label)
+    failed = [test.started for test in tests if not test.succeeded]
+    if failed:
+        foot = axes.get_xaxis_transform()
+        axes.plot(failed, [0.02] * len(failed), "x", color=_FAILED, transform=foot, label="failed tests")
+    if changed is not None:
+        axes.axvline(changed, color=_BEFORE, ls="--", lw=1)
+    rate = forecast.bits_per_second
+    spread = [[rate.p50 - rate.p10], [rate.p90 - rate.p50]]
+    axes.errorbar([now], [rate.p50], spread, fmt="D", color=_FORECAST, capsize=4, label="forecast, 80 %")
+    axes.set_yscale("log")
+    words = FuncFormatter(lambda value, _: format_bits_per_second(value))
+    axes.yaxis.set_major_formatter(words)
+    axes.yaxis.set_minor_formatter(words if _narrow(axes.get_ylim()) else NullFormatter())
+    locator = AutoDateLocator()
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    axes.set_title(f"{names[0]} to {names[1]}, one TCP stream", color=_INK, fontsize=11)
+    axes.tick_params(which="both", labelsize=8)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(fontsize=8, frameon=False, ncols=4, loc="upper left", bbox_to_anchor=(0, -0.08))
+    try:
+        figure.savefig(path, format="png")
+    except OSError as error:
+        raise OutsideError(f"{path}: the picture can't be written: {error.strerror}") from error
+
+
+def _narrow(limits: tuple[float, float]) -> bool:
+    """Whether a scale may hold no power of ten to be named."""
+    return limits[1] < 20 * limits[0]
