@@ -24,7 +24,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
         "fairlead.cli.probe_results",
         "fairlead.cli.probe_host",
     ),
-    "mesh": ("fairlead.cli.mesh", "fairlead.cli.mesh_expected"),
+    "mesh": ("fairlead.cli.mesh", "fairlead.cli.mesh_expected", "fairlead.cli.mesh_grids"),
     "archive": ("fairlead.cli.archive",),
     "serve": ("fairlead.cli.serve",),
     "run": ("fairlead.cli.run",),

@@ -13,11 +13,10 @@ from fairlead.cli._common import JsonOption, messages, output, print_json
 from federation.errors import InputError
 
 if TYPE_CHECKING:
-    from federation.sites import Federation
     from netprobe.coverage import Coverage
     from netprobe.meshes.psconfig import Expected
 
-app = typer.Typer(no_args_is_help=True, help="Meshes that others measure.")
+app = typer.Typer()
 
 NOT_COVERED = 1
 
@@ -66,14 +65,14 @@ def expected(
         else:
             _show_tests(tests)
     else:
-        from fairlead.cli._probe import opened_database
+        from fairlead.cli._probe import known_federation, opened_database
         from federation.clock import SystemClock
         from netprobe.coverage import State, coverage
 
         if not period:
             raise InputError(f"--since: expected some time, got {since!r}")
         now = SystemClock().now()
-        covered = coverage(opened_database(database), tests, now - period, now, _sites(catalogue))
+        covered = coverage(opened_database(database), tests, now - period, now, known_federation(catalogue))
         if as_json:
             print_json({**asdict(covered), "problems": found.problems})
         else:
@@ -83,20 +82,6 @@ def expected(
     if not tests:
         messages().print("the template asks for no test", markup=False)
         raise typer.Exit(NOT_COVERED)
-
-
-def _sites(catalogue: Path | None) -> Federation | None:
-    """The sites that are known here; a mesh may be looked at where there are none."""
-    import os
-
-    from fairlead.cli._probe import measured_federation
-    from federation.settings import load_settings
-    from lab.state import state_dir
-
-    set_here = catalogue or load_settings(None, os.environ).catalogue
-    if set_here is None and not (state_dir() / "sites.toml").exists():
-        return None
-    return measured_federation(catalogue)
 
 
 def _show_tests(tests: list[Expected]) -> None:
