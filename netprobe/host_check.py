@@ -195,7 +195,9 @@ def offloads(facts: HostFacts, path: PathFacts) -> Iterator[Advice]:
         ("generic-segmentation-offload", "gso"),
         ("generic-receive-offload", "gro"),
     ):
-        if facts.interface is not None and facts.features.get(name) is False:
+        # between two namespaces packets are large already: there is nothing to gather on arrival
+        needless = short == "gro" and facts.interface_kind is not None
+        if facts.interface is not None and facts.features.get(name) is False and not needless:
             yield Advice(
                 "offloads",
                 f"{name} is off: the processor handles every packet by itself",

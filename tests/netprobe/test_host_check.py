@@ -121,8 +121,10 @@ def test_buffers_that_no_path_needs_are_not_asked_for() -> None:
     assert '2147483647"' in check(facts, PathFacts(400e9, 0.3))[0].change
 
 
-def test_a_pair_of_veths_is_not_told_to_pace() -> None:
-    assert check(replace(GOOD, interface_kind="veth", qdiscs=("noqueue",), mtu_bytes=1500), PATH) == []
+def test_a_pair_of_veths_is_not_told_to_pace_nor_to_gather() -> None:
+    facts = replace(GOOD, interface_kind="veth", qdiscs=("noqueue",), mtu_bytes=1500)
+    assert check(replace(facts, features={"generic-receive-offload": False}), PATH) == []
+    assert topics(check(replace(facts, features={"tcp-segmentation-offload": False}), PATH)) == ["offloads"]
 
 
 def test_where_the_card_is_is_a_note() -> None:
