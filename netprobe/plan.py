@@ -326,4 +326,5 @@ def _endpoint(federation: Federation, site_id: str, where: str) -> Endpoint:
         )
     if site.iperf3_address is None:
         raise InputError(f"{where} site {site_id!r} has no iperf3_address in the catalogue")
-    return Endpoint(site.id, site.host, site.iperf3_address, site.iperf3_port)
+    perfsonar = next(iter(site.perfsonar_hosts), None)
+    return Endpoint(site.id, site.host, site.iperf3_address, site.iperf3_port, perfsonar)

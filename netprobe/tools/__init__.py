@@ -22,6 +22,8 @@ class Endpoint:
     host: Host
     address: str
     port: int = 5201
+    # name or address of the site's perfSONAR host, where it has one
+    perfsonar_host: str | None = None
 
 
 @dataclass(frozen=True)
