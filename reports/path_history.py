@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
+import matplotlib.dates
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
@@ -32,7 +33,9 @@ def draw_path(
     written."""
     figure = Figure(figsize=(8, 4), dpi=140, layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.subplots()
+    # matplotlib takes times, but its types don't say so
+    axes: Any = figure.subplots()
+    dates: Any = matplotlib.dates
     good = usable(tests)
     changed = forecast.changed
     old = [test for test in good if changed is not None and test.started < changed]
@@ -56,9 +59,9 @@ def draw_path(
     words = FuncFormatter(lambda value, _: format_bits_per_second(value))
     axes.yaxis.set_major_formatter(words)
     axes.yaxis.set_minor_formatter(words if _narrow(axes.get_ylim()) else NullFormatter())
-    locator = AutoDateLocator()
+    locator = dates.AutoDateLocator()
     axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    axes.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator))
     axes.set_title(f"{names[0]} to {names[1]}, one TCP stream", color=_INK, fontsize=11)
     axes.tick_params(which="both", labelsize=8)
     axes.spines[["top", "right"]].set_visible(False)
