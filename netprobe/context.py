@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import re
+import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from federation.hosts import Host
+from federation.hosts import Host, LocalHost
 from netprobe.measurement import Measurement
 from netprobe.tools import _process
 
@@ -129,6 +130,24 @@ async def _read(host: Host, within_seconds: float) -> Snapshot:
     except OSError:
         return Snapshot()
     return parse(end.stdout)
+
+
+def is_at(host: Host, address: str | None) -> bool:
+    """Whether commands on `host` run where `address` is, as far as can be told.
+
+    A site that the catalogue gives no host has this machine for one: its address says that it is elsewhere.
+    """
+    if not isinstance(host, LocalHost):
+        return True
+    if address is None:
+        return False
+    try:
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.bind((address, 0))
+    except OSError:
+        return False
+    return True
 
 
 # the tests that run now in this process, each with those that it has met

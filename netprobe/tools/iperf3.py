@@ -69,16 +69,21 @@ async def measure(
         error = await unfit(client, chosen, sides.client, share)
     document: dict[str, Any] = {}
     explained: dict[str, Any] = {}
+    at: tuple[str | None, str | None] = (None, None)
     if error is None:
-        before = await context.read(hosts, share)
+        before, server_version = await asyncio.gather(
+            context.read(hosts, share), iperf3_client.version(server.host, share)
+        )
         error, document, attempts = await _attempts(client, command_of, sides, test, deadline)
+        at = iperf3_document.addresses(document)
         if document:
-            left = max(0.1, min(share, deadline - time.monotonic()))
-            after = await context.read(hosts, left)
-            explained = iperf3_document.context(document)
-            both = [context.between(*pair) for pair in zip(before, after, strict=True)]
-            explained |= {"source": both[0], "destination": both[1], "attempts": attempts}
-    at = iperf3_document.addresses(document)
+            after = await context.read(hosts, max(0.1, min(share, deadline - time.monotonic())))
+            explained = {**iperf3_document.context(document), "attempts": attempts}
+            explained["source"], explained["destination"] = map(context.between, before, after)
+            if not context.is_at(server.host, at[1]):
+                explained[server_role] = {}
+            elif server_version is not None:
+                explained["server_iperf3"] = server_version
     source_address, destination_address = reversed(at) if chosen.reverse else at
     figures = iperf3_document.figures(document)
     how: dict[str, Any] = {}

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import pytest
 
 from federation.clock import SystemClock
-from federation.hosts import LocalHost
+from federation.hosts import Host, LocalHost, NamespaceHost
 from netprobe import context
 from netprobe.context import Snapshot, beside, between, parse, running
 from netprobe.measurement import Kind, Measurement, Origin
@@ -87,6 +87,20 @@ def test_a_host_that_does_not_answer_costs_its_time_and_no_more() -> None:
     assert time.monotonic() - begun < 2
     assert found[0] == Snapshot()
     assert found[1].load is not None
+
+
+@pytest.mark.parametrize(
+    ("host", "address", "there"),
+    [
+        (LocalHost(), "127.0.0.1", True),
+        # a site that the catalogue gives no host, and a test that didn't come so far
+        (LocalHost(), "192.0.2.1", False),
+        (LocalHost(), None, False),
+        (NamespaceHost("perth"), "192.0.2.1", True),
+    ],
+)
+def test_the_other_end_is_read_where_it_is_only(host: Host, address: str | None, there: bool) -> None:
+    assert context.is_at(host, address) is there
 
 
 def test_what_else_ran_is_said_beside_the_rest() -> None:

@@ -155,6 +155,7 @@ def test_how_it_was_measured_is_kept_and_what_explains_it() -> None:
     assert result.parameters["rate"] == "received"
     assert (result.parameters["protocol"], result.parameters["ip_version"]) == ("tcp", 4)
     assert result.context["attempts"] == 1
+    assert result.context["server_iperf3"] == result.context["iperf3"]
     for end in ("source", "destination"):
         found = result.context[end]
         assert found["interface"] == "lo"
