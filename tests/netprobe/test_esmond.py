@@ -10,13 +10,17 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import Engine
 
 from federation.clock import ManualClock
 from federation.errors import OutsideError
+from netprobe.archive import Archive
 from netprobe.measurement import Kind, Measurement
 from netprobe.meshes import Access, Found, Refusal
 from netprobe.meshes.esmond import Esmond
 from netprobe.meshes.esmond_documents import Metadata, read_metadata, read_points
+from netprobe.meshes.pull import PullState
+from netprobe.meshes.pull import pull as pull_mesh
 from netprobe.meshes.rows import row_id
 from tests.netprobe.web import answering
 
@@ -55,6 +59,8 @@ class StandIn:
         found = self.points.get(path.removeprefix(f"{PREFIX}/"), [])
         first, last = int(query["time-start"]), int(query["time-end"])
         most = min(int(query["limit"]), self.most)
+        if most < 0:
+            return {"error": "the database is gone"}
         return [one for one in found if not isinstance(one, dict) or first <= one.get("ts", first) <= last][
             :most
         ]
@@ -289,6 +295,27 @@ def test_each_slice_of_time_says_how_far_all_tests_have_been_read() -> None:
     shares = [page.share for page in pages if page.share is not None]
     assert shares == sorted(shares)
     assert shares[-1] == 1.0
+
+
+def test_a_pull_an_hour_later_takes_what_is_new_and_a_broken_one_goes_on(engine: Engine) -> None:
+    data = {"k/throughput/base": points(1e9)}
+    stand_in, clock = StandIn([metadata("k", "throughput")], data), ManualClock(NOW)
+    archive, state = Archive(engine), PullState(engine)
+    mesh = Esmond(clock=clock, sleep=lambda _seconds: None)
+    with stand_in.running() as access:
+        first = pull_mesh(mesh, access, archive, state, clock)
+        clock.advance(3600)
+        data["k/throughput/base"] += points(2e9, AT + 5400)
+        stand_in.most = -1
+        broken = pull_mesh(mesh, access, archive, state, clock)
+        stand_in.most = 10_000
+        later = pull_mesh(mesh, access, archive, state, clock)
+    assert (first.taken, first.repeated, first.stopped) == (1, 0, None)
+    assert broken.taken == 0
+    assert "JSON of another shape" in (broken.stopped or "")
+    assert (later.taken, later.repeated, later.stopped) == (1, 1, None)
+    assert later.since == NOW - timedelta(hours=1)
+    assert sum(1 for _ in archive.all()) == 2
 
 
 @pytest.mark.parametrize(
