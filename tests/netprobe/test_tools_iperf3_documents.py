@@ -234,6 +234,17 @@ def test_a_value_of_the_wrong_type_anywhere_is_no_crash(name: str, data: st.Data
     json.dumps([context(document), iperf3_document.addresses(document)])
 
 
+@pytest.mark.parametrize("rate", [None, "fast", True, {}, 10**400, math.nan, math.inf, -math.inf])
+def test_a_rate_that_is_no_number_is_none(rate: Any) -> None:
+    document = recorded("tcp")
+    document["end"]["sum_received"]["bits_per_second"] = rate
+    assert figures(document) == {}
+    assert (
+        said_of(document)
+        == "destination lausanne: the test with 10.98.0.2:5201 ended without a received rate"
+    )
+
+
 @pytest.mark.parametrize("text", ["", "null", "[]", "3", "<html>", '{"event": 3}', '{"event":"start","da'])
 def test_what_is_no_document_is_an_empty_one(text: str) -> None:
     assert iperf3_document.parse(text) == {}
