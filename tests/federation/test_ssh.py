@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
@@ -188,4 +189,9 @@ def test_when_we_are_killed_the_other_side_ends_it(server: Server, script: str) 
             assert not any(gone(pid) for pid in found)
         finally:
             os.killpg(ours.pid, signal.SIGKILL)
-    assert until(lambda: all(gone(pid) for pid in found))
+    try:
+        assert until(lambda: all(gone(pid) for pid in found))
+    finally:
+        for pid in found:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
