@@ -293,6 +293,8 @@ def test_the_runs_of_a_node(node: Puller) -> None:
 
 
 def test_a_run_that_was_waiting_is_taken_once_it_has_finished(node: Puller, server: MeshServer) -> None:
+    # so long after its start that the overlap alone wouldn't reach it
+    node.clock.advance(2 * 3600)
     node()
     task, _ = next(entry for entry in server.tasks if entry[1][0]["state"] == "pending")
     server.tasks = [(task, [samples.run("tp-run.json")])]
