@@ -304,6 +304,34 @@ def test_what_is_no_template_is_refused(tmp_path: Path, text: str | None, messag
     assert str(path) in str(caught.value)
 
 
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=6) | st.just("{% flip %} {% address[7] %}"),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=6), inner, max_size=2),
+    max_leaves=5,
+)
+
+
+@given(data=st.data(), value=JSON)
+def test_no_template_is_a_crash(
+    data: st.DataObject, value: Any, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    content = json.loads((SAMPLES / "example-5-classes.json").read_text())
+    inner: Any = content
+    # go down at random, and put something else there
+    while True:
+        key = data.draw(st.sampled_from(sorted(inner) if isinstance(inner, dict) else range(len(inner))))
+        if not isinstance(inner[key], dict | list) or not inner[key] or data.draw(st.booleans()):
+            break
+        inner = inner[key]
+    inner[key] = value
+    path = tmp_path_factory.getbasetemp() / "any-template.json"
+    path.write_text(json.dumps(content))
+    template = load(str(path))
+    # three tasks between all six addresses, at most
+    assert len(expected(template)) <= 3 * 6 * 5
+    assert all("\n" not in line for line in template.problems)
+
+
 # Includes
 
 
