@@ -75,8 +75,13 @@ async def run_round(together: Round, one: Callable[[Planned], Awaitable[None]]) 
             group.create_task(limited(planned))
 
 
-async def run_test(planned: Planned, clock: Clock) -> Measurement:
-    """The result of one test; a tool that breaks its promise must not take the other pairs with it."""
+async def run_test(planned: Planned, clock: Clock, result_id: str) -> Measurement:
+    """The result of one test, under that id; a tool that breaks its promise must not take others along."""
+    planned = replace(planned, test=replace(planned.test, result_id=result_id))
+    return replace(await _run_test(planned, clock), id=result_id)
+
+
+async def _run_test(planned: Planned, clock: Clock) -> Measurement:
     started = clock.now()
     source, destination = planned.test.source.site, planned.test.destination.site
     try:
@@ -118,7 +123,7 @@ class _Run:
         await run_round(together, self.one)
 
     async def one(self, planned: Planned) -> None:
-        result = replace(await run_test(planned, self.clock), id=result_id(self.id, planned))
+        result = await run_test(planned, self.clock, result_id(self.id, planned))
         # what has been measured is kept, also where we are being stopped
         storing = asyncio.ensure_future(asyncio.to_thread(self.archive.add, [result]))
         try:

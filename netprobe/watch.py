@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from federation.clock import Clock
+from federation.errors import OutsideError
 from federation.sites import Federation
 from netprobe.budget import Ledger
 from netprobe.history import History
@@ -110,8 +111,7 @@ async def watch(
                 await clock.sleep(watcher.pause())
     finally:
         # what has been measured is kept, also where we are being stopped
-        if watcher.unstored:
-            archive.add(watcher.unstored)
+        watcher.store_last()
 
 
 @dataclass
@@ -140,6 +140,17 @@ class _Watcher:
             if waiting:
                 await asyncio.to_thread(self.archive.add, waiting)
                 self.unstored = self.unstored[len(waiting) :]
+
+    def store_last(self) -> None:
+        """Without the event loop, which is being stopped. Raises OutsideError where they are lost."""
+        try:
+            if self.unstored:
+                self.archive.add(self.unstored)
+        except Exception as problem:
+            lost = len(self.unstored)
+            raise OutsideError(
+                f"{lost} results could not be stored, and are lost: {_line(problem)}"
+            ) from problem
 
     async def next(self) -> tuple[Round, dict[str, str]] | None:
         """The next round, with the id of each test's result by the test's key; None where it isn't time."""
@@ -182,7 +193,7 @@ class _Watcher:
         self.tell(running=len(together.tests))
 
         async def one(planned: Planned) -> None:
-            result = replace(await run_test(planned, self.clock), id=ids[planned.key])
+            result = await run_test(planned, self.clock, ids[planned.key])
             self.unstored.append(result)
             self.done.add(result.id)
             counted = "succeeded" if result.succeeded else "failed"

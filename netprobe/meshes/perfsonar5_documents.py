@@ -51,6 +51,7 @@ def read_document(document: Any, archive: str | None, federation: Federation | N
             figures=read(result, spec) if succeeded and read is not None else Figures(),
             error=None if succeeded else (text(result.get("error")) or "no reason given")[:500],
             context=_context(document),
+            reference=mapping(document, "reference"),
             raw=storable(
                 {key: value for key, value in result.items() if key not in ("diags", "intervals", "streams")}
             ),

@@ -84,6 +84,7 @@ def read_run(
             error=_error(run, result, state) if failed else None,
             origin=origin,
             context=_context(run, task),
+            reference=mapping(task, "reference"),
             raw={key: storable(value) for key, value in result.items() if key not in _LARGE},
         ),
         archive,

@@ -12,7 +12,7 @@ from federation.sites import Federation
 from netprobe.measurement import Kind, Measurement, Origin
 from netprobe.meshes import Found, Refusal
 from netprobe.meshes.results import Figures
-from netprobe.meshes.values import address, count, number, seconds, text, version_of
+from netprobe.meshes.values import address, count, mapping, number, seconds, text, version_of
 
 KINDS: Mapping[str, Kind] = {
     "throughput": Kind.THROUGHPUT,
@@ -61,6 +61,8 @@ class Run:
     origin: Origin = Origin.PERFSONAR
     context: Mapping[str, Any] = field(default_factory=dict)
     raw: Mapping[str, Any] | None = None
+    # its task's, which says if it was one of our own tests
+    reference: Mapping[str, Any] = field(default_factory=dict)
 
 
 def row_id(*parts: str) -> str:
@@ -120,8 +122,16 @@ def measurement(run: Run, archive: str | None, federation: Federation | None) ->
         context=run.context,
         archive=archive,
         raw=run.raw,
-        id=row_id(*identity),
+        id=_own_result(run.reference) or row_id(*identity),
     )
+
+
+def _own_result(reference: Mapping[str, Any]) -> str | None:
+    """The id of the row of a test that was run on our demand (tool `pscheduler`): it is known already."""
+    try:
+        return str(uuid.UUID(text(mapping(reference, "fairlead").get("result")) or ""))
+    except ValueError:
+        return None
 
 
 def _parameters(run: Run) -> dict[str, Any]:

@@ -37,6 +37,8 @@ class Test:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     # our own limit: when it is over the tool is ended and the outcome is a failure by time-out
     time_limit_seconds: float = 60.0
+    # the id that the caller will give the result: for tools whose results can be met again elsewhere
+    result_id: str | None = None
 
 
 class Tool(Protocol):

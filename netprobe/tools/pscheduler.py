@@ -162,7 +162,8 @@ class _OnDemand:
                 "schema": 1,
                 "test": {"type": self.test, "spec": {**chosen.spec, "source": ends[0], "dest": ends[1]}},
                 "schedule": {"slip": _iso(int(test.time_limit_seconds) if slip is None else slip)},
-                "reference": {"fairlead": {"source": test.source.site, "destination": test.destination.site}},
+                # by this a pull of the node or of its archive knows the result that we keep already
+                "reference": {"fairlead": {"result": test.result_id}},
             }
         )
         try:

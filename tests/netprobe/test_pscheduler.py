@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+import uuid
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from federation.errors import InputError
 from federation.hosts import LocalHost
 from netprobe.measurement import Kind, Measurement, Origin
+from netprobe.meshes.records import read_record, read_run
 from netprobe.tools import Endpoint, Test, load_tool
 from netprobe.tools.pscheduler import PScheduler, PSchedulerRoundTrip, node_of
 from tests.netprobe.pscheduler_node import TASK, Simulated, node, recorded, recorded_error
@@ -77,6 +80,20 @@ def test_a_throughput_test_from_its_task_to_its_figures() -> None:
     assert task.keys() <= recorded("tp-task.json").keys()
     assert simulated.asked[0] == "POST /pscheduler/tasks"
     assert simulated.asked[-1] == f"DELETE /pscheduler/tasks/{TASK}"
+
+
+def test_our_own_run_met_again_in_a_pull_is_the_same_row() -> None:
+    simulated = throughput([recorded("tp-run.json")])
+    own = str(uuid.uuid4())
+    run(simulated, replace(between(), result_id=own))
+    task = recorded("tp-task-detail.json") | {"reference": simulated.posted[0]["reference"]}
+    pulled = read_run(recorded("tp-run.json"), task, "bern", None)
+    assert isinstance(pulled, Measurement)
+    assert pulled.id == own
+    archived = recorded("archived-throughput-finished-1.json") | {"reference": task["reference"]}
+    from_archive = read_record(archived, "other", None)
+    assert isinstance(from_archive, Measurement)
+    assert from_archive.id == own
 
 
 def test_a_round_trip() -> None:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine
 
 from federation.clock import ManualClock
+from federation.errors import OutsideError
 from federation.sites import Federation, Place, Site
 from netprobe.archive import Archive
 from netprobe.budget import Budget
@@ -170,12 +171,12 @@ def test_the_budget_leaves_out_what_has_no_room_and_room_comes_back(tool: Instan
     # a test is 100 MB, and there is room for five in 24 hours on each path
     plan = Plan("p", (block(),), budgets=(Budget("path", 5e8, assumed_rate=80e6),))
     told: list[Status] = []
-    watched(plan, archive, tool.clock, lambda: turned(tool.clock, 23 * HOUR, 900), told)
+    watched(plan, archive, tool.clock, lambda: turned(tool.clock, 23 * HOUR, 1800), told)
     assert len(tool.ran) == 5 * 2
     assert told[-1].over_budget == 2
-    watched(plan, archive, tool.clock, lambda: turned(tool.clock, 3 * HOUR, 900), told)
-    # those of 0:30, 1:00 and 2:00 are a day old
-    assert len(tool.ran) == 8 * 2
+    watched(plan, archive, tool.clock, lambda: turned(tool.clock, 3 * HOUR, 1800), told)
+    # those of 0:30 and 1:00 are more than a day old
+    assert len(tool.ran) == 7 * 2
 
 
 class Away:
@@ -236,3 +237,19 @@ def test_next_due_is_when_the_block_may_begin(
     assert due > now or not all(calendar.is_open(now) for calendar in chosen)
     assert period(one, due).begins <= due
     assert all(calendar.is_open(due) for calendar in chosen)
+
+
+def test_results_that_can_not_be_stored_at_the_end_are_told(tool: Instant, archive: Archive) -> None:
+    flaky = Away(archive)
+    flaky.away = True
+
+    async def main() -> None:
+        watching = asyncio.create_task(watch(Plan("p", (block(),)), SITES, flaky, tool.clock))
+        await settled(tool.clock)
+        watching.cancel()
+        await watching
+
+    with pytest.raises(
+        OutsideError, match=r"1 results could not be stored, and are lost: OSError: .*No space"
+    ):
+        asyncio.run(main())
