@@ -66,13 +66,32 @@ def newest_of_kind(kind: Kind, since: datetime | None, limit: int, succeeded_onl
     return select(*FULL).where(*conditions).order_by(*_NEWEST_FIRST).limit(limit)
 
 
-def next_path(kind: Kind, after: tuple[str, str] | None, *, failed: bool) -> Select[Any]:
-    """The first (source, destination) after `after` of which there is a success, or a failure."""
-    path = (measurements.c.source, measurements.c.destination)
-    query = select(*path).where(measurements.c.kind == kind.value, _outcome(failed))
-    if after is not None:
-        query = query.where(tuple_(*path) > tuple_(*after))
-    return query.order_by(*path).limit(1)
+def every_path(kind: Kind, *, failed: bool) -> Select[Any]:
+    """Each (source, destination) of which there is a success, or a failure: from the first row of one path a
+    jump to the first of the next, all in one question."""
+    first = select(measurements.c.number).where(measurements.c.kind == kind.value, _outcome(failed))
+    first = first.order_by(measurements.c.source, measurements.c.destination).limit(1)
+    walk = select(first.scalar_subquery().label("number")).cte("walk", recursive=True)
+    here, there = measurements.alias("here"), measurements.alias("there")
+    place = (there.c.source, there.c.destination)
+    error = there.c.error.is_not(None) if failed else there.c.error.is_(None)
+    following = (
+        select(there.c.number)
+        .where(there.c.kind == kind.value, error)
+        .where(tuple_(*place) > tuple_(here.c.source, here.c.destination))
+        .order_by(*place)
+        .limit(1)
+        .correlate(here)
+        .scalar_subquery()
+    )
+    walk = walk.union_all(select(following).select_from(walk.join(here, here.c.number == walk.c.number)))
+    # not a join, which PostgreSQL may do by reading the whole table
+    source, destination = (
+        select(column).where(measurements.c.number == walk.c.number).correlate(walk).scalar_subquery()
+        for column in (measurements.c.source, measurements.c.destination)
+    )
+    found = select(source.label("source"), destination.label("destination")).select_from(walk)
+    return found.where(walk.c.number.is_not(None))
 
 
 def by_kind_origin_and_archive() -> Select[Any]:
@@ -85,12 +104,11 @@ def by_kind_origin_and_archive() -> Select[Any]:
 
 def paths(connection: Connection, kind: Kind) -> list[tuple[str, str]]:
     """Every (source, destination) with anything of that kind, in order: one step each, not one a row."""
-    found: set[tuple[str, str]] = set()
-    for failed in (False, True):
-        after = None
-        while (row := connection.execute(next_path(kind, after, failed=failed)).first()) is not None:
-            after = (row.source, row.destination)
-            found.add(after)
+    found = {
+        (row.source, row.destination)
+        for failed in (False, True)
+        for row in connection.execute(every_path(kind, failed=failed))
+    }
     return sorted(found)
 
 

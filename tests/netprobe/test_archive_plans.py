@@ -113,5 +113,7 @@ def steps(node: dict[str, Any]) -> Iterator[str]:
 
 
 def is_a_walk(step: str) -> bool:
-    """Neither a scan of the table nor a sort."""
-    return not step.startswith(("SCAN", "Seq Scan", "Bitmap", "Sort", "USE TEMP B-TREE"))
+    """Neither a scan of the table nor a sort. A walk from path to path scans what it has found itself."""
+    return step in ("SCAN walk", "SCAN CONSTANT ROW") or not step.startswith(
+        ("SCAN", "Seq Scan", "Bitmap", "Sort", "USE TEMP B-TREE")
+    )
