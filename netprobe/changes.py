@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from heapq import heappop, heappush, heappushpop
 from statistics import median
 
@@ -30,25 +31,34 @@ LEAST_STEP = math.log(1.1)
 LEAST_SPREAD = 0.005
 
 
-def change_starts(values: Sequence[float]) -> tuple[int, ...]:
-    """Indexes at which a new level starts, in order; `values` are logarithms of rates, oldest first.
+@dataclass(frozen=True)
+class Change:
+    """A new level starts with the test at index `start`; that was known once `known` tests were there."""
 
-    Found by going through the tests as they came, so a change is known SHORTEST tests after it at the
-    earliest.
+    start: int
+    known: int
+
+
+def changes(values: Sequence[float]) -> tuple[Change, ...]:
+    """The change points, in order; `values` are logarithms of rates, oldest first.
+
+    Found by going through the tests as they came. One that was just found is placed again with each of the
+    next few tests.
     """
-    starts: list[int] = []
-    level = before = known = 0  # where this level and the one before begin, and when that became known
+    found: list[Change] = []
+    level = before = 0  # where this level and the one before begin
     for end in range(2 * SHORTEST, len(values) + 1):
-        if starts and end <= known + SHORTEST:
-            # so early the place of the change is still vague: look again with each test
+        if found and end <= found[-1].known + SHORTEST:
             again = _best_split(values[before:end])
-            level = starts[-1] = level if again is None else before + again
+            if again is not None:
+                level = before + again
+                found[-1] = Change(level, found[-1].known)
         first = max(level, end - WINDOW)
         split = _best_split(values[first:end])
         if split is not None:
-            before, level, known = first, first + split, end
-            starts.append(level)
-    return tuple(starts)
+            before, level = first, first + split
+            found.append(Change(level, end))
+    return tuple(found)
 
 
 def _best_split(values: Sequence[float]) -> int | None:

@@ -1,9 +1,10 @@
 """Going through a path's tests as they came: what each forecaster of the bank would have said, and how wrong.
 
-From that come the forecaster to use now, its errors (for a calibrated interval), and the change points.
-Nothing later than a test is used to forecast it, but for this: once a change is known, tests after it are
-forecast without those before it. So each change surprises once, as it will next time, and not again until it
-was recognised.
+From that come the forecaster to use now, its errors (for a calibrated interval), and the change points. The
+forecaster is chosen by what would really have been said: a change counts from when it was recognised. The
+errors for the interval are those of the chosen ones, with one difference: tests after a change are forecast
+without those before it. So each change surprises once, as it will next time, and not again until it was
+recognised.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from netprobe.bank import BANK
-from netprobe.changes import change_starts
+from netprobe.changes import changes
 from netprobe.conformal import Miss
 
 # Errors that each forecaster must have before one is chosen by them.
@@ -71,20 +72,24 @@ class Walk:
 @lru_cache(maxsize=1024)
 def walk(times: tuple[float, ...], values: tuple[float, ...]) -> Walk:
     """Go through a path's tests. `times` in seconds, ascending; `values` natural logarithms, at least one."""
-    starts = change_starts(values)
+    found = changes(values)
+    starts = tuple(change.start for change in found)
     decay = 0.5 ** (1 / HALF_LIFE_SCORED)
     sums, weight = [0.0] * len(BANK), 0.0
     chosen = [0, 0]
     misses = []
     for known in range(1, len(values)):
-        first = _level_start(starts, known)
+        when, now = times[known], values[known]
+        first = _level_start(tuple(change.start for change in found if change.known <= known), known)
         for number, member in enumerate(BANK):
             begin = 0 if member.across_changes else first
-            said = member.predict(times[begin:known], values[begin:known], times[known])
-            error = values[known] - said
-            sums[number] = decay * sums[number] + abs(error)
-            if number == chosen[known] and known >= LEAST_KNOWN:
-                misses.append(Miss(times[known], error))
+            said = member.predict(times[begin:known], values[begin:known], when)
+            sums[number] = decay * sums[number] + abs(now - said)
+        if known >= LEAST_KNOWN:
+            member = BANK[chosen[known]]
+            begin = 0 if member.across_changes else _level_start(starts, known)
+            said = member.predict(times[begin:known], values[begin:known], when)
+            misses.append(Miss(when, now - said))
         weight = decay * weight + 1.0
         chosen.append(_best(sums) if known >= LEAST_SCORED else 0)
     errors = tuple(total / weight if weight else 0.0 for total in sums)

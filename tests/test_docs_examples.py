@@ -35,6 +35,7 @@ RUN = (
     "fairlead site check",
     "fairlead probe matrix",
     "fairlead probe forecast",
+    "fairlead probe distances",
     "curl ",
 )
 SIMULATED_CATALOGUE = ROOT / "federation" / "data" / "simulated.toml"

@@ -11,7 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netprobe.changes import SHORTEST, change_starts
+from netprobe.changes import SHORTEST, changes
+
+
+def change_starts(values: list[float]) -> tuple[int, ...]:
+    return tuple(change.start for change in changes(values))
 
 
 def normal(drawn: random.Random) -> float:
