@@ -5,19 +5,21 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
 from federation.clock import SystemClock
 from federation.hosts import Host, LocalHost, NamespaceHost
+from federation.sites import Federation, Place, Site
 from netprobe import context
 from netprobe.context import Snapshot, beside, between, parse, running
 from netprobe.measurement import Kind, Measurement, Origin
-from netprobe.plan import Planned
-from netprobe.runner import run_test
-from netprobe.tools import load_tool
-from tests.netprobe.servers import iperf3_server, loopback_test
+from netprobe.plan import load_plan
+from netprobe.runner import run_plan
+from tests.netprobe.servers import iperf3_server
 
 OUTPUT = """\
 /proc/loadavg:1.50 0.75 0.50 1/200 4711
@@ -123,14 +125,23 @@ def test_tests_that_overlap_know_each_other_and_no_others() -> None:
     assert (first, second, third, alone) == (["c to d", "a to b"], ["a to b"], ["a to b"], [])
 
 
-def test_the_results_of_one_round_say_what_else_ran() -> None:
-    async def both() -> list[Measurement]:
-        planned = [
-            Planned(tool=load_tool("iperf3"), test=test, key=str(number)) for number, test in enumerate(tests)
-        ]
-        return list(await asyncio.gather(*(run_test(each, SystemClock()) for each in planned)))
+def test_the_results_of_one_round_say_what_else_ran(tmp_path: Path) -> None:
+    class Archive:
+        def add(self, measurements: Iterable[Measurement]) -> int:
+            return len(list(measurements))
 
+        def known(self, ids: Collection[str]) -> set[str]:
+            return set()
+
+    plan = tmp_path / "plan.toml"
+    plan.write_text('[[pairs]]\npairs = [["a", "b"], ["c", "d"]]\ntool = "iperf3"\nduration = 1\n')
     with iperf3_server() as (_, one), iperf3_server() as (_, other):
-        tests = [loopback_test(port, duration=1, bitrate="1 Mbit/s") for port in (one, other)]
-        results = asyncio.run(both())
-    assert [each.context.get("beside") for each in results] == [["iperf3 here to there"]] * 2
+        ports = {"a": one, "b": one, "c": other, "d": other}
+        sites = {
+            name: Site(name, name, Place(0, 0), iperf3_address="127.0.0.1", iperf3_port=port)
+            for name, port in ports.items()
+        }
+        whole = run_plan(load_plan(plan), Federation("test", sites), Archive(), SystemClock())
+        results = asyncio.run(whole).results
+    found = {each.source: each.context.get("beside") for each in results}
+    assert found == {"a": ["iperf3 c to d"], "c": ["iperf3 a to b"]}

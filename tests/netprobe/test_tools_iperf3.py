@@ -7,7 +7,7 @@ import contextlib
 import hashlib
 import json
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -166,8 +166,8 @@ def test_how_it_was_measured_is_kept_and_what_explains_it() -> None:
 
 def test_hosts_that_cannot_be_read_do_not_make_a_test_fail() -> None:
     class Bare:
-        def argv(self, command: list[str]) -> list[str]:
-            return ["/nonexistent/grep"] if command[0] == "grep" else command
+        def argv(self, command: Sequence[str]) -> list[str]:
+            return ["/nonexistent/grep"] if command[0] == "grep" else list(command)
 
     with iperf3_server() as (_, port):
         test = loopback_test(port, 8.0, duration=1)
@@ -201,8 +201,8 @@ def test_an_option_that_the_binary_does_not_know_is_said_before_the_test(tmp_pat
     old.chmod(0o755)
 
     class Old:
-        def argv(self, command: list[str]) -> list[str]:
-            return [str(old), *command[1:]] if command[0] == "iperf3" else command
+        def argv(self, command: Sequence[str]) -> list[str]:
+            return [str(old), *command[1:]] if command[0] == "iperf3" else list(command)
 
     test = loopback_test(1, duration=1, bidirectional=True, congestion="bbr")
     result = asyncio.run(Iperf3().run(replace(test, source=replace(test.source, host=Old()))))
@@ -221,7 +221,16 @@ def test_a_password_does_not_go_to_another_machine(monkeypatch: pytest.MonkeyPat
 def guarded_server(directory: Path) -> Iterator[int]:
     """A server that knows ada by the password "hunter2"; `public.pem` is in `directory`."""
     private, public, users = (directory / name for name in ("private.pem", "public.pem", "users.csv"))
-    make = ["openssl", "genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048", "-out", private]
+    make = [
+        "openssl",
+        "genpkey",
+        "-algorithm",
+        "RSA",
+        "-pkeyopt",
+        "rsa_keygen_bits:2048",
+        "-out",
+        str(private),
+    ]
     subprocess.run(make, check=True, capture_output=True)
     subprocess.run(["openssl", "pkey", "-in", private, "-pubout", "-out", public], check=True)
     users.write_text(f"ada,{hashlib.sha256(b'{ada}hunter2').hexdigest()}\n")
