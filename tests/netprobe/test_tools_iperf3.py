@@ -44,7 +44,13 @@ def test_the_command_says_what_was_asked() -> None:
 
 
 def test_the_command_says_what_else_was_asked() -> None:
-    asked = {"window": "4 MiB", "mss": 1400, "fq_rate": "1 Gbit/s", "bind": "192.0.2.7", "ip_version": 4}
+    asked: dict[str, Any] = {
+        "window": "4 MiB",
+        "mss": 1400,
+        "fq_rate": "1 Gbit/s",
+        "bind": "192.0.2.7",
+        "ip_version": 4,
+    }
     asked |= {"bidirectional": True, "pkcs1_padding": True, "duration": 1} | LOGIN
     command = arguments(Endpoint("a", LocalHost(), "192.0.2.1"), options("iperf3", asked), 1.0)
     assert " ".join(command[12:]) == (
