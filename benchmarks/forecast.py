@@ -162,7 +162,11 @@ def from_folder(folder: Path) -> list[Measurement]:
     found: list[Measurement] = []
     for path in sorted(folder.rglob("*.json")):
         text = path.read_text(encoding="utf-8")
-        document = json.loads(text)
+        try:
+            document = json.loads(text)
+        except ValueError as error:
+            print(f"{path}: left out: no JSON: {error}", file=sys.stderr)
+            continue
         if isinstance(document, dict) and "measurements" in document:
             found += read_document(document)
         else:
