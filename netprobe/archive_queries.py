@@ -12,7 +12,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, Row, Select, func, select, tuple_
+from sqlalchemy import Column, ColumnElement, Connection, Row, Select, func, select
 
 from netprobe.measurement import Kind
 from netprobe.tables import measurements
@@ -73,16 +73,15 @@ def every_path(kind: Kind, *, failed: bool) -> Select[Any]:
     first = first.order_by(measurements.c.source, measurements.c.destination).limit(1)
     walk = select(first.scalar_subquery().label("number")).cte("walk", recursive=True)
     here, there = measurements.alias("here"), measurements.alias("there")
-    place = (there.c.source, there.c.destination)
     error = there.c.error.is_not(None) if failed else there.c.error.is_(None)
-    following = (
-        select(there.c.number)
-        .where(there.c.kind == kind.value, error)
-        .where(tuple_(*place) > tuple_(here.c.source, here.c.destination))
-        .order_by(*place)
-        .limit(1)
-        .correlate(here)
-        .scalar_subquery()
+    any_there = select(there.c.number).where(there.c.kind == kind.value, error)
+    any_there = any_there.order_by(there.c.source, there.c.destination).limit(1).correlate(here)
+    # one after the other: SQLite compares pairs by their first alone, and would read all rows of a source
+    following = func.coalesce(
+        any_there.where(
+            there.c.source == here.c.source, there.c.destination > here.c.destination
+        ).scalar_subquery(),
+        any_there.where(there.c.source > here.c.source).scalar_subquery(),
     )
     walk = walk.union_all(select(following).select_from(walk.join(here, here.c.number == walk.c.number)))
     # not a join, which PostgreSQL may do by reading the whole table
