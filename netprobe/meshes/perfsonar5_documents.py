@@ -13,7 +13,7 @@ from typing import Any
 from federation.sites import Federation
 from netprobe.meshes import Found, Refusal
 from netprobe.meshes.results import Figures, delays, nothing_arrived, packets, path, present
-from netprobe.meshes.rows import NO_RESULT, UNKNOWN_TEST, Run, measurement
+from netprobe.meshes.rows import NO_RESULT, UNKNOWN_TEST, Run, measurement, single
 from netprobe.meshes.values import address, count, instant, items, mapping, number, seconds, storable, text
 
 # what a search leaves out: large, and nothing here reads them
@@ -51,7 +51,7 @@ def read_document(document: Any, archive: str | None, federation: Federation | N
             figures=read(result, spec) if succeeded and read is not None else Figures(),
             error=None if succeeded else (text(result.get("error")) or "no reason given")[:500],
             context=_context(document),
-            reference=mapping(document, "reference"),
+            reference=single(mapping(document, "reference"), mapping(document, "schedule")),
             raw=storable(
                 {key: value for key, value in result.items() if key not in ("diags", "intervals", "streams")}
             ),

@@ -10,7 +10,7 @@ from federation.sites import Federation
 from netprobe.measurement import Origin
 from netprobe.meshes import Found, Refusal
 from netprobe.meshes.results import FIGURES, Figures
-from netprobe.meshes.rows import NO_RESULT, Run, measurement
+from netprobe.meshes.rows import NO_RESULT, Run, measurement, single
 from netprobe.meshes.values import address, instant, items, mapping, seconds, storable, text
 
 # The test was not made, which says nothing of the path.
@@ -35,7 +35,11 @@ def read_record(document: Any, archive: str | None, federation: Federation | Non
     for own, key in (("id", "id"), ("result-merged", "result"), ("participants", "participants")):
         if run.get(own) is None and isinstance(document, Mapping):
             run[own] = document.get(key)
-    task = {"test": mapping(document, "test"), "reference": mapping(document, "reference")}
+    task = {
+        "test": mapping(document, "test"),
+        "reference": mapping(document, "reference"),
+        "schedule": mapping(mapping(document, "task"), "schedule"),
+    }
     tool = mapping(document, "tool").get("name")
     return read_run(run, {**task, "tool": tool}, archive, federation, Origin.PERFSONAR)
 
@@ -84,7 +88,7 @@ def read_run(
             error=_error(run, result, state) if failed else None,
             origin=origin,
             context=_context(run, task),
-            reference=mapping(task, "reference"),
+            reference=single(mapping(task, "reference"), mapping(task, "schedule")),
             raw={key: storable(value) for key, value in result.items() if key not in _LARGE},
         ),
         archive,

@@ -126,6 +126,11 @@ def measurement(run: Run, archive: str | None, federation: Federation | None) ->
     )
 
 
+def single(reference: Mapping[str, Any], schedule: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A task's reference, if it stands for one run alone: a task that repeats would give all its runs one id."""
+    return {} if schedule.get("repeat") or schedule.get("repeat-cron") else reference
+
+
 def _own_result(reference: Mapping[str, Any]) -> str | None:
     """The id of the row of a test that was run on our demand (tool `pscheduler`): it is known already."""
     try:

@@ -94,6 +94,11 @@ def test_our_own_run_met_again_in_a_pull_is_the_same_row() -> None:
     from_archive = read_record(archived, "other", None)
     assert isinstance(from_archive, Measurement)
     assert from_archive.id == own
+    # a task that repeats would give all its runs one id
+    repeating = task | {"schedule": {"repeat": "PT6H"}}
+    again = read_run(recorded("tp-run.json"), repeating, "bern", None)
+    assert isinstance(again, Measurement)
+    assert again.id != own
 
 
 def test_a_round_trip() -> None:
