@@ -127,7 +127,7 @@ def measurement(run: Run, archive: str | None, federation: Federation | None) ->
 
 
 def single(reference: Mapping[str, Any], schedule: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A task's reference, if it stands for one run alone: a task that repeats would give all its runs one id."""
+    """A task's reference, if it stands for one run alone: one that repeats would give all its runs one id."""
     return {} if schedule.get("repeat") or schedule.get("repeat-cron") else reference
 
 
