@@ -103,7 +103,7 @@ def capped(site: Site, platform: Platform, request: Request) -> list[Note]:
 
 def unknown_sizes(request: Request) -> list[Note]:
     """A warning for each data item whose size had to be assumed."""
-    text = "The size of {name} is not known: 1 GiB is assumed for the time to move it and the room it takes"
+    text = "1 GiB is assumed for the time to move {name} and the room it takes"
     return [
         Note("size-assumed", text, {"name": item.name}, Level.WARN, f"/data/{position}")
         for position, item in enumerate(request.data)
