@@ -190,7 +190,7 @@ def test_a_podman_that_works_is_tried_once_and_a_broken_one_again_after_a_minute
 
 
 def test_images_are_listed_again_where_podman_stumbles(monkeypatch):
-    """`podman images` fails where an image goes while it lists them: that doesn't mean that there are none."""
+    """`podman images` fails where an image goes while it lists them: there are some all the same."""
     stumbles = [CalledProcessError(125, "podman"), CalledProcessError(125, "podman")]
 
     def run(*_, **__):
