@@ -58,12 +58,14 @@ def claim(
     busy: Collection[str],
     preparing: Mapping[str, int],
     most_per_site: int,
+    sites: Collection[str],
 ) -> list[Claim]:
     """Take what nobody works at: what was begun, what is to be cleaned up, and as much that is new as fits.
 
     `busy` is what this worker is at already, `preparing` how many of these it prepares at each site, of which
     there may be `most_per_site`. What is new comes in the order of its promised start. Nobody waits here for
-    anybody: rows that others have locked are left to them.
+    anybody: rows that others have locked are left to them. `sites` are those that this worker can ask: what
+    is at another is left to who can, or until the site is back, as long as its booking lasts.
     """
     dead = [other for other in _workers(connection) if other != worker and is_dead(other)]
     free = or_(
@@ -72,7 +74,8 @@ def claim(
         sessions.c.worker.in_(dead),
         sessions.c.lease_until <= now,
     )
-    query = _found().where(free, sessions.c.uuid.not_in(list(busy)))
+    ours = or_(holds.c.site.is_(None), holds.c.site.in_(list(sites)), holds.c.end <= now)
+    query = _found().where(free, ours, sessions.c.uuid.not_in(list(busy)))
     begun = query.where(or_(sessions.c.phase.in_(_values(DRIVEN, but=NOT_BEGUN)), _to_clean(now)))
     due = or_(holds.c.storage_start.is_(None), holds.c.storage_start <= now)
     new = query.where(sessions.c.phase.in_(_values(NOT_BEGUN)), due)

@@ -171,7 +171,8 @@ class Supervisor:
                 if site and uuid in held and held[uuid][0] in lease.TO_PREPARE
             )
             most = self._around.sessions_per_site
-            claims = lease.claim(connection, self.id, now, busy, preparing, most)
+            sites = self._around.platforms
+            claims = lease.claim(connection, self.id, now, busy, preparing, most, sites)
             return _Look(now, held, claims, lease.next_due(connection, now))
 
     def _begin(self, worker: Worker, claim: Claim, lease_until: datetime) -> None:

@@ -175,3 +175,41 @@ def test_cancelling_frees_everything_in_every_phase(make_broker, engine, clock, 
     assert platform._runs == {}
     assert platform._staged == set()
     assert broker.update_phase(uuid, Phase.CANCELLED, ANN).phase is Phase.CANCELLED
+
+
+def test_a_site_that_left_the_catalogue_keeps_its_sessions_until_their_time_is_over(make_broker, clock):
+    """Another process may still have the site, and the site may come back."""
+    broker = make_broker(run_seconds=60.0)
+    back, never = (accept(broker, site="penticton") for _ in range(2))
+
+    async def until_running():
+        async with running(broker):
+            await turn(clock, lambda: all(is_in(broker, uuid, Phase.RUNNING)() for uuid in (back, never)))
+
+    async def until(known, *phases, uuid=back, step=0.5):
+        async with running(known):
+            await turn(clock, is_in(known, uuid, *phases), step=step)
+
+    asyncio.run(until_running())
+    others = {site: platform for site, platform in broker.platforms.items() if site != "penticton"}
+    smaller = make_broker(platforms=others)
+    other = accept(smaller, site="perth")
+    asyncio.run(until(smaller, *ENDED, uuid=other))
+    assert broker.session(back).phase is Phase.RUNNING
+    asyncio.run(until(make_broker(platforms=broker.platforms), Phase.COMPLETED))
+    assert broker.session(never).phase in (Phase.RUNNING, Phase.COMPLETED)
+
+
+def test_a_site_that_never_comes_back_fails_its_sessions_in_the_end(make_broker, engine, clock):
+    broker = make_broker(run_seconds=1e6)
+    uuid = accept(broker, site="penticton")
+    others = {site: platform for site, platform in broker.platforms.items() if site != "penticton"}
+    smaller = make_broker(platforms=others)
+
+    async def story():
+        async with running(smaller):
+            await turn(clock, is_in(smaller, uuid, Phase.FAILED), step=20)
+            await turn(clock, lambda: not held(engine))
+
+    asyncio.run(story())
+    assert "penticton is no longer in the catalogue" in smaller.session(uuid).notes[-1].note.text
