@@ -88,6 +88,8 @@ class Asker:
         asked = time.time()
         offers = self.client().post("/requests", json=self._document).json()
         offered = time.time()
+        if "error" in offers:
+            raise SystemExit(f"the broker refuses: {offers['error']}")
         if offers["result"] != "YES":
             raise SystemExit(f"the broker says NO: {[m['message'] for m in offers['meta']['messages']]}")
         uuid = offers["offers"][0]["meta"]["uuid"]

@@ -174,8 +174,14 @@ class Broker:
         request, platform = session.request, self._storing(session)
         if request is None or platform is None:
             return None
-        storage = next((item.uuid for item in request.storage if item.name == name), None)
-        return None if storage is None else await platform.open_file(session.uuid, storage, path)
+        # the name may have slashes of its own, which a URL doesn't tell from those behind it
+        whole = f"{name}/{path}"
+        for item in request.storage:
+            if whole.startswith(f"{item.name}/"):
+                rest = whole.removeprefix(f"{item.name}/")
+                if (file := await platform.open_file(session.uuid, item.uuid, rest)) is not None:
+                    return file
+        return None
 
     def _storing(self, session: SessionRecord) -> Platform | None:
         """The platform that has what the session wrote; None where nobody has, yet or any more."""

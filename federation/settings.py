@@ -42,7 +42,7 @@ class Settings:
     result_lifetime_seconds: float = 86_400.0
     # how long it is known who did what
     audit_retention_seconds: float = 365 * 86_400.0
-    # sessions that one site prepares or runs at a time, by this process
+    # sessions that this process prepares at a time for one site
     sessions_per_site: int = 64
     # whether this process drives sessions, or only answers; another one on the same database must then
     supervise: bool = True

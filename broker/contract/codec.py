@@ -45,7 +45,9 @@ def read_json(body: bytes) -> Any:
     except json.JSONDecodeError as error:
         at = f"line {error.lineno}, column {error.colno}"
         raise Malformed(Fault(f"not JSON: {error.msg} at {at}", "")) from None
-    except (ValueError, RecursionError) as error:
+    except RecursionError:
+        raise Malformed(Fault(f"nested deeper than {DEPTH_LIMIT}", "")) from None
+    except ValueError as error:
         raise Malformed(Fault(f"not JSON that can be read: {error}", "")) from None
     return plain(found)
 

@@ -19,7 +19,7 @@ from broker.contract.wire import quote
 from broker.model import Executable, ExecutableKind, Port
 
 # what may stand in an image reference: no blanks, and no leading "-", which a command line takes as an option
-_IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]*", re.ASCII)
+_IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/+-]*(?:@[A-Za-z0-9+._-]+:[A-Za-z0-9=_-]+)?", re.ASCII)
 # OCI image specification, "Digests"
 _DIGEST = re.compile(r"[a-z0-9]+(?:[+._-][a-z0-9]+)*:[A-Za-z0-9=_-]+", re.ASCII)
 _HEX_DIGITS = {"sha256": 64, "sha512": 128}
@@ -104,8 +104,10 @@ def _check_image(image: DockerImage, locations: tuple[str, ...], reasons: Reason
         reasons.no("missing-value", f"{path}/locations", template, example="docker.io/library/alpine:3.22")
     for index, location in enumerate(locations):
         if not _IMAGE.fullmatch(location):
+            # what stands before an @ may be a password, which is not to be repeated
             template = "{location} is no image reference of the form repository/namespace/container:tag"
-            reasons.no("invalid-value", f"{path}/locations/{index}", template, location=quote(location))
+            what = "what has an @ before anything but a digest" if "@" in location else quote(location)
+            reasons.no("invalid-value", f"{path}/locations/{index}", template, location=what)
     if image.digest is not None:
         algorithm, _, value = image.digest.partition(":")
         digits = _HEX_DIGITS.get(algorithm)
@@ -162,8 +164,8 @@ def _read_port(wire: DockerPort, path: str, reasons: Reasons) -> Port | None:
         reasons.no("not-supported", f"{path}/external", template)
     where = wire.path or None
     if where is not None and not _URL_PATH.fullmatch(where):
-        template = "{path} is no path of a URL: others than its characters must be percent-encoded"
-        reasons.no("invalid-value", f"{path}/path", template, path=quote(where))
+        template = "{given} is no path of a URL: others than its characters must be percent-encoded"
+        reasons.no("invalid-value", f"{path}/path", template, given=quote(where))
     if where is not None and protocol in ("TCP", "UDP"):
         template = "a path is of use for HTTP and HTTPS only: for {protocol} it was ignored"
         reasons.warn("ignored-value", f"{path}/path", template, protocol=protocol)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 import uuid
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,10 +19,12 @@ from broker.contract.names import Names
 from broker.contract.reasons import Reasons
 from broker.contract.storage import SimpleStorage, Storage
 from broker.contract.wire import quote
-from broker.model import DataItem, MinMax, StorageItem
+from broker.model import DataItem, MinMax, Note, StorageItem
 
 DATA_LIMIT = 1000  # resources of one request: each may cost the catalogue a question over the network
 STORAGE_LIMIT = 1000
+# how long the servers of a request's data are asked, all together, lest one caller make all others wait
+ASK_SECONDS = 30.0
 _GIB = 2**30
 
 
@@ -95,10 +98,16 @@ def read_data(
         else:
             questions.append((catalogue, ours, name, documents[index], path))
 
+    end = time.monotonic() + ASK_SECONDS
+
     def ask(question: tuple[Catalogue, str, str, Mapping[str, Any], str] | None) -> Resolved | None:
         if question is None:
             return None
         catalogue, ours, name, resource, path = question
+        if time.monotonic() >= end:
+            text = "{name} was not looked for: the servers of the data before it took {seconds} s already"
+            values = {"name": name, "seconds": f"{ASK_SECONDS:g}"}
+            return Resolved(None, (Note("data-too-slow", text, values, path=path),))
         found = catalogue.resolve(ours, name, resource, path)
         if found.item is None:
             return found

@@ -18,7 +18,12 @@ from broker.records import Owner, SessionRecord
 _URL_SECRETS = re.compile(r"(\b[A-Za-z][A-Za-z0-9+.-]*://)(?:[^\s/?#@]*@)?([^\s?#]*)(?:\?[^\s#]*)?")
 # the part of the request that a note is about
 _PART = re.compile(r"/(?:executable|compute/volumes/\d+|compute|storage/\d+|data/\d+)(?=/|$)", re.ASCII)
-_SECRET_PATHS = ("/executable/environment", "/executable/command", "/executable/entrypoint")
+_SECRET_PATHS = (
+    "/executable/environment",
+    "/executable/command",
+    "/executable/entrypoint",
+    "/executable/network",
+)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
+from broker.contract.codec import pointer
+from broker.contract.wire import quote
 from broker.http.front import Front, add_route
 from broker.http.media import Refused, choose_writer, read_body
 from broker.identities import Taken
@@ -29,6 +31,10 @@ def add_admin_routes(router: APIRouter, front: Front) -> None:
         if not isinstance(username, str) or not isinstance(password, str):
             missing = "username" if not isinstance(username, str) else "password"
             raise Refused(400, f"{missing}: expected a text", path=f"/{missing}")
+        unknown = next((name for name in members if name not in ("username", "password")), None)
+        if unknown is not None:
+            text = f"{quote(unknown)}: expected username and password; a role is set by PATCH"
+            raise Refused(400, text, path=pointer([unknown]))
         try:
             made = await run_in_threadpool(front.gate.identities.create, username, password)
         except ValueError as error:

@@ -61,15 +61,13 @@ def too_large(site: Site, platform: Platform, request: Request) -> list[Note]:
     )
     for resource, unit, wanted, limit, path in parts:
         if wanted > limit:
-            text = (
-                "{site} has {limit} {unit} for one session, {wanted} are asked for: ask for at most {limit}"
-            )
+            text = "{site} has {limit} {unit} for one session, {wanted} are asked for"
             values = {"site": site.id, "resource": resource, "unit": unit, "wanted": str(wanted)}
             values["limit"] = str(limit)
             reasons.append(Note("resource-limit", text, values, Level.ERROR, path))
     seconds = request.duration.total_seconds()
     if seconds > platform.max_duration_seconds:
-        text = "{site} runs a session for {limit} at most, and {wanted} is asked for: ask for at most {limit}"
+        text = "{site} runs a session for {limit} at most, and {wanted} is asked for"
         values = {"site": site.id, "limit": format_seconds(platform.max_duration_seconds)}
         values["wanted"] = format_seconds(seconds)
         reasons.append(Note("duration-limit", text, values, Level.ERROR, "/schedule/requested/duration"))
@@ -103,7 +101,7 @@ def capped(site: Site, platform: Platform, request: Request) -> list[Note]:
 
 def unknown_sizes(request: Request) -> list[Note]:
     """A warning for each data item whose size had to be assumed."""
-    text = "The size of {name} is not known: 1 GiB is assumed for the time to move it and the room it takes"
+    text = "1 GiB is assumed for the time to move {name} and the room it takes"
     return [
         Note("size-assumed", text, {"name": item.name}, Level.WARN, f"/data/{position}")
         for position, item in enumerate(request.data)

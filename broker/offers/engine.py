@@ -103,7 +103,7 @@ def make_offers(
         reasons += notes
     ranked = rank(offers)
     best = chosen(ranked, most)
-    return Offers(tuple(explained(best, ranked, now + lifetime)), tuple(reasons))
+    return Offers(tuple(explained(best, ranked, now + lifetime if lifetime else None)), tuple(reasons))
 
 
 def as_information(notes: Sequence[Note]) -> tuple[Note, ...]:

@@ -1,14 +1,16 @@
 """Where images and data come from, in one form each, and patterns of a policy that match them.
 
-Two spellings of one place must not be two places for a policy: hosts are compared in small letters, default
-ports are left out, escapes and dots in paths are resolved first.
+Two spellings of one place must not be two places for a policy: hosts are compared in small letters, addresses
+as numbers (127.1 is 127.0.0.1), default ports are left out, escapes and dots in paths are resolved first.
 """
 
 from __future__ import annotations
 
 import fnmatch
+import ipaddress
 import posixpath
 import re
+import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
@@ -107,6 +109,22 @@ def _host(scheme: str, netloc: str) -> str:
     host = netloc.rpartition("@")[2].lower()
     name, colon, port = host.rpartition(":")
     if not colon or re.fullmatch("[0-9]{1,5}", port) is None:
-        return host.removesuffix(":").removesuffix(".")
-    name = name.removesuffix(".")
+        return _numbered(host.removesuffix(":").removesuffix("."))
+    name = _numbered(name.removesuffix("."))
     return name if int(port) == _DEFAULT_PORTS.get(scheme) else f"{name}:{int(port)}"
+
+
+def _numbered(name: str) -> str:
+    """An address as it is usually written, however it is; a name as it is."""
+    if name.startswith("[") and name.endswith("]"):
+        try:
+            address = ipaddress.IPv6Address(name[1:-1])
+        except ValueError:
+            return name
+        return str(address.ipv4_mapped or f"[{address}]")
+    if name.rpartition(".")[2][:1].isdigit():
+        try:
+            return socket.inet_ntoa(socket.inet_aton(name))
+        except (OSError, ValueError):
+            return name
+    return name

@@ -52,10 +52,10 @@ def chosen(ranked: Sequence[Priced], most: int) -> list[Priced]:
     return best
 
 
-def explained(best: Sequence[Priced], ranked: Sequence[Priced], expires: datetime) -> list[Placement]:
+def explained(best: Sequence[Priced], ranked: Sequence[Priced], expires: datetime | None) -> list[Placement]:
     """The placements of `best`, each with its notes: rank, compute, preparation, data.
 
-    `ranked` are all that there were, also those that were not chosen.
+    `ranked` are all that there were, also those that were not chosen. `expires`: None for a direct execution.
     """
     return [
         replace(
@@ -110,18 +110,22 @@ def _called(other: Placement, than: Placement) -> str:
     return f"the one here with {_cores(other)} and {other.memory_gib} GiB"
 
 
-def _compute_note(offer: Priced, expires: datetime) -> Note:
+def _compute_note(offer: Priced, expires: datetime | None) -> Note:
     placement = offer.placement
-    until = expires if placement.expires is None else min(expires, placement.expires)
     values = {
         "site": placement.site_id,
         "cores": _cores(placement),
         "memory": str(placement.memory_gib),
         "start": f"{placement.start:%Y-%m-%dT%H:%M:%SZ}",
-        "expires": f"{until:%Y-%m-%dT%H:%M:%SZ}",
         "prepare": format_seconds(placement.prepare_seconds),
     }
-    text = "{cores} and {memory} GiB at {site} are free from {start} on, and held until {expires}; "
+    text = "{cores} and {memory} GiB at {site} are free from {start} on, and "
+    if expires is None:
+        text += "booked; "
+    else:
+        until = expires if placement.expires is None else min(expires, placement.expires)
+        values["expires"] = f"{until:%Y-%m-%dT%H:%M:%SZ}"
+        text += "held until {expires}; "
     text += "data and image are ready within {prepare} (90 %)"
     if offer.waits_for_data:
         text += ", which is what the start waits for"

@@ -77,6 +77,6 @@ def _summary(sites: Sequence[str], reasons: Sequence[Note], nearest: Sequence[Wa
         return Note("no-site", text, values)
     counts = {site: [note for note in reasons if note.values.get("site") == site] for site in sites}
     site = min(sites, key=lambda each: len(counts[each]))
-    values |= {"site": site, "reason": counts[site][0].text}
+    values |= {"site": site, "reason": counts[site][0].text.removeprefix(f"{site}: ")}
     text += ": {reason}" if len(sites) == 1 else "; fewest reasons stand against {site}: {reason}"
     return Note("no-site", text, values)

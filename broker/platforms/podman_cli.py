@@ -28,6 +28,8 @@ COMMAND_SECONDS = 30.0
 AT_ONCE = 2 * (os.cpu_count() or 1)
 # an image listing is good for this long; what isn't in it is looked for again at once
 LISTING_SECONDS = 60.0
+# tries to list them, where podman fails
+LISTING_TRIES = 3
 # a probe that failed counts for so long: what was wrong may be put right, or have been a busy minute
 PROBE_SECONDS = 60.0
 PROBE_LABEL = "fairlead.probe=1"
@@ -127,21 +129,25 @@ class Images:
         return bool(wanted & self._names)
 
     def _list(self) -> None:
-        try:
-            done = subprocess.run(
-                command("images", "--format", "json"),
-                capture_output=True,
-                timeout=COMMAND_SECONDS,
-                stdin=subprocess.DEVNULL,
-                check=True,
+        """List anew. podman fails where an image goes while it lists them: it is asked again, and what was
+        known before stays where it won't say."""
+        for _ in range(LISTING_TRIES):
+            try:
+                done = subprocess.run(
+                    command("images", "--format", "json"),
+                    capture_output=True,
+                    timeout=COMMAND_SECONDS,
+                    stdin=subprocess.DEVNULL,
+                    check=True,
+                )
+                listed: list[dict[str, Any]] = json.loads(done.stdout) or []
+            except (OSError, subprocess.SubprocessError, ValueError):
+                continue
+            self._names = frozenset(
+                name for image in listed for key in ("Names", "RepoDigests") for name in image.get(key) or ()
             )
-            listed: list[dict[str, Any]] = json.loads(done.stdout) or []
-        except (OSError, subprocess.SubprocessError, ValueError):
-            listed = []
-        self._names = frozenset(
-            name for image in listed for key in ("Names", "RepoDigests") for name in image.get(key) or ()
-        )
-        self._listed = time.monotonic()
+            self._listed = time.monotonic()
+            return
 
 
 def usable() -> str | None:

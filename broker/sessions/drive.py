@@ -73,6 +73,7 @@ async def _drive(row: Row) -> None:
     if phase is Phase.PREPARING:
         job = await _prepare(row, platform, request, placement)
         phase = Phase.AVAILABLE
+        row.worker.prepared()
     if phase is Phase.AVAILABLE:
         await start(row, platform, job, request, placement)
     elif phase is Phase.RUNNING and await lost(row, platform, job):

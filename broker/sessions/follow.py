@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
-from broker.model import Level, Outcome, Phase, Placement
+from broker.model import Outcome, Phase, Placement
 from broker.phases import Actor
 from broker.platforms import OffersItself, Platform, PlatformError, SeenThere, Unreachable
 from broker.records import SessionRecord, TimedNote
@@ -51,9 +51,8 @@ async def follow(row: Row, platform: Platform, session: SessionRecord, placement
         if seen.phase is Phase.COMPLETED:
             return
         if seen.phase in (Phase.FAILED, Phase.CANCELLED, Phase.REJECTED, Phase.EXPIRED):
-            errors = [note.text for note in seen.notes if note.level is Level.ERROR]
-            reason = f": {errors[-1]}" if errors else ""
-            raise PlatformError(f"{site}: at its broker the session is {seen.phase}{reason}")
+            # why is among the notes of that broker, which are not for everybody
+            raise PlatformError(f"{site}: at its broker the session is {seen.phase}")
         if row.clock.now() > until:
             raise PlatformError(f"{site}: its broker did not end the session in time")
         await row.clock.sleep(LOOK_SECONDS)
@@ -100,9 +99,11 @@ async def _show(row: Row, site: str, seen: SeenThere) -> None:
             store.change_phase(connection, session, phase, Actor.BROKER, now)
             session = replace(session, phase=phase)
         told = {timed.note.text for timed in session.notes}
+        offered = {note.text for note in session.placement.notes} if session.placement else set()
         notes = [
             replace(note, template="{site}: " + note.template, values={"site": site, **note.values})
             for note in seen.notes
+            if note.text not in offered
         ]
         # that broker tells us as the owner: what it says is for ours
         new = [TimedNote(now, note, private=True) for note in notes if note.text not in told]

@@ -29,6 +29,9 @@ RENEW_BELOW = timedelta(seconds=20)
 MOST_NEW = 500
 
 NOT_BEGUN = (Phase.ACCEPTED, Phase.WAITING)
+# In these a session keeps its site busy. A container that runs has what was booked for it, and must not keep
+# others from what was booked for them.
+TO_PREPARE = (*NOT_BEGUN, Phase.PREPARING)
 
 
 class LeaseLost(Exception):  # noqa: N818 - nobody's error: the session is somebody else's now
@@ -53,14 +56,16 @@ def claim(
     worker: str,
     now: datetime,
     busy: Collection[str],
-    driven: Mapping[str, int],
+    preparing: Mapping[str, int],
     most_per_site: int,
+    sites: Collection[str],
 ) -> list[Claim]:
     """Take what nobody works at: what was begun, what is to be cleaned up, and as much that is new as fits.
 
-    `busy` is what this worker is at already, `driven` how many of these there are at each site. What is new
-    comes in the order of its promised start. Nobody waits here for anybody: rows that others have locked are
-    left to them.
+    `busy` is what this worker is at already, `preparing` how many of these it prepares at each site, of which
+    there may be `most_per_site`. What is new comes in the order of its promised start. Nobody waits here for
+    anybody: rows that others have locked are left to them. `sites` are those that this worker can ask: what
+    is at another is left to who can, or until the site is back, as long as its booking lasts.
     """
     dead = [other for other in _workers(connection) if other != worker and is_dead(other)]
     free = or_(
@@ -69,15 +74,16 @@ def claim(
         sessions.c.worker.in_(dead),
         sessions.c.lease_until <= now,
     )
-    query = _found().where(free, sessions.c.uuid.not_in(list(busy)))
+    ours = or_(holds.c.site.is_(None), holds.c.site.in_(list(sites)), holds.c.end <= now)
+    query = _found().where(free, ours, sessions.c.uuid.not_in(list(busy)))
     begun = query.where(or_(sessions.c.phase.in_(_values(DRIVEN, but=NOT_BEGUN)), _to_clean(now)))
     due = or_(holds.c.storage_start.is_(None), holds.c.storage_start <= now)
     new = query.where(sessions.c.phase.in_(_values(NOT_BEGUN)), due)
     new = new.order_by(holds.c.start, sessions.c.created, sessions.c.uuid).limit(MOST_NEW)
     taken = [Claim(row.uuid, Phase(row.phase), row.site) for row in connection.execute(begun)]
-    room = dict(driven)
+    room = dict(preparing)
     for claimed in taken:
-        if not claimed.cleaning and claimed.site is not None:
+        if claimed.phase is Phase.PREPARING and claimed.site is not None:
             room[claimed.site] = room.get(claimed.site, 0) + 1
     full = [site for site, count in room.items() if count >= most_per_site]
     for row in connection.execute(new.where(or_(holds.c.site.is_(None), holds.c.site.not_in(full)))):

@@ -53,6 +53,8 @@ class Worker:
     id: str
     around: Surroundings
     threads: Executor
+    # there is room for the next
+    prepared: Callable[[], None]
 
     async def in_thread(self, work: Callable[[], T]) -> T:
         """`work`, which asks the database and nothing slower."""

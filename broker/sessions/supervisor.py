@@ -52,11 +52,10 @@ class _Work:
 
 @dataclass(frozen=True)
 class _Doing:
-    """What a supervisor is at, what it has given up for a while, and how many it drives at each site."""
+    """What a supervisor is at, with the sites, and what it has given up for a while."""
 
-    working: list[str]
+    working: dict[str, str | None]
     waiting: list[str]
-    driven: dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -99,7 +98,7 @@ class Supervisor:
         loop.set_default_executor(ThreadPoolExecutor(OTHER_THREADS + most, "platforms"))
         looking = ThreadPoolExecutor(1, "supervisor")
         driving = ThreadPoolExecutor(DATABASE_THREADS, "sessions")
-        worker = Worker(self.id, self._around, driving)
+        worker = Worker(self.id, self._around, driving, self.wake)
         removing = asyncio.create_task(self._remove_old())
         try:
             while True:
@@ -146,9 +145,8 @@ class Supervisor:
     def _doing(self) -> _Doing:
         now = self._clock.now()
         self._not_before = {uuid: since for uuid, since in self._not_before.items() if since > now}
-        driven = Counter(work.claim.site for work in self._work.values() if not work.claim.cleaning)
-        counts = {site: count for site, count in driven.items() if site}
-        return _Doing(list(self._work), list(self._not_before), counts)
+        working = {uuid: work.claim.site for uuid, work in self._work.items()}
+        return _Doing(working, list(self._not_before))
 
     def _look(self, doing: _Doing) -> _Look:
         """In a thread: end offers, renew leases, and take what there is to do."""
@@ -167,8 +165,14 @@ class Supervisor:
                 held = lease.held(connection, self.id)
             lease.wait_for_start(connection, now)
             busy = [*doing.working, *doing.waiting]
+            preparing = Counter(
+                site
+                for uuid, site in doing.working.items()
+                if site and uuid in held and held[uuid][0] in lease.TO_PREPARE
+            )
             most = self._around.sessions_per_site
-            claims = lease.claim(connection, self.id, now, busy, doing.driven, most)
+            sites = self._around.platforms
+            claims = lease.claim(connection, self.id, now, busy, preparing, most, sites)
             return _Look(now, held, claims, lease.next_due(connection, now))
 
     def _begin(self, worker: Worker, claim: Claim, lease_until: datetime) -> None:

@@ -17,6 +17,7 @@ class OtherBroker:
     def __init__(self, now):
         self.now, self.requests, self.sessions, self.faults = now, [], {}, {"GET": [], "POST": []}
         self.authorization, self.refuse, self.url = None, None, ""
+        self.says = []  # messages of each offer
 
     def offer(self, request):
         requested = request["schedule"]["requested"]
@@ -24,7 +25,7 @@ class OtherBroker:
         uuid_ = str(uuid.uuid4())
         self.sessions[uuid_] = {
             "kind": KINDS + "session/scheduled-execution-session.yaml",
-            "meta": {"uuid": uuid_, "messages": []},
+            "meta": {"uuid": uuid_, "messages": list(self.says)},
             "phase": "OFFERED",
             "expires": (self.now() + timedelta(minutes=5)).isoformat(),
             "compute": {

@@ -108,6 +108,35 @@ def test_ports_that_cannot_be_published(port, found):
     assert reasons(document) == {(kind, f"{at}/{path}") for kind, path in found}
 
 
+@pytest.mark.parametrize(
+    "port", [{"path": "/a?b"}, {"external": {"port": 1}}, {"path": "/a", "protocol": "TCP"}]
+)
+def test_what_is_said_of_a_port_does_not_hide_where_it_is(port):
+    (_, notes) = parse(with_ports({"internal": {"port": 80}, "protocol": "HTTP"} | port))
+    (note,) = [note for note in notes if note.path and note.path.startswith("/executable/network")]
+    assert "path" not in note.values
+
+
+@pytest.mark.parametrize(
+    ("image", "right"),
+    [
+        ("localhost:5000/x:1", True),
+        (f"ghcr.io/ivoa/x:1@{DIGEST}", True),
+        ("ada:secret@ghcr.io/ivoa/x", False),
+        ("ada:secret@ghcr.io:443/ivoa/x", False),
+        ("https://ada:secret@ghcr.io/ivoa/x", False),
+        (f"ada:secret@ghcr.io/ivoa/x@{DIGEST}", False),
+    ],
+)
+def test_an_image_has_no_password_and_none_is_repeated(image, right):
+    document = make_document()
+    document["executable"]["image"] = {"locations": [image]}
+    assert reasons(document) == (set() if right else {("invalid-value", "/executable/image/locations/0")})
+    assert not any("secret" in note.text for note in parse(document)[1])
+    refused = reasons(located(kinds.SINGULARITY_CONTAINER, f"docker://{image}"))
+    assert refused == (set() if right else {("invalid-value", "/executable/location")})
+
+
 def test_a_path_where_no_url_leads_is_ignored_and_told():
     document = with_ports({"internal": {"port": 22}, "path": "/x"})
     assert ("ignored-value", "/executable/network/ports/0/path") in reasons(document, Level.WARN)

@@ -1,10 +1,13 @@
 """Data, where it is stored, and where the container finds it: defaults, references, and what is refused."""
 
+import time
+
 import pytest
 
+from broker.contract import read_resources
 from broker.model import MinMax, Mount, MountMode
 from tests.broker.conftest import make_document
-from tests.broker.reading import data, parse, reasons, storage
+from tests.broker.reading import Shelf, data, parse, reasons, storage
 
 
 def test_data_gets_storage_and_a_place_to_read_it():
@@ -85,3 +88,21 @@ def test_unnamed_data_of_one_address_are_told_apart():
     request, _ = parse(make_document() | {"data": [data("small"), data("small")]})
     assert len({item.uuid for item in request.data}) == 2
     assert [mount.path for mount in request.mounts] == ["/data/small", "/data/small-2"]
+
+
+def test_servers_are_asked_for_so_long_and_what_is_left_is_refused(monkeypatch):
+    monkeypatch.setattr(read_resources, "ASK_SECONDS", 0.2)
+    resolve = Shelf.resolve
+
+    def slowly(self, *arguments):
+        time.sleep(0.15)
+        return resolve(self, *arguments)
+
+    monkeypatch.setattr(Shelf, "resolve", slowly)
+    many = make_document() | {"data": [data("small", f"d{number}") for number in range(100)]}
+    began = time.monotonic()
+    found = reasons(many)
+    assert time.monotonic() - began < 5
+    assert {kind for kind, _ in found} == {"data-too-slow"}
+    assert ("data-too-slow", "/data/99") in found
+    assert ("data-too-slow", "/data/0") not in found

@@ -54,6 +54,8 @@ def test_its_offers_stand_among_the_others_with_our_cost_of_moving_the_data(brok
 
 
 def test_a_session_there_is_followed_to_its_end(broker, other, engine, clock):
+    other.says = [{"level": "INFO", "message": "1 of 1"}]
+
     async def story():
         uuid = accept(broker, site=FAR)
         there = session_of(broker, uuid, other)
@@ -68,6 +70,9 @@ def test_a_session_there_is_followed_to_its_end(broker, other, engine, clock):
             await turn(clock, lambda: held(engine) == set())
         texts = [timed.note.text for timed in notes(broker, uuid, "broker-message")]
         assert texts == [f"{FAR}: its broker says: All went well"]
+        # what it said of its offer is told with ours, and no second time
+        offered = [note.text for note in broker.session(uuid).placement.notes]
+        assert offered.count("its broker says: 1 of 1") == 1
         assert broker.session(uuid).outcome.ended is not None
 
     asyncio.run(story())
@@ -85,8 +90,10 @@ def test_its_failures_are_its_own(broker, other, engine, clock):
             await turn(clock, is_in(broker, going, Phase.COMPLETED))
             await turn(clock, lambda: held(engine) == set())
         (note,) = notes(broker, failing, "failed")
-        assert note.note.text.startswith(f"{FAR}: at its broker the session is FAILED")
-        assert note.note.text.endswith("its broker says: the disk is on fire")
+        assert note.note.text == f"{FAR}: at its broker the session is FAILED"
+        # what that broker said is told once, and not to everybody
+        (why,) = [each for each in broker.session(failing).notes if "the disk is on fire" in each.note.text]
+        assert (why.private, why.note.level) == (True, Level.ERROR)
 
     asyncio.run(story())
 

@@ -282,6 +282,7 @@ def test_users_are_made_by_the_administrator(client):
         ({"username": " ", "password": "x"}, "/username"),
         ({"username": "x", "password": ""}, "/password"),
         ({"username": "a:b", "password": "x"}, "/username"),
+        ({"username": "x", "password": "x", "role": "king"}, "/role"),
     ],
 )
 def test_users_that_cannot_be_made(client, body, path):

@@ -27,7 +27,7 @@ def whole_document():
     document = make_document(data=[f"{host}/{name}?token=sign4ture" for name in ("a.fits", "b.fits")])
     document["storage"] = [
         {"kind": KINDS + "storage/simple-storage-resource.yaml", "meta": {"name": name}}
-        for name in ("input", "my results")
+        for name in ("input", "my results", "maps/2026 a")
     ]
     for item in document["data"]:
         item |= {"meta": {"name": item["meta"]["name"].partition("?")[0]}, "storage": "input"}
@@ -186,6 +186,9 @@ def written(client):
     (directory / "maps" / "a b.html").write_text("<script>alert(1)</script>")
     (directory / "sum").write_bytes(bytes(range(256)) * 4096)
     (directory / "empty").touch()
+    slashed = next(item.uuid for item in record.request.storage if item.name == "maps/2026 a")
+    (storage_path(client.work / site, uuid, slashed) / "b").mkdir(parents=True)
+    (storage_path(client.work / site, uuid, slashed) / "b" / "sum").write_text("6")
     (directory / "passwd").symlink_to("/etc/passwd")
     (directory / "etc").symlink_to("/etc")
     set_session(
@@ -217,6 +220,13 @@ def test_results_are_listed_and_fetched(client, written):
             assert len(answer.content) == file["size"] == int(answer.headers["content-length"])
         head = client.head(file["url"], auth=ADA)
         assert (head.status_code, int(head.headers["content-length"])) == (200, file["size"])
+
+
+def test_a_storage_may_have_a_slash_in_its_name(client, written):
+    uuid, _ = written
+    document = client.get(f"/sessions/{uuid}/storage", auth=ADA).json()
+    (slashed,) = [each for each in document["storage"] if each["name"] == "maps/2026 a"]
+    assert [client.get(file["url"], auth=ADA).text for file in slashed["files"]] == ["6"]
 
 
 def test_what_a_user_wrote_is_never_shown_as_ours(client, written):

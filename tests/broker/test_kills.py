@@ -37,7 +37,8 @@ SEED = int(os.environ.get("FAIRLEAD_TEST_SEED") or 0)
 LIFE_SECONDS = 2.5
 # sessions that are begun in one life
 SESSIONS = 3
-SETTLE_SECONDS = 120.0
+# many kills leave many sessions to be made up for
+SETTLE_SECONDS = 120.0 + 2.0 * KILLS
 OFFERS = (Phase.OFFERED, Phase.REJECTED, Phase.EXPIRED)
 
 CATALOGUE = """
@@ -52,7 +53,7 @@ longitude = 20.0
 kind = "{kind}"
 cores = 400
 memory = "400 GiB"
-storage = "100 GiB"
+storage = "10 TiB"  # results are kept for a day: none of them may fill it
 options = {options}
 """
 

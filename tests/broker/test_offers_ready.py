@@ -181,3 +181,9 @@ def test_a_direct_execution_takes_the_best_of_all():
     taken = {"perth": [Booking(NOW, NOW + 5 * HOUR, 8, 0)]}
     offers, _ = ask([ready(NOW + 2 * HOUR), ready(NOW + HOUR, reference="sooner")], make_request(), taken, 1)
     assert [placement.reference for placement in offers.placements] == ["sooner"]
+
+
+def test_the_summary_names_the_site_with_the_fewest_reasons_once():
+    large = make_request(cores=(9, None), data=[make_data("lausanne", size_bytes=101 * 2**30)])
+    answer, _ = ask(PlatformError("far.example doesn't answer"), large, cores=16, storage_gib=500)
+    assert answer.notes[0].text.endswith("fewest reasons stand against lausanne: far.example doesn't answer")

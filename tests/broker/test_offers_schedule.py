@@ -37,6 +37,12 @@ def test_a_site_offers_what_is_free_first_and_the_whole_maximum_when_it_is():
     assert "the only site that can" in words[0]
 
 
+def test_what_is_booked_at_once_is_not_held_until_anything():
+    (best, *_) = ask(one_site(), make_request(), lifetime=timedelta(0)).placements
+    assert " on, and booked; data and image" in best.notes[1].text
+    assert "expires" not in best.notes[1].values
+
+
 def test_the_second_fits_beside_the_first():
     """Seven are free at once; eight only once the first of the two would be over."""
     federation = one_site()

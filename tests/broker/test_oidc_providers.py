@@ -11,7 +11,6 @@ from tests.broker.conftest import make_document
 from tests.broker.providers import PROVIDERS
 from tests.broker.serving import ADA, ROOT, first_offer, serving, update
 
-
 # of the provider's own libraries
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 

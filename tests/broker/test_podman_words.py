@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from subprocess import CalledProcessError, CompletedProcess
 from typing import Any
 
 import pytest
@@ -185,3 +187,21 @@ def test_a_podman_that_works_is_tried_once_and_a_broken_one_again_after_a_minute
     now[0] += podman_cli.PROBE_SECONDS
     assert [podman_cli.usable(), podman_cli.usable()] == [None, None]
     assert answers == []
+
+
+def test_images_are_listed_again_where_podman_stumbles(monkeypatch):
+    """`podman images` fails where an image goes while it lists them: there are some all the same."""
+    stumbles = [CalledProcessError(125, "podman"), CalledProcessError(125, "podman")]
+
+    def run(*_, **__):
+        if stumbles:
+            raise stumbles.pop()
+        return CompletedProcess([], 0, json.dumps([{"Names": ["localhost/here:1"]}]))
+
+    monkeypatch.setattr(podman_cli.subprocess, "run", run)
+    images = podman_cli.Images()
+    assert images.has(["localhost/here:1"])
+    stumbles += [CalledProcessError(125, "podman")] * 3
+    assert images.has(["localhost/here:1"])
+    assert not images.has(["localhost/other:1"])
+    assert images.has(["localhost/here:1"])

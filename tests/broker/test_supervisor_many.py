@@ -90,10 +90,8 @@ def test_platforms_that_keep_all_common_threads_waiting_delay_no_other(make_brok
     assert broker.session(other).phase is Phase.COMPLETED
 
 
-def test_a_site_prepares_and_runs_no_more_than_it_is_told_and_in_the_promised_order(
-    make_broker, settings, clock
-):
-    broker = make_broker(settings=replace(settings, sessions_per_site=2), run_seconds=3.0)
+def test_a_site_prepares_no_more_than_it_is_told_and_in_the_promised_order(make_broker, settings, clock):
+    broker = make_broker(settings=replace(settings, sessions_per_site=2), run_seconds=3.0, image_seconds=3.0)
     documents = [make_document(start=f"2026-11-25T12:{minute:02}:00Z/PT0S") for minute in (9, 3, 6, 1, 8, 4)]
     uuids = [accept(broker, document, site="penticton") for document in documents]
     most = 0
@@ -101,7 +99,7 @@ def test_a_site_prepares_and_runs_no_more_than_it_is_told_and_in_the_promised_or
     def done():
         nonlocal most
         found = [broker.session(uuid).phase for uuid in uuids]
-        most = max(most, sum(phase not in (Phase.ACCEPTED, Phase.WAITING, *ENDED) for phase in found))
+        most = max(most, sum(phase is Phase.PREPARING for phase in found))
         return all(phase in ENDED for phase in found)
 
     async def story():
@@ -120,14 +118,14 @@ def test_a_site_prepares_and_runs_no_more_than_it_is_told_and_in_the_promised_or
 
 
 def test_what_cannot_be_begun_yet_waits_where_it_is_and_can_be_cancelled(make_broker, settings, clock):
-    broker = make_broker(settings=replace(settings, sessions_per_site=1), run_seconds=100.0)
+    broker = make_broker(settings=replace(settings, sessions_per_site=1), image_seconds=100.0)
     first = accept(broker, site="penticton")
     clock.advance(1)
     second = accept(broker, site="penticton")
 
     async def story():
         async with running(broker):
-            await turn(clock, is_in(broker, first, Phase.RUNNING))
+            await turn(clock, is_in(broker, first, Phase.PREPARING))
             assert broker.session(second).phase in (Phase.ACCEPTED, Phase.WAITING)
             await asyncio.to_thread(broker.update_phase, second, Phase.CANCELLED, ANN)
             await turn(clock, is_in(broker, first, *ENDED))
@@ -135,6 +133,17 @@ def test_what_cannot_be_begun_yet_waits_where_it_is_and_can_be_cancelled(make_br
     asyncio.run(story())
     assert broker.session(first).phase is Phase.COMPLETED
     assert broker.session(second).phase is Phase.CANCELLED
+
+
+def test_what_runs_keeps_nobody_from_what_was_booked(make_broker, settings, clock):
+    broker = make_broker(settings=replace(settings, sessions_per_site=1), run_seconds=1000.0)
+    uuids = [accept(broker, site="penticton") for _ in range(3)]
+
+    async def story():
+        async with running(broker):
+            await turn(clock, lambda: all(is_in(broker, uuid, Phase.RUNNING)() for uuid in uuids))
+
+    asyncio.run(story())
 
 
 CANCELLABLE = (Phase.ACCEPTED, Phase.WAITING, Phase.PREPARING, Phase.AVAILABLE, Phase.RUNNING)
@@ -166,3 +175,41 @@ def test_cancelling_frees_everything_in_every_phase(make_broker, engine, clock, 
     assert platform._runs == {}
     assert platform._staged == set()
     assert broker.update_phase(uuid, Phase.CANCELLED, ANN).phase is Phase.CANCELLED
+
+
+def test_a_site_that_left_the_catalogue_keeps_its_sessions_until_their_time_is_over(make_broker, clock):
+    """Another process may still have the site, and the site may come back."""
+    broker = make_broker(run_seconds=60.0)
+    back, never = (accept(broker, site="penticton") for _ in range(2))
+
+    async def until_running():
+        async with running(broker):
+            await turn(clock, lambda: all(is_in(broker, uuid, Phase.RUNNING)() for uuid in (back, never)))
+
+    async def until(known, *phases, uuid=back, step=0.5):
+        async with running(known):
+            await turn(clock, is_in(known, uuid, *phases), step=step)
+
+    asyncio.run(until_running())
+    others = {site: platform for site, platform in broker.platforms.items() if site != "penticton"}
+    smaller = make_broker(platforms=others)
+    other = accept(smaller, site="perth")
+    asyncio.run(until(smaller, *ENDED, uuid=other))
+    assert broker.session(back).phase is Phase.RUNNING
+    asyncio.run(until(make_broker(platforms=broker.platforms), Phase.COMPLETED))
+    assert broker.session(never).phase in (Phase.RUNNING, Phase.COMPLETED)
+
+
+def test_a_site_that_never_comes_back_fails_its_sessions_in_the_end(make_broker, engine, clock):
+    broker = make_broker(run_seconds=1e6)
+    uuid = accept(broker, site="penticton")
+    others = {site: platform for site, platform in broker.platforms.items() if site != "penticton"}
+    smaller = make_broker(platforms=others)
+
+    async def story():
+        async with running(smaller):
+            await turn(clock, is_in(smaller, uuid, Phase.FAILED), step=20)
+            await turn(clock, lambda: not held(engine))
+
+    asyncio.run(story())
+    assert "penticton is no longer in the catalogue" in smaller.session(uuid).notes[-1].note.text
