@@ -2,8 +2,7 @@
 
 Each takes `times` (seconds, oldest first), `values` (natural logarithms of rates, at least one) and `now`,
 and gives one value. None of them is best everywhere: which one a path gets is decided by how wrong each was
-on that
-path (netprobe.walk).
+on that path (netprobe.walk).
 """
 
 from __future__ import annotations
