@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,6 +16,15 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
+CatalogueOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--catalogue", help="The federation's sites (TOML); as set, else those of the lab that is up."
+    ),
+]
+DatabaseOption = Annotated[
+    str | None, typer.Option("--database", help="Where results are kept, as a URL; as set if not given.")
+]
 
 
 def output() -> Console:

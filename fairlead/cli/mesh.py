@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import typer
 
-from fairlead.cli._common import JsonOption, messages, output, print_json, steps
+from fairlead.cli._common import DatabaseOption, JsonOption, messages, output, print_json, steps
 from federation.errors import InputError, OutsideError
 
 if TYPE_CHECKING:
@@ -61,9 +61,7 @@ def pull(
     catalogue: Annotated[
         Path | None, typer.Option("--catalogue", help="The federation's sites (TOML), whose hosts are known.")
     ] = None,
-    database: Annotated[
-        str | None, typer.Option("--database", help="Where results are kept, as a URL; as set if not given.")
-    ] = None,
+    database: DatabaseOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Take what an archive or a node has measured since the last pull; nothing is taken twice.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fairlead.cli._common import JsonOption, messages, output, print_json
+from fairlead.cli._common import DatabaseOption, JsonOption, messages, output, print_json
 from federation.errors import InputError
 
 if TYPE_CHECKING:
@@ -39,9 +39,7 @@ def expected(
     catalogue: Annotated[
         Path | None, typer.Option("--catalogue", help="The federation's sites (TOML), with --since.")
     ] = None,
-    database: Annotated[
-        str | None, typer.Option("--database", help="Where results are kept, as a URL; as set if not given.")
-    ] = None,
+    database: DatabaseOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """List the tests that a pSConfig template asks for; with --since, what was measured of them.

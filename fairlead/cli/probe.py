@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fairlead import stoppable
-from fairlead.cli._common import JsonOption, messages, print_json, steps
+from fairlead.cli._common import CatalogueOption, DatabaseOption, JsonOption, messages, print_json, steps
 from federation.units import format_bits_per_second, format_seconds
 
 if TYPE_CHECKING:
@@ -35,13 +35,8 @@ SOME_FAILED = 1
 )
 def run(
     plan: Annotated[Path, typer.Argument(help="The TOML file that says who is tested with whom, and how.")],
-    catalogue: Annotated[
-        Path | None,
-        typer.Option(help="The federation's sites (TOML); as set, else those of the lab that is up."),
-    ] = None,
-    database: Annotated[
-        str | None, typer.Option(help="Where results are kept, as a URL; as set if not given.")
-    ] = None,
+    catalogue: CatalogueOption = None,
+    database: DatabaseOption = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue the last run of this plan, which was stopped.")
     ] = False,

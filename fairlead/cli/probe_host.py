@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fairlead.cli._common import JsonOption, output, print_json
+from fairlead.cli._common import CatalogueOption, DatabaseOption, JsonOption, output, print_json
 from federation.errors import InputError
 
 if TYPE_CHECKING:
@@ -31,13 +30,8 @@ def host(
     ] = None,
     rate: Annotated[str | None, typer.Option(help="What the path should carry; the card's rate.")] = None,
     rtt: Annotated[str | None, typer.Option(help="The path's round trip; as measured.")] = None,
-    catalogue: Annotated[
-        Path | None,
-        typer.Option(help="The federation's sites (TOML); as set, else those of the lab that is up."),
-    ] = None,
-    database: Annotated[
-        str | None, typer.Option(help="Where results are kept, as a URL; as set if not given.")
-    ] = None,
+    catalogue: CatalogueOption = None,
+    database: DatabaseOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Say what limits a site's host, and what to change. Nothing is changed there."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fairlead.cli._common import JsonOption, messages, output, print_json
+from fairlead.cli._common import CatalogueOption, DatabaseOption, JsonOption, messages, output, print_json
 from federation.errors import InputError
 
 if TYPE_CHECKING:
@@ -23,15 +23,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
-CatalogueOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--catalogue", help="The federation's sites (TOML); as set, else those of the lab that is up."
-    ),
-]
-DatabaseOption = Annotated[
-    str | None, typer.Option("--database", help="Where results are kept, as a URL; as set if not given.")
-]
 NOTHING_MEASURED = 1
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fairlead import stoppable
-from fairlead.cli._common import JsonOption, messages, print_json
+from fairlead.cli._common import CatalogueOption, DatabaseOption, JsonOption, messages, print_json
 from federation.units import format_seconds, format_size
 
 if TYPE_CHECKING:
@@ -31,13 +31,8 @@ app = typer.Typer()
 )
 def watch(
     plan: Annotated[Path, typer.Argument(help="The TOML file; its blocks with `every` are run.")],
-    catalogue: Annotated[
-        Path | None,
-        typer.Option(help="The federation's sites (TOML); as set, else those of the lab that is up."),
-    ] = None,
-    database: Annotated[
-        str | None, typer.Option(help="Where results are kept, as a URL; as set if not given.")
-    ] = None,
+    catalogue: CatalogueOption = None,
+    database: DatabaseOption = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be run, how often and how much, and end.")
     ] = False,
