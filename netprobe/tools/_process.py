@@ -31,6 +31,11 @@ class Finished:
         return lines[-1] if lines else f"exit status {self.returncode}"
 
 
+def not_started(side: str, command: Sequence[str], problem: OSError) -> str:
+    """What is told where `run` raises: `side` names whose machine it is."""
+    return f"{side}: {command[0]} can't be started: {problem.strerror}"
+
+
 async def run(
     command: Sequence[str],
     time_limit_seconds: float,

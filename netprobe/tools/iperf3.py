@@ -125,7 +125,7 @@ async def _attempts(
         try:
             end = await _process.run(command, max(0.1, deadline - time.monotonic()), environment=secret)
         except OSError as problem:
-            return f"{sides.client}: {command[0]} can't be started: {problem.strerror}", {}, attempts
+            return _process.not_started(sides.client, command, problem), {}, attempts
         document = iperf3_document.parse(end.stdout)
         error = outcome(end, document, sides, test.time_limit_seconds)
         # jitter, so that two that wait for one server don't meet again

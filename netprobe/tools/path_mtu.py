@@ -201,7 +201,7 @@ class _Pinging:
         try:
             end = await _process.run(command, max(0.1, self._deadline - time.monotonic()))
         except OSError as problem:
-            raise _FailedError(f"{source}: {command[0]} can't be started: {problem.strerror}") from problem
+            raise _FailedError(_process.not_started(source, command, problem)) from problem
         if end.timed_out:
             raise _FailedError(
                 f"{self.destination}: the path MTU to {self.given} wasn't found within "

@@ -66,9 +66,8 @@ class Ping:
         try:
             end = await _process.run(command, test.time_limit_seconds)
         except OSError as problem:
-            error: str | None = (
-                f"source {test.source.site}: {command[0]} can't be started: {problem.strerror}"
-            )
+            source = f"source {test.source.site}"
+            error: str | None = _process.not_started(source, command, problem)
         else:
             figures = read(end.stdout)
             raw = {"round_trips_seconds": round_trips(end.stdout)}

@@ -90,9 +90,8 @@ class Traceroute:
         try:
             end = await _process.run(command, test.time_limit_seconds)
         except OSError as problem:
-            error: str | None = (
-                f"source {test.source.site}: {command[0]} can't be started: {problem.strerror}"
-            )
+            source = f"source {test.source.site}"
+            error: str | None = _process.not_started(source, command, problem)
         else:
             path = _numbered(traceroute_output.read(end.stdout), chosen.table)
             error = _error(test, chosen, end, path)
