@@ -32,7 +32,7 @@ from federation.turns import Turns
 from netprobe.archive import Archive
 from netprobe.forecast import Forecaster
 from reservations.capacity import Booking
-from reservations.sources import load_source
+from reservations.sources.static import operator_bookings
 
 T = TypeVar("T")
 # how far ahead other bookings are asked for: start range, look-ahead and the longest session lie within
@@ -64,7 +64,6 @@ class Broker:
         self._archive = Archive(engine)
         self._forecaster = Forecaster(self._archive, federation, clock)
         self._catalogues = load_catalogues(federation, online)
-        self._bookings = load_source("static")
         self._platforms = platforms or {
             site.id: load_platform(site, federation, clock, settings.work_directory / site.id)
             for site in federation
@@ -290,7 +289,7 @@ class Broker:
     def _other_bookings(self, site: str) -> Sequence[Booking]:
         """What others than this broker have booked at the site."""
         now = self._clock.now()
-        return self._bookings.bookings(self._federation[site], now, now + HORIZON)
+        return operator_bookings(self._federation[site], now, now + HORIZON)
 
     def _overdue(self, session: SessionRecord) -> bool:
         return (

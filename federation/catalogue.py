@@ -26,7 +26,7 @@ from federation.catalogue_file import (
 )
 from federation.errors import InputError
 from federation.hosts import Host, LocalHost, NamespaceHost, SshHost
-from federation.sites import Energy, Federation, Place, Platform, Policy, Site, Tariff
+from federation.sites import Credits, Energy, Federation, Place, Platform, Policy, Site, Space, Tariff
 from federation.toml_lines import line_of, read_toml
 
 Location = tuple[str, ...]
@@ -120,7 +120,6 @@ def _shown(value: Any) -> str:
 def _misfits(federation: FederationTable) -> Iterator[_Misfit]:
     if not federation.sites:
         yield _Misfit(("sites",), "expected at least one site, got none")
-    kinds = {entry.name for entry in entry_points(group="fairlead.platforms")}
     owners: dict[tuple[str, str], str] = {}
     for site_id, site in federation.sites.items():
         here = ("sites", site_id)
@@ -133,7 +132,11 @@ def _misfits(federation: FederationTable) -> Iterator[_Misfit]:
         if site.host is not None:
             yield from _host_misfits((*here, "host"), site.host)
         if site.platform is not None:
-            yield from _platform_misfits((*here, "platform"), site.platform, kinds)
+            yield from _platform_misfits((*here, "platform"), site.platform)
+        for space in site.space:
+            yield from _named((*here, "space", "source"), space.source, "fairlead.capacity")
+        if site.credits is not None:
+            yield from _named((*here, "credits", "source"), site.credits.source, "fairlead.credits")
 
 
 def _host_misfits(here: Location, host: HostTable) -> Iterator[_Misfit]:
@@ -152,10 +155,16 @@ def _host_misfits(here: Location, host: HostTable) -> Iterator[_Misfit]:
             yield _Misfit((*here, key), f'expected this at a host of kind "ssh" only, got "{host.kind}"')
 
 
-def _platform_misfits(here: Location, platform: PlatformTable, kinds: set[str]) -> Iterator[_Misfit]:
-    if platform.kind not in kinds:
+def _named(where: Location, name: str, group: str) -> Iterator[_Misfit]:
+    """A back-end that is not installed."""
+    kinds = {entry.name for entry in entry_points(group=group)}
+    if name not in kinds:
         known = ", ".join(sorted(kinds)) or "none that is installed"
-        yield _Misfit((*here, "kind"), f'expected one of {known}, got "{platform.kind}"')
+        yield _Misfit(where, f'expected one of {known}, got "{name}"')
+
+
+def _platform_misfits(here: Location, platform: PlatformTable) -> Iterator[_Misfit]:
+    yield from _named((*here, "kind"), platform.kind, "fairlead.platforms")
     if platform.max_cores is not None and platform.max_cores > platform.cores:
         yield _Misfit(
             (*here, "max_cores"),
@@ -218,6 +227,8 @@ def _site(site_id: str, table: SiteTable) -> Site:
         perfsonar_hosts=tuple(table.perfsonar_hosts),
         host=_host(table.host),
         platform=_platform(table.platform),
+        space=tuple(Space(each.source, each.options) for each in table.space),
+        credits=Credits(table.credits.source, table.credits.options) if table.credits else None,
         tariff=Tariff(**_values(table.tariff)),
         energy=Energy(**_values(table.energy)),
         policy=Policy(**_values(table.policy)),

@@ -92,6 +92,16 @@ class PlatformTable(Table):
     options: dict[str, Any] = Field(default_factory=dict, description="a table of the platform's own options")
 
 
+class SpaceTable(Table):
+    source: Text = Field(description='the name of a capacity source, such as "blazar" or "static"')
+    options: dict[str, Any] = Field(default_factory=dict, description="a table of the source's own options")
+
+
+class CreditsTable(Table):
+    source: Text = Field(description='the name of a source of credits, such as "coral" or "static"')
+    options: dict[str, Any] = Field(default_factory=dict, description="a table of the source's own options")
+
+
 class TariffTable(Table):
     per_core_hour: Price = Field(default=0.0, description=A_PRICE)
     per_gib_hour: Price = Field(default=0.0, description=A_PRICE)
@@ -133,6 +143,8 @@ class SiteTable(Table):
     perfsonar_hosts: list[Text] = Field(default=[], description="a list of host names or addresses")
     host: HostTable | None = Field(default=None, description='a table such as { kind = "local" }')
     platform: PlatformTable | None = Field(default=None, description="a table")
+    space: list[SpaceTable] = Field(default=[], description="tables [[sites.ID.space]]")
+    credits: CreditsTable | None = Field(default=None, description="a table")
     tariff: TariffTable = Field(default=TariffTable(), description="a table")
     energy: EnergyTable = Field(default=EnergyTable(), description="a table")
     policy: PolicyTable = Field(default=PolicyTable(), description="a table")
@@ -146,6 +158,8 @@ class FederationTable(Table):
 _OF_SITE: dict[str, type[Table]] = {
     "host": HostTable,
     "platform": PlatformTable,
+    "space": SpaceTable,
+    "credits": CreditsTable,
     "tariff": TariffTable,
     "energy": EnergyTable,
     "policy": PolicyTable,

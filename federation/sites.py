@@ -48,6 +48,22 @@ class Platform:
 
 
 @dataclass(frozen=True)
+class Space:
+    """Where it is known what of the site is free: a capacity source, and its own options."""
+
+    source: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Credits:
+    """Where it is known what its users may still spend: a source of credits, and its own options."""
+
+    source: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Tariff:
     """What the site charges for cores, memory, moved data and storage, in the federation's own currency."""
 
@@ -112,6 +128,9 @@ class Site:
     # where the site's own measuring and staging commands run
     host: Host = field(default_factory=LocalHost)
     platform: Platform | None = None
+    # what knows when it has space; several may look at the same machines
+    space: tuple[Space, ...] = ()
+    credits: Credits | None = None
     tariff: Tariff = field(default_factory=Tariff)
     energy: Energy = field(default_factory=Energy)
     policy: Policy = field(default_factory=Policy)

@@ -12,29 +12,65 @@ In the catalogue, one table a booking (cores and memory that are not named are t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from federation.clock import Clock
 from federation.errors import InputError
-from federation.sites import Platform, Site
+from federation.sites import Platform, Site, Space
+from reservations.calendar import DISK_GB, MEMORY_MB, VCPU, Calendar, Host, Rules, Taken
 from reservations.capacity import Booking
 
 _FIELDS = ("cores", "memory_gib", "storage_gib")
 
 
+@dataclass(frozen=True)
 class StaticSource:
-    """Reads `bookings` of the platform's options; none by default."""
+    """The site's platform as one host, without what its operator has taken."""
 
-    def bookings(self, site: Site, start: datetime, end: datetime) -> Sequence[Booking]:
-        """The bookings that overlap [start, end). Raises InputError for a table that can't be read."""
-        if site.platform is None:
+    site: Site
+    space: Space
+    clock: Clock
+
+    def calendars(self, start: datetime, end: datetime) -> Sequence[Calendar]:
+        platform = self.site.platform
+        if platform is None:
             return ()
-        tables = site.platform.options.get("bookings", ())
-        where = f"[sites.{site.id}.platform.options] bookings"
-        if not isinstance(tables, Sequence) or isinstance(tables, str):
-            raise InputError(f"{where}: expected a list of tables, got {tables!r}")
-        known = [_read(table, site.platform, f"{where}[{n}]") for n, table in enumerate(tables)]
-        return [booking for booking in known if booking.start < end and start < booking.end]
+        amounts = {
+            VCPU: platform.cores,
+            MEMORY_MB: platform.memory_gib * 1024,
+            DISK_GB: platform.storage_gib,
+        }
+        taken = tuple(
+            Taken(
+                self.site.id,
+                booking.start,
+                booking.end,
+                {
+                    VCPU: booking.cores,
+                    MEMORY_MB: booking.memory_gib * 1024,
+                    DISK_GB: booking.storage_gib,
+                },
+                f"operator-{number}",
+            )
+            for number, booking in enumerate(operator_bookings(self.site, start, end))
+        )
+        host = Host(self.site.id, self.site.name, amounts)
+        known_at = self.clock.now()
+        return (Calendar(self.site.id, "static", "static", (host,), taken, Rules(), known_at, end),)
+
+
+def operator_bookings(site: Site, start: datetime, end: datetime) -> Sequence[Booking]:
+    """The operator's bookings that overlap [start, end). Raises InputError for a table that can't be read."""
+    if site.platform is None:
+        return ()
+    tables = site.platform.options.get("bookings", ())
+    where = f"[sites.{site.id}.platform.options] bookings"
+    if not isinstance(tables, Sequence) or isinstance(tables, str):
+        raise InputError(f"{where}: expected a list of tables, got {tables!r}")
+    known = [_read(table, site.platform, f"{where}[{n}]") for n, table in enumerate(tables)]
+    return [booking for booking in known if booking.start < end and start < booking.end]
 
 
 def _read(table: object, platform: Platform, where: str) -> Booking:

@@ -4,10 +4,12 @@ from datetime import UTC, datetime
 
 import pytest
 
+from federation.clock import ManualClock
 from federation.errors import InputError
-from federation.sites import Place, Platform, Site
+from federation.sites import Place, Platform, Site, Space
 from reservations.capacity import Booking
 from reservations.sources import load_source
+from reservations.sources.static import operator_bookings
 
 DAY = datetime(2026, 12, 1, tzinfo=UTC)
 
@@ -18,16 +20,15 @@ def site(bookings):
 
 
 def test_a_booking_takes_the_whole_site_unless_it_says_otherwise():
-    source = load_source("static")
     tables = [{"start": DAY.replace(hour=8), "end": DAY.replace(hour=9)}]
-    assert source.bookings(site(tables), DAY, DAY.replace(hour=12)) == [
+    assert operator_bookings(site(tables), DAY, DAY.replace(hour=12)) == [
         Booking(DAY.replace(hour=8), DAY.replace(hour=9), 8, 32, 0)
     ]
-    assert source.bookings(site(tables), DAY.replace(hour=9), DAY.replace(hour=12)) == []
+    assert operator_bookings(site(tables), DAY.replace(hour=9), DAY.replace(hour=12)) == []
 
 
 def test_a_site_without_a_platform_has_none():
-    assert load_source("static").bookings(Site("x", "X", Place(0, 0)), DAY, DAY.replace(hour=1)) == ()
+    assert operator_bookings(Site("x", "X", Place(0, 0)), DAY, DAY.replace(hour=1)) == ()
 
 
 @pytest.mark.parametrize(
@@ -43,9 +44,21 @@ def test_a_site_without_a_platform_has_none():
 )
 def test_a_bad_table_is_named(tables, expected):
     with pytest.raises(InputError, match=expected):
-        load_source("static").bookings(site(tables), DAY, DAY.replace(hour=12))
+        operator_bookings(site(tables), DAY, DAY.replace(hour=12))
 
 
 def test_an_unknown_source_names_the_known_ones():
     with pytest.raises(InputError, match="static"):
-        load_source("blazzar")
+        load_source(site([]), Space("blazzar"), ManualClock(DAY))
+
+
+def test_the_platform_is_one_host_and_the_operators_bookings_take_parts_of_it():
+    tables = [{"start": DAY.replace(hour=8), "end": DAY.replace(hour=9), "cores": 2, "memory_gib": 4}]
+    source = load_source(site(tables), Space("static"), ManualClock(DAY))
+    (calendar,) = source.calendars(DAY, DAY.replace(hour=12))
+    (host,) = calendar.hosts
+    assert host.amounts == {"VCPU": 8, "MEMORY_MB": 32 * 1024, "DISK_GB": 100}
+    (taken,) = calendar.taken
+    assert (taken.host, taken.start, taken.end) == (host.id, DAY.replace(hour=8), DAY.replace(hour=9))
+    assert taken.amounts == {"VCPU": 2, "MEMORY_MB": 4 * 1024, "DISK_GB": 0}
+    assert calendar.known_at == DAY
