@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
@@ -19,6 +19,7 @@ from federation.errors import InputError
 A_RATE: Final = 'a rate such as "10 Gbit/s" or "250 Mbit/s"'
 A_SIZE: Final = 'a size such as "256 GiB" or "200 MB"'
 A_DURATION: Final = 'a duration such as "3d", "1h30m", "90 min" or "PT3H"'
+A_TIME_POINT: Final = 'an instant such as "2026-12-01 14:00" (UTC), or a time from now such as "3d"'
 A_TIME: Final = 'a time such as "150 ms", "10 s" or "5 min"'
 
 # No exponent and no more digits than any quantity needs, so that hostile text stays cheap.
@@ -110,6 +111,24 @@ def parse_duration(text: str) -> timedelta:
         return timedelta(microseconds=int((_seconds(text, A_DURATION) * 1_000_000).to_integral_value()))
     except OverflowError:
         raise _unexpected(text, A_DURATION) from None
+
+
+def parse_instant(text: str, now: datetime, ago: bool = False) -> datetime:
+    """An instant, in UTC: "2026-12-01", "2026-12-01 14:00", ISO 8601 with an offset, or a time from `now` on
+    ("3d"; with `ago` before it). One without an offset is in UTC."""
+    stripped = text.strip()
+    if stripped.lower() == "now":
+        return now
+    try:
+        found = datetime.fromisoformat(stripped)
+        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    try:
+        length = parse_duration(stripped)
+        return now - length if ago else now + length
+    except (InputError, OverflowError):
+        raise _unexpected(text, A_TIME_POINT) from None
 
 
 def parse_seconds(text: str) -> float:
