@@ -9,10 +9,12 @@ from datetime import datetime
 from federation.sites import Federation
 from federation.units import format_age, format_bits_per_second, format_seconds
 from netprobe.correction import Correction
+from netprobe.evidence import Choice, Evidence, Rung, RungError
 from netprobe.history import History
-from netprobe.ladder import Choice, Evidence, RoundTrip, Rung
+from netprobe.measured import AHEAD
 from netprobe.measurement import Kind, Measurement
 from netprobe.quantiles import Quantiles
+from netprobe.round_trips import RoundTrip
 
 
 def explain(
@@ -45,6 +47,7 @@ def explain(
             text = f"neither site's throughput measured; from {where}, {tests}, made wider: {rate}, {trip}"
         case _:
             text = f"nothing measured on or near this path; assumed from the distance: {rate}, {trip}"
+    text += _wrong(evidence.error) + _ahead(evidence, now)
     return text + _failures(history.path(Kind.THROUGHPUT, source, destination)) + _corrected(correction)
 
 
@@ -82,6 +85,28 @@ def _choice(choice: Choice | None, now: datetime) -> str:
             f"; by {choice.name}, wrong by {math.expm1(choice.error):.0%} in {choice.scored} past forecasts"
         )
     return text
+
+
+def _wrong(error: RungError | None) -> str:
+    """How wrong the rung is on the paths that were measured, as factors."""
+    if error is None:
+        return ""
+    ratio = error.ratio.quantiles
+    factors = f"x{ratio.p50:.2f} (x{ratio.p10:.2f} to x{ratio.p90:.2f})"
+    return f"; this rung's error on {_count(error.paths, 'measured path')}: {factors}"
+
+
+def _ahead(evidence: Evidence, now: datetime) -> str:
+    """That some clock is wrong, and what became of its tests."""
+    if not evidence.ahead:
+        return ""
+    newest = max(test.started for test in evidence.tests)
+    if newest - now <= AHEAD:
+        return f"; {_count(evidence.ahead, 'test')} dated in the future left out: check the clocks"
+    by = format_age((newest - now).total_seconds())
+    return (
+        f"; {_count(evidence.ahead, 'test')} dated up to {by} in the future, taken as new: check the clocks"
+    )
 
 
 def _failures(tests: Sequence[Measurement]) -> str:

@@ -1,0 +1,195 @@
+"""What a path's own tests say of its rate."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import pairwise, takewhile
+from statistics import median
+from typing import cast
+
+from federation.errors import InputError
+from federation.sites import Federation
+from federation.units import parse_seconds
+from netprobe.bank import BANK
+from netprobe.conformal import Miss, Pool, calibrate
+from netprobe.evidence import Choice, Evidence, Rung
+from netprobe.history import History
+from netprobe.measurement import Kind, Measurement
+from netprobe.round_trips import round_trip
+from netprobe.transfer_model import DEFAULT_MSS_BYTES, sustained_bits_per_second
+from netprobe.walk import Said, Walk, walk
+from netprobe.weights import HALF_LIFE_SECONDS, LogSpread, age_weight, effective_count, log_spread
+
+# Half-widths, in natural logarithm, from the median to the 10 % and the 90 % quantile.
+# One test of a path: 18 %, as the spread within real series (coefficient of variation 7 % median, 22 % for
+# the worst tenth) lets one expect; with more tests their own spread takes over.
+FLOOR = 0.02
+ONE_TEST = 0.16
+# Nothing repeats more exactly than this.
+CALIBRATED_FLOOR = 0.01
+# Old evidence drifts like a random walk: this much after one half-life, growing with the square root of age.
+DRIFT = 0.10
+DRIFT_AT_MOST = 0.8
+# A test that is dated further ahead than this was dated by a wrong clock, or ours is wrong. A clock without
+# NTP loses seconds a day; the wrong time zone is off by a quarter of an hour at least.
+AHEAD = timedelta(minutes=10)
+
+
+@dataclass(frozen=True)
+class Track:
+    """A path's usable tests, newest first, and what going through them taught. `ahead` tests are dated in the
+    future: those are left out, unless there are no others."""
+
+    tests: tuple[Measurement, ...]
+    walk: Walk
+    ahead: int
+
+    def median(self, when: datetime) -> float:
+        """The rate (bit/s) to expect at `when`, by the tests until then."""
+        return math.exp(self.walk.at(when.timestamp()).value)
+
+    def at(self, now: datetime) -> Said:
+        """What to expect now, by all tests: one that is dated a little ahead has just been made."""
+        return self.walk.at(max(now.timestamp(), self.walk.times[-1]))
+
+    def since_change(self, said: Said) -> tuple[Measurement, ...]:
+        """The tests from which that was said, newest first."""
+        return self.tests[: len(self.tests) - said.first]
+
+
+def measured(
+    history: History, federation: Federation, source: str, destination: str, now: datetime
+) -> Evidence | None:
+    """What the path's own tests say; None where none succeeded.
+
+    The forecaster that was best on the path so far, with an interval by its past errors; where those are too
+    few by those of other paths, and where there are none by the spread of the tests under weights that fade
+    with age.
+    """
+    found = track(history, federation, source, destination, now)
+    if found is None:
+        return None
+    said = found.at(now)
+    tests = found.since_change(said)
+    ages = [max((now - test.started).total_seconds(), 0.0) for test in tests]
+    count = effective_count([age_weight(age) for age in ages])
+    interval = calibrate(
+        found.walk.misses,
+        lambda: _misses(history, federation, now, {source, destination}, (source, destination)),
+        lambda: _misses(history, federation, now, None, (source, destination)),
+    )
+    if interval is None:
+        drifted = drift(min(ages))
+        weights = [age_weight(age) for age in ages]
+        rates = [math.exp(value) for value in reversed(found.walk.values[said.first :])]
+        rate = log_spread(rates, weights).at_least(FLOOR + ONE_TEST / count)
+    elif interval.pool is Pool.PATH:
+        # its errors were made at its usual spacing of tests already
+        drifted = drift(min(ages) - _spacing(found.walk.times))
+        rate = interval.around(1.0).at_least(CALIBRATED_FLOOR)
+    else:
+        # a forecast from few tests has their error, too
+        drifted = drift(min(ages))
+        few = math.sqrt(1 + 1 / count)
+        rate = LogSpread(1.0, interval.below * few, interval.above * few).at_least(FLOOR)
+    rate = LogSpread(math.exp(said.value), rate.below, rate.above).widened(drifted)
+    if streams(tests[0]) > 1:
+        # only tests of several streams: an upper bound for one
+        rate = rate.widened(0.5)
+    starts = found.walk.starts
+    changed = found.tests[len(found.tests) - 1 - starts[-1]].started if starts else None
+    choice = Choice(BANK[said.member].name, found.walk.errors[said.member], found.walk.scored, changed)
+    return Evidence(Rung.MEASURED, rate, tests, 1, choice, interval, drifted, ahead=found.ahead)
+
+
+def track(
+    history: History, federation: Federation, source: str, destination: str, now: datetime
+) -> Track | None:
+    """The path's tests and what going through them taught, worked out once for a history; None for no
+    tests."""
+    found = history.path(Kind.THROUGHPUT, source, destination)
+    ahead = sum(1 for _ in takewhile(lambda test: test.started - now > AHEAD, found))
+    # the time matters only by which tests it leaves in the future
+    key = ("track", source, destination, ahead)
+    if key not in history.memo:
+        tests = usable(found[ahead:]) or usable(found)
+        rtt = round_trip(history, federation, source, destination, now).seconds
+        times = tuple(test.started.timestamp() for test in reversed(tests))
+        values = tuple(math.log(_single_stream_rate(test, rtt)) for test in reversed(tests))
+        dated_ahead = len(usable(found[:ahead]))
+        history.memo[key] = Track(tuple(tests), walk(times, values), dated_ahead) if tests else None
+    return cast("Track | None", history.memo[key])
+
+
+def _misses(
+    history: History,
+    federation: Federation,
+    now: datetime,
+    sites: set[str] | None,
+    but: tuple[str, str],
+) -> list[Miss]:
+    """Errors of the forecasts of other paths: of those with an end in `sites`, or of all."""
+    found: list[Miss] = []
+    for source, destination in history.paths(Kind.THROUGHPUT):
+        near = sites is None or source in sites or destination in sites
+        if near and source != destination and (source, destination) != but:
+            other = track(history, federation, source, destination, now)
+            found += other.walk.misses if other else ()
+    return found
+
+
+def drift(seconds: float) -> float:
+    """Half-width (natural logarithm) that evidence of that age adds."""
+    return min(DRIFT * math.sqrt(max(seconds, 0.0) / HALF_LIFE_SECONDS), DRIFT_AT_MOST)
+
+
+def _spacing(times: Sequence[float]) -> float:
+    """The usual time between tests; 0 for a single one."""
+    return median([after - before for before, after in pairwise(times)]) if len(times) > 1 else 0.0
+
+
+def usable(tests: Sequence[Measurement]) -> list[Measurement]:
+    """Successful TCP tests with a rate; those of one stream where there are any."""
+    good = [
+        test
+        for test in tests
+        if test.succeeded and test.figures.get("bits_per_second", 0.0) > 0 and not _udp(test)
+    ]
+    return [test for test in good if streams(test) == 1] or good
+
+
+def streams(test: Measurement) -> int:
+    """How many parallel connections a test used."""
+    return int(test.parameters.get("streams") or test.parameters.get("parallel") or 1)
+
+
+def _single_stream_rate(test: Measurement, rtt_seconds: float) -> float:
+    """The rate after slow start, as far as the test still contains some of it."""
+    rate = test.figures["bits_per_second"]
+    if streams(test) > 1:
+        return rate
+    omitted = _seconds_parameter(test, "omit", "omit_seconds")
+    duration = _seconds_parameter(test, "duration", "duration_seconds") or max(test.seconds - omitted, 0.0)
+    segment = test.figures.get("mss_bytes", 0.0) or DEFAULT_MSS_BYTES
+    return sustained_bits_per_second(rate, omitted, duration, rtt_seconds, segment)
+
+
+def _seconds_parameter(test: Measurement, *names: str) -> float:
+    """A duration among the test's parameters, in seconds or as text ("3 s"); 0 where there is none."""
+    for name in names:
+        value = test.parameters.get(name)
+        if isinstance(value, str):
+            try:
+                return parse_seconds(value)
+            except InputError:
+                continue
+        if isinstance(value, int | float):
+            return float(value)
+    return 0.0
+
+
+def _udp(test: Measurement) -> bool:
+    return bool(test.parameters.get("udp")) or test.parameters.get("protocol") == "udp"
