@@ -10,6 +10,7 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from federation.clock import Clock, SystemClock
@@ -74,6 +75,8 @@ async def measure(
         before, server_version = await asyncio.gather(
             context.read(hosts, share), iperf3_client.version(server.host, share)
         )
+        if context.is_at(server.host, server.address):
+            sides = replace(sides, server_release=server_version)
         error, document, attempts = await _attempts(client, command_of, sides, test, deadline)
         at = iperf3_document.addresses(document)
         if document:
@@ -126,7 +129,7 @@ async def _attempts(
             end = await _process.run(command, max(0.1, deadline - time.monotonic()), environment=secret)
         except OSError as problem:
             return _process.not_started(sides.client, command, problem), {}, attempts
-        document = iperf3_document.parse(end.stdout)
+        document = iperf3_document.parse(end.stdout, end.stderr if end.returncode else "")
         error = outcome(end, document, sides, test.time_limit_seconds)
         # jitter, so that two that wait for one server don't meet again
         pause = random.uniform(0.1, 0.5)
@@ -152,7 +155,8 @@ def outcome(
     if not document:
         return f"{sides.client}: iperf3 gave no result: {end.complaint}"
     if "error" in document:
-        return explain(str(document["error"]), sides)
+        sides = replace(sides, client_release=iperf3_document.release(document))
+        return explain(str(document["error"]), sides, iperf3_document.stage(document))
     figures = iperf3_document.figures(document)
     if figures.get("loss_ratio") == 1.0:
         return f"{sides.server}: none of {figures['packets_sent']:.0f} packets arrived"

@@ -1,4 +1,4 @@
-"""What iperf3's JSON document says (3.9 to 3.21): the figures, and what explains them.
+"""What iperf3's JSON document says (3.9 to 3.22): the figures, and what explains them.
 
 Nothing here trusts the document: a value of the wrong type is one that isn't there.
 """
@@ -6,21 +6,32 @@ Nothing here trusts the document: a value of the wrong type is one that isn't th
 from __future__ import annotations
 
 import json
+import re
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+from netprobe.tools.iperf3_errors import Stage
 
 # kept of the document: the intervals grow with streams and time
 KEPT = ("start", "end", "error")
+_COMPLAINT = re.compile(r"^iperf3: (?:parameter )?error - (.+)$", re.MULTILINE)
 
 
-def parse(text: str) -> dict[str, Any]:
+def parse(text: str, complaints: str = "") -> dict[str, Any]:
     """The document in `text`, or an empty one where there is none.
 
-    Lines of events (`--json-stream`) are put together to the document that `-J` writes.
+    Lines of events (`--json-stream`) are put together to the document that `-J` writes. `complaints` is what
+    a program that failed wrote on standard error: up to 3.9 the error is there and not in the document.
     """
+    document = _parse(text)
+    complaint = _COMPLAINT.search(complaints)
+    return document if complaint is None else {"error": complaint[1], **document}
+
+
+def _parse(text: str) -> dict[str, Any]:
     try:
-        document = json.loads(text)
+        document = json.loads(text, object_pairs_hook=_both_directions)
     except ValueError:
         return _from_events(text)
     if not isinstance(document, dict):
@@ -28,11 +39,20 @@ def parse(text: str) -> dict[str, Any]:
     return _from_events(text) if "event" in document else document
 
 
+def _both_directions(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of the document. 3.9 gives the sums of two directions one name: the second is the reverse."""
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        twice = key in found and key.startswith("sum")
+        found[f"{key}_bidir_reverse" if twice else key] = value
+    return found
+
+
 def _from_events(text: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for line in text.splitlines():
         try:
-            event = json.loads(line)
+            event = json.loads(line, object_pairs_hook=_both_directions)
         except ValueError:
             # a line that is half written: what came before it stands
             continue
@@ -54,12 +74,30 @@ def worth_another_try(document: Mapping[str, Any], attempts: int) -> bool:
     error = str(document.get("error", "")).lower()
     if "server is busy" in error:
         return True
-    return attempts < 3 and not began(document) and ("refused" in error or "reset" in error)
+    if began(document):
+        return False
+    if "unable to send control message: broken pipe" in error:
+        # what 3.9 makes of a busy server
+        return stage(document) is Stage.BEFORE
+    return attempts < 3 and any(word in error for word in ("refused", "reset", "bad file descriptor"))
 
 
 def began(document: Mapping[str, Any]) -> bool:
     """Whether data had begun to flow."""
     return bool(document.get("intervals"))
+
+
+def stage(document: Mapping[str, Any]) -> Stage:
+    """How far the test came."""
+    if began(document):
+        return Stage.RUNNING
+    return Stage.BEFORE if addresses(document) == (None, None) else Stage.CONNECTED
+
+
+def release(document: Mapping[str, Any]) -> str | None:
+    """The client's release, such as "3.12"."""
+    version = _mapping(document, "start").get("version")
+    return version.removeprefix("iperf ") if isinstance(version, str) else None
 
 
 def trimmed(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -162,9 +200,8 @@ def context(document: Mapping[str, Any]) -> dict[str, Any]:
     start, end = _mapping(document, "start"), _mapping(document, "end")
     test = _mapping(start, "test_start")
     found: dict[str, Any] = {}
-    version = start.get("version")
-    if isinstance(version, str):
-        found["iperf3"] = version.removeprefix("iperf ")
+    if (version := release(document)) is not None:
+        found["iperf3"] = version
     for name, value in (
         ("sender_congestion", end.get("sender_tcp_congestion")),
         ("receiver_congestion", end.get("receiver_tcp_congestion")),
@@ -184,7 +221,7 @@ def context(document: Mapping[str, Any]) -> dict[str, Any]:
     omitted = [each for each in sums if each.get("omitted") is True]
     if omitted:
         found["omitted_intervals"] = len(omitted)
-    if _mapping(end, "sum_received_bidir_reverse"):
+    if _mapping(end, "sum_received_bidir_reverse") or _mapping(end, "sum_bidir_reverse"):
         found["opposite"] = figures(document, opposite=True)
     return found
 

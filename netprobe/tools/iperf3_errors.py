@@ -1,10 +1,23 @@
-"""What iperf3's error messages (3.9 to 3.21) mean: which side failed, and why."""
+"""What iperf3's error messages (3.9 to 3.22) mean: which side failed, and why."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from enum import StrEnum
 
 from netprobe.tools.iperf3_options import Options, version_of
+
+# the release that changed the padding of logins, by which the two ends no longer understand each other
+_PADDING = (3, 17)
+
+
+class Stage(StrEnum):
+    """How far a test came: no connection for data, connections but no data yet, data."""
+
+    BEFORE = "before"
+    CONNECTED = "connected"
+    RUNNING = "running"
 
 
 @dataclass(frozen=True)
@@ -17,14 +30,17 @@ class Sides:
     port: int
     connect_seconds: float
     asked: Options
+    # such as "3.12"; None where it isn't known
+    client_release: str | None = None
+    server_release: str | None = None
 
     @property
     def where(self) -> str:
         return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
 
 
-def explain(message: str, sides: Sides) -> str:
-    """One line that says which side failed, and why, from iperf3's own `message`.
+def explain(message: str, sides: Sides, stage: Stage = Stage.RUNNING) -> str:
+    """One line that says which side failed, and why, from iperf3's own `message` and how far the test came.
 
     The texts changed between releases (3.14 adds guesses of its own), so they are matched loosely.
     """
@@ -32,6 +48,7 @@ def explain(message: str, sides: Sides) -> str:
     return (
         _turned_away(low, sides)
         or _refused_by_the_host(low, sides)
+        or (_hung_up(low, sides, stage) if stage is not Stage.RUNNING else None)
         or _vanished(low, sides)
         or _unreachable(low, sides)
         or f"{sides.client}: iperf3 to {sides.where}: {' '.join(message.split())}"
@@ -45,9 +62,12 @@ def _turned_away(low: str, sides: Sides) -> str | None:
     if "busy" in low:
         return f"{server} is busy with another test"
     if "authorization failed" in low:
-        why = "user, password, key or clock is wrong"
-        mixed = "" if sides.asked.pkcs1_padding else ", or one side is older than 3.17 (pkcs1_padding)"
-        return f"{server} refused the authentication: {why}{mixed}"
+        return f"{server} refused the authentication: {_why_refused(sides)}"
+    if "server only" in low:
+        return (
+            f"{sides.client}: pkcs1_padding: iperf3 on this host has it as a server only, which leaves it no"
+            " authentication at servers older than 3.17"
+        )
     if _any(low, "specify a username", "rsa public key", "public key"):
         return f"{sides.client}: iperf3 can't read the public key {sides.asked.public_key!r}"
     if _any(low, "unknown control message", "received an unknown", "protocol does not exist"):
@@ -55,6 +75,34 @@ def _turned_away(low: str, sides: Sides) -> str | None:
     if _any(low, "server limit", "exceeds the server", "bitrate limit", "maximum duration"):
         return f"{server} allows no such test: {low}"
     return None
+
+
+def _why_refused(sides: Sides) -> str:
+    """What is wrong with a login: where the ends' releases don't fit, which of them has to do what."""
+    asked, here, there = sides.asked, sides.client_release, sides.server_release
+    if asked.username is None:
+        return "it asks for a login (username, public_key and a password)"
+    why = "user, password, key or clock is wrong"
+    old_here, old_there = _pads_as_before(here), _pads_as_before(there)
+    if old_here:
+        # the server may have been told to
+        newer = f"is {there}" if there is not None else "is 3.17 or newer"
+        hint = f"the server {newer} and doesn't pad as our {here} does: start it with --use-pkcs1-padding"
+        return why if old_there else f"{why}, or {hint}"
+    if asked.pkcs1_padding:
+        return why if old_there else f"{why}, or the server isn't older than 3.17: leave out pkcs1_padding"
+    if old_there:
+        ours = "ours isn't" if here is None else f"our {here} isn't"
+        return (
+            f"its {there} is older than 3.17, {ours}, and they pad differently: set pkcs1_padding"
+            " (clients up to 3.18 have it, 3.22 has not)"
+        )
+    return why if old_there is False else f"{why}, or one side is older than 3.17 (pkcs1_padding)"
+
+
+def _pads_as_before(release: str | None) -> bool | None:
+    found = re.match(r"(\d+)\.(\d+)", release or "")
+    return None if found is None else (int(found[1]), int(found[2])) < _PADDING
 
 
 def _refused_by_the_host(low: str, sides: Sides) -> str | None:
@@ -78,17 +126,35 @@ def _refused_by_the_host(low: str, sides: Sides) -> str | None:
     return None
 
 
+_CLOSED = (
+    "control socket has closed",
+    "connection reset",
+    "broken pipe",
+    "unable to send control message",
+    "unable to receive control message",
+)
+
+
+def _hung_up(low: str, sides: Sides, stage: Stage) -> str | None:
+    """Of a server that is gone before any data flowed: mostly it didn't want the test."""
+    server = f"{sides.server}: the iperf3 server at {sides.where}"
+    unsaid = "this release of iperf3 doesn't say which"
+    if "bad file descriptor" in low:
+        return f"{sides.server}: no connection to {sides.where}: refused, no such name, or no way ({unsaid})"
+    if not _any(low, *_CLOSED):
+        return None
+    if stage is Stage.CONNECTED:
+        return f"{server} hung up before any data flowed: a limit of its own (bitrate, duration), or its end"
+    if "unable to send control message" in low:
+        return f"{server} turned us away: it is busy with another test, or is none ({unsaid})"
+    if sides.asked.username is not None:
+        return f"{server} hung up instead of an answer to our authentication: {_why_refused(sides)}"
+    return f"{server} hung up before the test: it asks for a login (username), or fits no such version"
+
+
 def _vanished(low: str, sides: Sides) -> str | None:
     server = f"{sides.server}: the iperf3 server at {sides.where}"
-    if _any(
-        low,
-        "control socket has closed",
-        "server has terminated",
-        "connection reset",
-        "broken pipe",
-        "unable to send control message",
-        "unable to receive control message",
-    ):
+    if _any(low, "server has terminated", *_CLOSED):
         return f"{server} vanished during the test"
     if "client has terminated" in low:
         return f"{sides.client}: iperf3 was ended during the test"
