@@ -19,7 +19,8 @@ from federation.errors import InputError
 A_RATE: Final = 'a rate such as "10 Gbit/s" or "250 Mbit/s"'
 A_SIZE: Final = 'a size such as "256 GiB" or "200 MB"'
 A_DURATION: Final = 'a duration such as "3d", "1h30m", "90 min" or "PT3H"'
-A_TIME_POINT: Final = 'an instant such as "2026-12-01 14:00" (UTC), or a time from now such as "3d"'
+AN_INSTANT: Final = 'an instant such as "2026-12-01T14:00Z", or how long from now ("3d")'
+A_PAST_INSTANT: Final = 'an instant such as "2026-11-25T12:00Z", or how long ago ("2 h")'
 A_TIME: Final = 'a time such as "150 ms", "10 s" or "5 min"'
 
 # No exponent and no more digits than any quantity needs, so that hostile text stays cheap.
@@ -128,7 +129,7 @@ def parse_instant(text: str, now: datetime, ago: bool = False) -> datetime:
         length = parse_duration(stripped)
         return now - length if ago else now + length
     except (InputError, OverflowError):
-        raise _unexpected(text, A_TIME_POINT) from None
+        raise _unexpected(text, A_PAST_INSTANT if ago else AN_INSTANT) from None
 
 
 def parse_seconds(text: str) -> float:

@@ -9,8 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -19,7 +18,8 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from federation.clock import Clock
-from federation.errors import FairleadError
+from federation.errors import FairleadError, OutsideError
+from federation.files import write_whole
 from federation.sites import Federation, Space
 from federation.units import format_age
 from reservations.calendar import Calendar
@@ -144,15 +144,9 @@ def _read(file: Path) -> tuple[tuple[Calendar, ...] | None, datetime | None]:
 
 def _write(file: Path, calendars: tuple[Calendar, ...], asked: datetime) -> None:
     """Whole or not at all. Where it can't be written, the next process has to ask again, no more."""
-    document: Mapping[str, object] = {
-        "asked": asked.isoformat(),
-        "calendars": _CALENDARS.dump_python(calendars, mode="json"),
-    }
+    document = {"asked": asked.isoformat(), "calendars": _CALENDARS.dump_python(calendars, mode="json")}
     try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=file.parent, prefix=".")
-        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            json.dump(document, stream)
-        Path(temporary).replace(file)
-    except OSError:
+        write_whole(file, json.dumps(document).encode(), mode=0o600)
+    except (OSError, OutsideError):
         return

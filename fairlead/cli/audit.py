@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Annotated
 
 import typer
@@ -10,8 +10,7 @@ import typer
 from fairlead.cli._common import JsonOption, messages, output, print_json
 from fairlead.cli._database import SettingsOption, database
 from federation.errors import InputError
-
-_WHEN = 'an instant such as 2026-11-25T12:00Z, or how long ago ("2 h")'
+from federation.units import A_PAST_INSTANT
 
 
 def audit(
@@ -27,8 +26,12 @@ def audit(
     request: Annotated[
         str | None, typer.Option(help="Only the request with this id.", show_default=False)
     ] = None,
-    since: Annotated[str | None, typer.Option(help=f"From then on: {_WHEN}.", show_default=False)] = None,
-    until: Annotated[str | None, typer.Option(help=f"Until then: {_WHEN}.", show_default=False)] = None,
+    since: Annotated[
+        str | None, typer.Option(help=f"From then on: {A_PAST_INSTANT}.", show_default=False)
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option(help=f"Until then: {A_PAST_INSTANT}.", show_default=False)
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, help="So many at most, the newest.")] = 100,
     settings_file: SettingsOption = None,
     as_json: JsonOption = False,
@@ -84,17 +87,11 @@ def _plain(text: str | None) -> str:
 
 
 def _when(option: str, text: str | None, now: datetime) -> datetime | None:
-    from federation.units import parse_seconds
+    from federation.units import parse_instant
 
     if text is None:
         return None
     try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        pass
-    else:
-        return found if found.tzinfo else found.replace(tzinfo=now.tzinfo)
-    try:
-        return now - timedelta(seconds=parse_seconds(text))
-    except (InputError, OverflowError):
-        raise InputError(f"{option}: expected {_WHEN}, got {text!r}") from None
+        return parse_instant(text, now, ago=True)
+    except InputError as error:
+        raise InputError(f"{option}: {error}") from None

@@ -1,0 +1,184 @@
+"""What the space commands share: which clouds are asked, and how a need is put into words."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fairlead.cli._common import output
+from federation.errors import InputError
+
+if TYPE_CHECKING:
+    from federation.clock import Clock
+    from federation.sites import Federation
+    from reservations.calendar import Need
+    from reservations.snapshots import Known, Snapshots
+
+CloudOption = Annotated[
+    str | None,
+    typer.Option("--cloud", help="Ask this cloud of clouds.yaml alone, without a catalogue."),
+]
+SiteOption = Annotated[
+    list[str] | None, typer.Option("--site", help="Only this site; may be given again. All, if not given.")
+]
+CoresOption = Annotated[int | None, typer.Option(min=1, help="Cores of one unit.")]
+MemoryOption = Annotated[str | None, typer.Option(help='Memory of one unit, such as "256 GiB".')]
+DiskOption = Annotated[str | None, typer.Option(help='Disk of one unit, such as "100 GB".')]
+GpuOption = Annotated[int | None, typer.Option(min=1, help="GPUs of one unit.")]
+HostsOption = Annotated[
+    int | None, typer.Option(min=1, help="So many whole hosts, each with at least what is asked for.")
+]
+InstancesOption = Annotated[int | None, typer.Option(min=1, help="So many equal units (1).")]
+FlavourOption = Annotated[str | None, typer.Option("--flavour", "--flavor", help="A flavour of the cloud.")]
+SpreadOption = Annotated[str, typer.Option(help="Units on one host (together), on different ones (apart).")]
+PropertiesOption = Annotated[
+    str, typer.Option(help="""What a host must be like: '["==", "$gpu_model", "A100"]'.""")
+]
+ForOption = Annotated[str, typer.Option("--for", help='For how long: "3d", "90 min".', show_default=False)]
+AfterOption = Annotated[str, typer.Option(help='Not before: "2026-12-01 08:00" (UTC), or "2d" from now.')]
+BeforeOption = Annotated[str, typer.Option(help="Not to start after: likewise.")]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The clouds that are asked, and the time."""
+
+    federation: Federation
+    snapshots: Snapshots
+    now: datetime
+
+    def known(self, sites: Sequence[str] | None, until: datetime) -> list[Known]:
+        """What is known of the named sites; raises InputError for one that isn't there, or has no source."""
+        for site in sites or ():
+            if site not in self.federation.sites:
+                known = ", ".join(self.federation.sites)
+                raise InputError(f"no site is called {site!r}: expected one of {known}")
+        found = self.snapshots.known(list(sites or self.federation.sites), until)
+        if not found:
+            raise InputError("nothing says when these sites have space: expected a table [[sites.ID.space]]")
+        return found
+
+
+def asked(catalogue: Path | None, cloud: str | None, clock: Clock | None = None) -> Asked:
+    """The sites of the catalogue, or the one cloud, with what was last known of them."""
+    from federation.clock import SystemClock
+    from federation.settings import data_directory
+    from reservations.snapshots import Snapshots
+
+    federation = space_federation(catalogue, cloud)
+    clock = clock or SystemClock()
+    return Asked(federation, Snapshots(federation, clock, data_directory(os.environ) / "space"), clock.now())
+
+
+def space_federation(catalogue: Path | None, cloud: str | None) -> Federation:
+    """The catalogue's sites; with `cloud`, or where only OS_CLOUD or OS_AUTH_URL is set, that cloud as the
+    one site. Raises InputError where nothing is set."""
+    from fairlead.cli._probe import known_federation
+    from federation.sites import Federation, Place, Site, Space
+
+    found = known_federation(catalogue) if cloud is None else None
+    if found is not None:
+        return found
+    name = cloud or os.environ.get("OS_CLOUD") or ("openstack" if os.environ.get("OS_AUTH_URL") else None)
+    if name is None:
+        raise InputError(
+            "no cloud to ask: expected --catalogue FILE, FAIRLEAD_CATALOGUE, --cloud NAME or OS_CLOUD"
+        )
+    options = {"cloud": cloud} if cloud is not None else {}
+    spaces = (Space("blazar", options), Space("nova", options))
+    site = Site(id=name, name=name, place=Place(0.0, 0.0), space=spaces)
+    return Federation(name, {name: site})
+
+
+def read_need(
+    cores: int | None,
+    memory: str | None,
+    disk: str | None,
+    gpu: int | None,
+    hosts: int | None,
+    instances: int | None,
+    flavour: str | None,
+    spread: str,
+    properties: str,
+) -> Need:
+    """The options as a need. Raises InputError for those that don't go together, or for nothing at all."""
+    from federation.units import parse_size_bytes
+    from reservations.calendar import DISK_GB, MEMORY_MB, PGPU, VCPU, Need, Spread
+    from reservations.properties import parse_expression
+
+    if hosts is not None and (instances is not None or flavour is not None):
+        raise InputError("--hosts is whole machines: expected it without --instances and --flavour")
+    if flavour is not None and any(each is not None for each in (cores, memory, disk, gpu)):
+        raise InputError(
+            "--flavour says what a unit has: expected it without --cores, --memory, --disk, --gpu"
+        )
+    if spread not in list(Spread):
+        raise InputError(f"--spread: expected one of {', '.join(Spread)}, got {spread!r}")
+    amounts = {VCPU: cores, PGPU: gpu}
+    for option, name, text, size in (
+        ("--memory", MEMORY_MB, memory, 1 << 20),
+        ("--disk", DISK_GB, disk, 1 << 30),
+    ):
+        if text is not None:
+            try:
+                amounts[name] = -(-parse_size_bytes(text) // size)
+            except InputError as error:
+                raise InputError(f"{option}: {error}") from None
+    asked_for = {name: amount for name, amount in amounts.items() if amount}
+    if not asked_for and hosts is None and flavour is None:
+        raise InputError("nothing is asked for: expected --cores, --memory, --gpu, --flavour or --hosts")
+    return Need(
+        asked_for,
+        units=hosts or instances or 1,
+        whole_hosts=hosts is not None,
+        spread=Spread(spread),
+        properties=parse_expression(properties, "--properties"),
+        flavour=flavour,
+    )
+
+
+def read_range(duration: str, after: str, before: str, now: datetime) -> tuple[timedelta, datetime, datetime]:
+    """How long, and the range of starts. Raises InputError with the option's name."""
+    from federation.units import parse_duration, parse_instant
+
+    def read(option: str, text: str) -> datetime:
+        try:
+            return parse_instant(text, now)
+        except InputError as error:
+            raise InputError(f"{option}: {error}") from None
+
+    try:
+        length = parse_duration(duration)
+    except InputError as error:
+        raise InputError(f"--for: {error}") from None
+    if length <= timedelta(0):
+        raise InputError(f"--for: expected more than nothing, got {duration!r}")
+    first, last = read("--after", after), read("--before", before)
+    first = max(first, now)
+    if last < first:
+        raise InputError(f"--before: expected an instant after {first:%Y-%m-%d %H:%M} UTC, got {before!r}")
+    return length, first, last
+
+
+def table(*titles: str) -> Any:
+    """A table as all space commands show it."""
+    from rich.table import Table
+
+    made = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for title in titles:
+        made.add_column(title, overflow="fold")
+    return made
+
+
+def tell(told: Sequence[str]) -> None:
+    """What must be known of an answer, under it."""
+    if told:
+        output().print()
+    for remark in told:
+        output().print(f"note: {remark}", markup=False)

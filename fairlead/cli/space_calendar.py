@@ -1,0 +1,157 @@
+"""`fairlead space calendar`: what is taken of which host, by whom, until when."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fairlead.cli._common import CatalogueOption, JsonOption, messages, output, print_json
+from fairlead.cli._space import CloudOption, SiteOption, table, tell
+from federation.errors import InputError
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from reservations.calendar import Calendar
+    from reservations.snapshots import Known
+
+app = typer.Typer()
+
+
+@app.command(
+    epilog="Example: fairlead space calendar --for 14d --png calendar.png. "
+    "Exit status: 0 done, 2 wrong usage, 3 a picture can't be written."
+)
+def calendar(
+    duration: Annotated[str, typer.Option("--for", help="How far ahead.")] = "14d",
+    site: SiteOption = None,
+    kind: Annotated[
+        str | None,
+        typer.Option(help='Only this way of booking, such as "physical:host"; else the one that shows most.'),
+    ] = None,
+    png: Annotated[Path | None, typer.Option(help="Draw it into this file.")] = None,
+    svg: Annotated[
+        Path | None, typer.Option(help="Draw it into this file, with text that can be found.")
+    ] = None,
+    html: Annotated[Path | None, typer.Option(help="Write one page with the picture and a table.")] = None,
+    ics: Annotated[Path | None, typer.Option(help="Write what is taken as an iCalendar file.")] = None,
+    catalogue: CatalogueOption = None,
+    cloud: CloudOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what is taken, host by host, as a table or as a picture."""
+    from fairlead.cli._space import asked
+    from federation.files import write_whole
+    from federation.units import parse_duration
+    from reservations.asking import remarks
+
+    clouds = asked(catalogue, cloud)
+    try:
+        end = clouds.now + parse_duration(duration)
+    except InputError as error:
+        raise InputError(f"--for: {error}") from None
+    known = clouds.known(site, end)
+    shown = [each for each in (_chosen(one, kind) for one in known) if each is not None]
+    told = list(
+        dict.fromkeys(
+            [*remarks(known, []), *(f"{one.site}: {text}" for one in shown for text in one.remarks)]
+        )
+    )
+    for picture, form in ((png, "png"), (svg, "svg")):
+        if picture is not None:
+            from reports.space_calendar import rendered
+
+            write_whole(picture, rendered(shown, clouds.now, end, clouds.now, form))
+    if html is not None:
+        from reports.space_page import page
+
+        write_whole(html, page(shown, clouds.now, end, clouds.now, told).encode())
+    if ics is not None:
+        from reservations.ics import bookings_document
+
+        write_whole(ics, bookings_document(shown, end, clouds.now))
+    for written in (png, svg, html, ics):
+        if written is not None:
+            messages().print(f"calendar: {written}", markup=False)
+    if as_json:
+        print_json({"calendars": [_document(one) for one in shown], "remarks": told})
+    elif not any((png, svg, html, ics)):
+        _show(shown, clouds.now, told)
+
+
+def _chosen(known: Known, kind: str | None) -> Calendar | None:
+    """The calendar that shows most of a site: parts of hosts before whole ones; or that of `kind`."""
+    from reservations.asking import PARTS
+    from reservations.calendar import Sight
+
+    seen = [one for one in known.calendars if one.sight is not Sight.NONE]
+    if kind is not None:
+        return next((one for one in seen if one.kind == kind), None)
+    return min(seen, key=lambda one: one.kind not in PARTS or one.kind == "unreserved", default=None)
+
+
+def _document(calendar: Calendar) -> dict[str, Any]:
+    names = {host.id: host.name for host in calendar.hosts}
+    return {
+        "site": calendar.site,
+        "source": calendar.source,
+        "kind": calendar.kind,
+        "known_at": calendar.known_at,
+        "until": calendar.until,
+        "sight": calendar.sight,
+        "hosts": [
+            {
+                "name": host.name,
+                "amounts": dict(host.amounts),
+                "properties": dict(host.properties),
+                "bookable": host.bookable,
+            }
+            for host in calendar.hosts
+        ],
+        "taken": [
+            {
+                "host": names.get(part.host, part.host),
+                "start": part.start,
+                "end": part.end,
+                "amounts": None if part.amounts is None else dict(part.amounts),
+                "booking": part.booking,
+                "name": part.name,
+                "holder": part.holder,
+                "ours": part.ours,
+            }
+            for part in calendar.taken
+        ],
+    }
+
+
+def _show(shown: list[Calendar], now: datetime, told: list[str]) -> None:
+    from fairlead.space_answers import how_seen
+    from reservations.words import amount_words
+
+    console = output()
+    for one in shown:
+        console.print(
+            f"{one.site}: {one.kind}, {len(one.hosts)} hosts, seen {how_seen(one, now)}", markup=False
+        )
+        names = {host.id: host.name for host in one.hosts}
+        lines = table("host", "from (UTC)", "until", "what", "for", "held by")
+        for part in sorted(one.taken, key=lambda each: (names.get(each.host, each.host), each.start)):
+            until = f"{part.end:%Y-%m-%d %H:%M}" if part.end else "further notice"
+            what = "all of it" if part.amounts is None else amount_words(part.amounts)
+            holder = "us" if part.ours is not None else part.holder or "not shown"
+            lines.add_row(
+                names.get(part.host, part.host),
+                f"{part.start:%Y-%m-%d %H:%M}",
+                until,
+                what,
+                part.name or "-",
+                holder,
+            )
+        if one.taken:
+            console.print(lines)
+        else:
+            console.print("  nothing is taken", markup=False)
+        console.print()
+    tell(told)
