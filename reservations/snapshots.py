@@ -9,21 +9,21 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from threading import Lock
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from federation.clock import Clock
 from federation.errors import FairleadError, OutsideError
 from federation.files import write_whole
-from federation.sites import Federation, Space
 from federation.units import format_age
 from reservations.calendar import Calendar
-from reservations.sources import CapacitySource, load_source
+from reservations.sources import Placed
 
 # What is this young is not asked for again: a cloud must not be asked by every question of every user.
 FRESH = timedelta(seconds=30)
@@ -43,15 +43,47 @@ class Known:
     remarks: tuple[str, ...] = ()
 
 
-@dataclass
-class _Source:
-    site: str
-    name: str
-    source: CapacitySource
-    file: Path | None
-    last: tuple[Calendar, ...] | None = None
-    asked: datetime | None = None
-    problem: str | None = field(default=None)
+@dataclass(frozen=True)
+class _Seen:
+    """What a source said when it was `asked`; `tried` is when it was last asked, with or without success, and
+    `problem` why it could not be asked then. Replaced as a whole, so that every thread sees one state."""
+
+    calendars: tuple[Calendar, ...] | None
+    asked: datetime | None
+    tried: datetime | None
+    problem: str | None = None
+
+
+class _Kept:
+    """One source, with what was last seen of it. Threads that ask at once take turns: one asks the cloud, the
+    others find its answer."""
+
+    def __init__(self, placed: Placed, file: Path | None) -> None:
+        self.placed, self.file = placed, file
+        self.site, self.name = placed.site, placed.space.source
+        self.turn = Lock()
+        self.seen: _Seen | None = None
+
+    def refresh(self, now: datetime, until: datetime, fresh: timedelta) -> None:
+        with self.turn:
+            seen = self.seen or _read(self.file)
+            self.seen = seen
+            # one that is down is not asked by every question either
+            if seen.tried is not None and now - seen.tried < fresh and _reaches(seen, until):
+                return
+            try:
+                found = tuple(self.placed.source.calendars(now, max(until, now + HORIZON)))
+            except FairleadError as error:
+                self.seen = _Seen(seen.calendars, seen.asked, now, str(error))
+                return
+            self.seen = _Seen(found, now, now)
+            if self.file is not None:
+                _write(self.file, found, now)
+
+
+def _reaches(seen: _Seen, until: datetime) -> bool:
+    """Whether it says anything of all the time until then; what isn't known is not asked for twice."""
+    return seen.problem is not None or all(calendar.until >= until for calendar in seen.calendars or ())
 
 
 class Snapshots:
@@ -63,83 +95,65 @@ class Snapshots:
     """
 
     def __init__(
-        self, federation: Federation, clock: Clock, directory: Path | None, fresh: timedelta = FRESH
+        self, sources: Iterable[Placed], clock: Clock, directory: Path | None, fresh: timedelta = FRESH
     ) -> None:
-        """Raises InputError for a source that nobody knows, or whose options it can't use."""
         self._clock, self._fresh = clock, fresh
-        self._sources: list[_Source] = []
-        for site in federation:
-            spaces = site.space or ((Space("static"),) if site.platform is not None else ())
-            for space in spaces:
-                source = load_source(site, space, clock)
-                self._sources.append(_Source(site.id, space.source, source, _file(directory, site.id, space)))
+        self._kept = [_Kept(placed, _file(directory, placed)) for placed in sources]
 
     def known(self, sites: Sequence[str], until: datetime) -> list[Known]:
         """What is known of these sites from now until `until`, in their order; a site without any source is
         left out."""
-        wanted = [each for each in self._sources if each.site in sites]
+        wanted = [each for each in self._kept if each.site in sites]
         now = self._clock.now()
         with ThreadPoolExecutor(max_workers=SITES_AT_ONCE, thread_name_prefix="space") as pool:
-            list(pool.map(lambda each: self._refresh(each, now, until), wanted))
+            list(pool.map(lambda each: each.refresh(now, until, self._fresh), wanted))
         return [
             _known(site, [each for each in wanted if each.site == site], now)
             for site in sites
             if any(each.site == site for each in wanted)
         ]
 
-    def _refresh(self, one: _Source, now: datetime, until: datetime) -> None:
-        if one.last is None and one.file is not None:
-            one.last, one.asked = _read(one.file)
-        young = one.asked is not None and now - one.asked < self._fresh
-        if young and one.last is not None and all(calendar.until >= until for calendar in one.last):
-            one.problem = None
-            return
-        try:
-            found = tuple(one.source.calendars(now, max(until, now + HORIZON)))
-        except FairleadError as error:
-            one.problem = str(error)
-            return
-        one.last, one.asked, one.problem = found, now, None
-        if one.file is not None:
-            _write(one.file, found, now)
 
-
-def _known(site: str, sources: Sequence[_Source], now: datetime) -> Known:
+def _known(site: str, sources: Sequence[_Kept], now: datetime) -> Known:
     calendars: list[Calendar] = []
     remarks: list[str] = []
     for one in sources:
-        calendars += one.last or ()
-        if one.problem is not None and one.last is None:
+        seen = one.seen
+        assert seen is not None
+        calendars += seen.calendars or ()
+        if seen.problem is None:
+            continue
+        remark = f"{one.name} of {site} could not be asked: {seen.problem}; "
+        if seen.asked is None:
+            remarks.append(remark + "nothing is known of it")
+        else:
             remarks.append(
-                f"{one.name} of {site} could not be asked, and nothing is known of it: {one.problem}"
-            )
-        elif one.problem is not None and one.asked is not None:
-            age = format_age((now - one.asked).total_seconds())
-            remarks.append(
-                f"{one.name} of {site} could not be asked: {one.problem}; this is what it said {age} ago"
+                remark + f"this is what it said {format_age((now - seen.asked).total_seconds())} ago"
             )
     return Known(site, tuple(calendars), tuple(remarks))
 
 
-def _file(directory: Path | None, site: str, space: Space) -> Path | None:
+def _file(directory: Path | None, placed: Placed) -> Path | None:
     """One for each site and source with its options: another cloud or another user's rights are another."""
     if directory is None:
         return None
+    space = placed.space
     cloud = {name: value for name, value in os.environ.items() if name.startswith("OS_")}
     asked_as = json.dumps([space.source, space.options, cloud], sort_keys=True, default=str)
     digest = hashlib.sha256(asked_as.encode()).hexdigest()[:16]
-    return directory / f"{site}-{space.source}-{digest}.json"
+    return directory / f"{placed.site}-{space.source}-{digest}.json"
 
 
-def _read(file: Path) -> tuple[tuple[Calendar, ...] | None, datetime | None]:
-    """What was kept, and when it was asked for. What can't be read is as if it weren't there: it is asked for
-    again."""
-    try:
-        document = json.loads(file.read_text(encoding="utf-8"))
-        asked = datetime.fromisoformat(document["asked"])
-        return _CALENDARS.validate_python(document["calendars"]), asked
-    except (OSError, ValueError, KeyError, TypeError, ValidationError):
-        return None, None
+def _read(file: Path | None) -> _Seen:
+    """What was kept. What can't be read is as if it weren't there: the source is asked again."""
+    if file is not None:
+        try:
+            document = json.loads(file.read_text(encoding="utf-8"))
+            asked = datetime.fromisoformat(document["asked"])
+            return _Seen(_CALENDARS.validate_python(document["calendars"]), asked, asked)
+        except (OSError, ValueError, KeyError, TypeError):
+            pass
+    return _Seen(None, None, None)
 
 
 def _write(file: Path, calendars: tuple[Calendar, ...], asked: datetime) -> None:

@@ -70,10 +70,12 @@ def asked(catalogue: Path | None, cloud: str | None, clock: Clock | None = None)
     from federation.clock import SystemClock
     from federation.settings import data_directory
     from reservations.snapshots import Snapshots
+    from reservations.sources import load_sources
 
     federation = space_federation(catalogue, cloud)
     clock = clock or SystemClock()
-    return Asked(federation, Snapshots(federation, clock, data_directory(os.environ) / "space"), clock.now())
+    directory = data_directory(os.environ) / "space"
+    return Asked(federation, Snapshots(load_sources(federation, clock), clock, directory), clock.now())
 
 
 def space_federation(catalogue: Path | None, cloud: str | None) -> Federation:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import entry_points
-from typing import Protocol, cast
+from typing import Protocol, cast, runtime_checkable
 
 from federation.clock import Clock
 from federation.errors import InputError
 from federation.sites import Federation, Site, Space
 from reservations.calendar import Calendar
+from reservations.leases import Leases
 
 GROUP = "fairlead.capacity"
 
@@ -27,6 +29,15 @@ class CapacitySource(Protocol):
     def calendars(self, start: datetime, end: datetime) -> Sequence[Calendar]: ...
 
 
+@runtime_checkable
+class Bookable(Protocol):
+    """A source of a cloud that can be booked, too."""
+
+    def leases(self) -> Leases:
+        """The cloud's bookings, as the source's own options and credentials reach them."""
+        ...
+
+
 # What an entry point of the group is: makes the source of one site from the site's table [[sites.ID.space]].
 Factory = Callable[[Site, Space, Clock], CapacitySource]
 
@@ -40,10 +51,20 @@ def load_source(site: Site, space: Space, clock: Clock) -> CapacitySource:
     return cast("Factory", found[space.source].load())(site, space, clock)
 
 
-def load_sources(federation: Federation, clock: Clock) -> dict[str, tuple[CapacitySource, ...]]:
-    """The sources of every site, by site id. A site that names none, but has a platform, has "static"."""
-    return {
-        site.id: tuple(load_source(site, space, clock) for space in site.space or (Space("static"),))
+@dataclass(frozen=True)
+class Placed:
+    """A source with the site that it is of, and the table of the catalogue that it was made from."""
+
+    site: str
+    space: Space
+    source: CapacitySource
+
+
+def load_sources(federation: Federation, clock: Clock) -> list[Placed]:
+    """The sources of every site. A site that names none, but has a platform, has "static". Raises InputError
+    for a source that nobody knows, or whose options it can't use."""
+    return [
+        Placed(site.id, space, load_source(site, space, clock))
         for site in federation
-        if site.space or site.platform is not None
-    }
+        for space in site.space or ((Space("static"),) if site.platform is not None else ())
+    ]
