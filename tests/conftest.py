@@ -22,6 +22,9 @@ import sqlalchemy as sa
 
 from broker.platforms.podman_cli import usable
 from federation.database import connect, upgrade
+from tests.cloud import environment as cloud_environment
+
+pytest_plugins = ["tests.cloud.fixtures"]
 
 # A machine that does something else, too, is no reason for a test to fail; and in CI the same commit gets the
 # same verdict, while everybody's own runs go on looking for new cases.
@@ -59,7 +62,11 @@ def podman_is_impossible() -> str | None:
     return usable()
 
 
-NEEDS: dict[str, Callable[[], str | None]] = {"lab": lab_is_impossible, "podman": podman_is_impossible}
+NEEDS: dict[str, Callable[[], str | None]] = {
+    "lab": lab_is_impossible,
+    "podman": podman_is_impossible,
+    "cloud": cloud_environment.impossible,
+}
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

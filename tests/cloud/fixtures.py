@@ -1,0 +1,40 @@
+"""The fixtures `cloud` and `calendar`, for every test that has the mark `cloud`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.cloud import environment
+from tests.cloud.cloud import Cloud
+
+
+@pytest.fixture(scope="session")
+def running_cloud(request: pytest.FixtureRequest) -> Iterator[Cloud]:
+    """The one cloud of a run: up when a test first asks; its logs are kept where a test failed."""
+    reason = environment.impossible()
+    if reason is not None:
+        pytest.skip(reason)
+    try:
+        cloud = Cloud.up()
+    except environment.CannotInstallError as error:
+        pytest.skip(str(error))
+    reporter = request.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is not None:
+        reporter.write_line(f"\nthe test cloud is up after {cloud.up_seconds:.1f} s")
+    failures = request.session.testsfailed
+    try:
+        yield cloud
+    finally:
+        failed = request.session.testsfailed > failures
+        cloud.down(keep_logs=failed)
+        if failed and reporter is not None:
+            reporter.write_line(f"\nthe test cloud's logs are in {cloud.directory / 'logs'}")
+
+
+@pytest.fixture
+def cloud(running_cloud: Cloud) -> Cloud:
+    """A cloud with an empty calendar, its hosts, quotas and settings as at the start."""
+    running_cloud.clean()
+    return running_cloud
