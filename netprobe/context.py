@@ -7,9 +7,10 @@ can't be read is left out: context never makes a test fail.
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import re
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -41,6 +42,8 @@ READ = (
     _MTU,
 )
 READ_SECONDS = 2.0
+# of a test's time, for each of the readings before and after it
+_SHARE = 0.1
 _LINE = re.compile(r"(/proc/[^:]+):(.*)")
 
 
@@ -93,12 +96,15 @@ def _counters(numbers: Sequence[int]) -> dict[str, int]:
     return {name: numbers[index] for name, index in names.items()}
 
 
-def between(before: Snapshot, after: Snapshot) -> dict[str, Any]:
+def between(before: Snapshot, after: Snapshot, settings: Collection[str] | None = None) -> dict[str, Any]:
     """What a host did from `before` to `after`: names and units are in docs/netprobe.md.
 
-    The interface is the one that moved the most bytes meanwhile.
+    The interface is the one that moved the most bytes meanwhile. Of the settings only those in `settings`
+    (None: all).
     """
-    found: dict[str, Any] = dict(before.settings)
+    found: dict[str, Any] = {
+        name: value for name, value in before.settings.items() if settings is None or name in settings
+    }
     if before.load is not None:
         found["load_before"] = before.load
     if before.processor is not None and after.processor is not None:
@@ -119,6 +125,24 @@ def between(before: Snapshot, after: Snapshot) -> dict[str, Any]:
     return found
 
 
+def share(time_limit_seconds: float) -> float:
+    """How long reading the ends of a test with such a limit may take, before it and after it."""
+    return min(READ_SECONDS, _SHARE * time_limit_seconds)
+
+
+async def release(host: Host, about: Sequence[str], within_seconds: float) -> str | None:
+    """The release of a program on `host`, such as "3.12", by its own answer to `about` ("iperf3 --version").
+
+    It is the first word with a digit. None where it doesn't say.
+    """
+    try:
+        end = await _process.run(host.argv(about), within_seconds, grace_seconds=0.1)
+    except OSError:
+        return None
+    found = None if end.returncode else re.search(r"(?<!\S)[\w.-]*\d[^\s,]*", end.stdout or end.stderr)
+    return None if found is None else found[0]
+
+
 async def read(hosts: Sequence[Host], within_seconds: float = READ_SECONDS) -> list[Snapshot]:
     """How each of `hosts` is now, read side by side; an empty snapshot of one that doesn't answer in time."""
     return list(await asyncio.gather(*(_read(host, within_seconds) for host in hosts)))
@@ -136,41 +160,59 @@ def is_at(host: Host, address: str | None) -> bool:
     """Whether commands on `host` run where `address` is, as far as can be told.
 
     A site that the catalogue gives no host has this machine for one: its address says that it is elsewhere.
+    A name says nothing: nobody is asked for it here.
     """
     if not isinstance(host, LocalHost):
         return True
-    if address is None:
-        return False
     try:
-        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        family = {4: socket.AF_INET, 6: socket.AF_INET6}[ipaddress.ip_address(address or "").version]
         with socket.socket(family, socket.SOCK_DGRAM) as probe:
             probe.bind((address, 0))
-    except OSError:
+    except (OSError, ValueError):
         return False
     return True
 
 
-# the tests that run now in this process, each with those that it has met
-_running: list[tuple[str, list[str]]] = []
+@dataclass
+class Beside:
+    """What ran while a test called `name` did: the names of those that fill paths, and how many others."""
+
+    name: str
+    fills: bool
+    filling: list[str] = field(default_factory=list)
+    light: int = 0
+
+    def meet(self, other: Beside) -> None:
+        if other.fills:
+            self.filling.append(other.name)
+        else:
+            self.light += 1
+
+
+# the tests that run now in this process
+_running: list[Beside] = []
 
 
 @contextmanager
-def running(name: str) -> Iterator[list[str]]:
-    """While the block lasts, a test called `name` runs; gives the names of those that ran at the same time.
+def running(name: str, *, fills: bool) -> Iterator[Beside]:
+    """While the block lasts, a test called `name` runs; gives what runs at the same time.
 
-    The list grows until the block ends.
+    `fills`: it takes all that its path has. What is given grows until the block ends.
     """
-    mine = (name, [other for other, _ in _running])
-    for _, met in _running:
-        met.append(name)
+    mine = Beside(name, fills)
+    for other in _running:
+        mine.meet(other)
+        other.meet(mine)
     _running.append(mine)
     try:
-        yield mine[1]
+        yield mine
     finally:
         # by identity: two tests may have one name
         _running[:] = [each for each in _running if each is not mine]
 
 
-def beside(result: Measurement, others: Sequence[str]) -> Measurement:
+def beside(result: Measurement, met: Beside) -> Measurement:
     """`result` with what else ran at the same time, in words such as "iperf3 perth to lausanne"."""
-    return replace(result, context={**result.context, "beside": list(others)}) if others else result
+    found: dict[str, Any] = {"beside": met.filling} if met.filling else {}
+    found |= {"beside_light": met.light} if met.light else {}
+    return replace(result, context={**result.context, **found}) if found else result

@@ -85,9 +85,8 @@ async def _run_test(planned: Planned, clock: Clock) -> Measurement:
     started = clock.now()
     source, destination = planned.test.source.site, planned.test.destination.site
     try:
-        if not planned.tool.exclusive:
-            return await planned.tool.run(planned.test)
-        with context.running(f"{planned.tool.name} {source} to {destination}") as others:
+        name, fills = f"{planned.tool.name} {source} to {destination}", planned.tool.exclusive
+        with context.running(name, fills=fills) as others:
             return context.beside(await planned.tool.run(planned.test), others)
     except Exception as problem:
         return Measurement(

@@ -21,8 +21,6 @@ from netprobe.tools.iperf3_errors import Sides, explain
 from netprobe.tools.iperf3_options import Options, arguments, options, version_of
 
 CONNECT_SECONDS = 5.0
-# reading the ends' context mustn't take from a test's time more than this share
-CONTEXT_SHARE = 0.1
 
 
 class Iperf3:
@@ -64,7 +62,7 @@ async def measure(
         asked=chosen,
     )
     hosts = (test.source.host, test.destination.host)
-    share = min(context.READ_SECONDS, CONTEXT_SHARE * test.time_limit_seconds)
+    share = context.share(test.time_limit_seconds)
     error = iperf3_client.families(sides)
     if error is None and unfit is not None:
         error = await unfit(client, chosen, sides.client, share)
@@ -73,7 +71,7 @@ async def measure(
     at: tuple[str | None, str | None] = (None, None)
     if error is None:
         before, server_version = await asyncio.gather(
-            context.read(hosts, share), iperf3_client.version(server.host, share)
+            context.read(hosts, share), context.release(server.host, ("iperf3", "--version"), share)
         )
         if context.is_at(server.host, server.address):
             sides = replace(sides, server_release=server_version)

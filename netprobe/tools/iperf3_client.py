@@ -52,16 +52,6 @@ async def unfit(client: Endpoint, chosen: Options, side: str, within_seconds: fl
     return None
 
 
-async def version(host: Host, within_seconds: float) -> str | None:
-    """The release of iperf3 on `host`, such as "3.12"; None where it doesn't say."""
-    try:
-        end = await _process.run(host.argv(["iperf3", "--version"]), within_seconds, grace_seconds=0.1)
-    except OSError:
-        return None
-    found = re.match(r"iperf (\S+)", end.stdout)
-    return None if found is None else found[1]
-
-
 def password(host: Host, chosen: Options) -> dict[str, str]:
     """The environment that hands the password to iperf3 on `host`; empty where none is needed.
 

@@ -11,8 +11,9 @@ from typing import Any
 
 from federation.clock import Clock, SystemClock
 from federation.errors import InputError
-from netprobe.measurement import Kind, Measurement, Origin
-from netprobe.tools import Test, _parameters, _process
+from netprobe.measurement import Kind, Measurement
+from netprobe.tools import Test, _parameters, _process, ping
+from netprobe.tools._scripted import Result, measure
 
 NAMES = ("largest", "tries", "wait")
 # what every network carries, headers and all: IPv4 hosts must take 576, and IPv6 links 1280
@@ -21,7 +22,6 @@ LEAST_BYTES = {4: 576, 6: 1280}
 HEADER_BYTES = {4: 28, 6: 48}
 INTERVAL_SECONDS = 0.2
 
-HEADER = re.compile(r"^PING \S+ ?\(([^)(\s]+)", re.MULTILINE)
 REPLY = re.compile(r"^\d+ bytes from .*icmp_seq=", re.MULTILINE)
 TOO_BIG = re.compile(
     r"^From (\S+?):? icmp_seq=\d+ (?:Frag needed and DF set \(mtu = (\d+)\)|Packet too big: mtu=(\d+))",
@@ -127,28 +127,17 @@ class PathMtu:
 
     async def run(self, test: Test) -> Measurement:
         chosen = options(test.parameters)
-        started, begun = self._clock.now(), time.monotonic()
-        pinging = _Pinging(test, chosen, begun + test.time_limit_seconds)
-        found: Search | None = None
-        error: str | None = None
-        try:
-            found = await _search(pinging, chosen)
-        except _FailedError as problem:
-            error = str(problem)
-        return Measurement(
-            kind=Kind.PATH,
-            source=test.source.site,
-            destination=test.destination.site,
-            started=started,
-            seconds=time.monotonic() - begun,
-            tool=self.name,
-            origin=Origin.SCRIPTED,
-            figures={} if found is None else {"path_mtu_bytes": float(found.whole)},
-            parameters=dict(test.parameters),
-            destination_address=pinging.address or test.destination.address,
-            error=error,
-            raw=None if found is None else _document(found, pinging.probes),
-        )
+
+        async def work(deadline: float) -> Result:
+            pinging = _Pinging(test, chosen, deadline)
+            try:
+                found = await _search(pinging, chosen)
+            except _FailedError as problem:
+                return Result(error=str(problem), destination_address=pinging.address)
+            figures = {"path_mtu_bytes": float(found.whole)}
+            return Result(figures, None, _document(found, pinging.probes), pinging.address)
+
+        return await measure(self.name, Kind.PATH, self._clock, test, ping.ABOUT, work)
 
 
 def _document(found: Search, probes: list[Probe]) -> dict[str, Any]:
@@ -207,11 +196,11 @@ class _Pinging:
                 f"{self.destination}: the path MTU to {self.given} wasn't found within "
                 f"{test.time_limit_seconds:g} s: {len(self.probes)} sizes tried"
             )
-        header = HEADER.search(end.stdout)
-        if header is None:
+        address = ping.address(end.stdout)
+        if address is None:
             raise _FailedError(f"{source}: ping gave no result: {end.complaint}")
-        self.address = header[1]
-        actual = 6 if ":" in self.address else 4
+        self.address = address
+        actual = 6 if ":" in address else 4
         if actual != self.version:
             self.version = actual
             return await self.probe(LEAST_BYTES[actual])

@@ -11,10 +11,13 @@ from typing import Any
 
 from federation.clock import Clock, SystemClock
 from federation.errors import InputError
-from netprobe.measurement import Kind, Measurement, Origin
+from netprobe.measurement import Kind, Measurement
 from netprobe.tools import Test, _parameters, _process
+from netprobe.tools._scripted import Result, measure
 
 NAMES = ("count", "interval", "wait", "size")
+ABOUT = ("ping", "-V")
+HEADER = re.compile(r"^PING \S+ ?\(([^)(\s]+)", re.MULTILINE)
 REPLY = re.compile(r"^\d+ bytes from .*: icmp_seq=(\d+) .*time=([\d.]+) ms(?! \(DUP!\))", re.MULTILINE)
 SUMMARY = re.compile(r"^(\d+) packets transmitted, (\d+) received", re.MULTILINE)
 
@@ -57,35 +60,26 @@ class Ping:
 
     async def run(self, test: Test) -> Measurement:
         chosen = options(test.parameters)
-        started, begun = self._clock.now(), time.monotonic()
         command = ["ping", "-n", "-c", str(chosen.count), "-i", f"{chosen.interval_seconds:g}"]
         command += ["-W", f"{chosen.wait_seconds:g}", "-s", str(chosen.size_bytes), test.destination.address]
         command = test.source.host.argv(command)
-        figures: dict[str, float] = {}
-        raw = None
-        try:
-            end = await _process.run(command, test.time_limit_seconds)
-        except OSError as problem:
-            source = f"source {test.source.site}"
-            error: str | None = _process.not_started(source, command, problem)
-        else:
+
+        async def work(deadline: float) -> Result:
+            try:
+                end = await _process.run(command, max(0.1, deadline - time.monotonic()))
+            except OSError as problem:
+                return Result(error=_process.not_started(f"source {test.source.site}", command, problem))
             figures = read(end.stdout)
             raw = {"round_trips_seconds": round_trips(end.stdout)}
-            error = _error(test, end, figures)
-        return Measurement(
-            kind=Kind.LATENCY,
-            source=test.source.site,
-            destination=test.destination.site,
-            started=started,
-            seconds=time.monotonic() - begun,
-            tool=self.name,
-            origin=Origin.SCRIPTED,
-            figures=figures,
-            parameters=dict(test.parameters),
-            destination_address=test.destination.address,
-            error=error,
-            raw=raw,
-        )
+            return Result(figures, _error(test, end, figures), raw, address(end.stdout))
+
+        return await measure(self.name, Kind.LATENCY, self._clock, test, ABOUT, work)
+
+
+def address(output: str) -> str | None:
+    """The address that was pinged, where a name was given; None where ping never began."""
+    header = HEADER.search(output)
+    return None if header is None else header[1]
 
 
 def round_trips(output: str) -> list[float]:

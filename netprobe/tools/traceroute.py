@@ -14,11 +14,13 @@ from typing import Any
 
 from federation.clock import Clock, SystemClock
 from federation.errors import InputError
-from netprobe.measurement import Kind, Measurement, Origin
+from netprobe.measurement import Kind, Measurement
 from netprobe.tools import Test, _parameters, _process, traceroute_output
+from netprobe.tools._scripted import Result, measure
 from netprobe.tools.traceroute_asn import AsnTable, load_asn_table
 
 NAMES = ("protocol", "queries", "max_hops", "wait", "names", "asn", "asn_table")
+ABOUT = ("traceroute", "--version")
 PROTOCOLS = {"udp": [], "icmp": ["-I"], "tcp": ["-T"]}
 
 
@@ -84,31 +86,19 @@ class Traceroute:
 
     async def run(self, test: Test) -> Measurement:
         chosen = options(test.parameters)
-        started, begun = self._clock.now(), time.monotonic()
         command = test.source.host.argv(arguments(test.destination.address, chosen))
-        path = traceroute_output.Path(None)
-        try:
-            end = await _process.run(command, test.time_limit_seconds)
-        except OSError as problem:
-            source = f"source {test.source.site}"
-            error: str | None = _process.not_started(source, command, problem)
-        else:
+
+        async def work(deadline: float) -> Result:
+            try:
+                end = await _process.run(command, max(0.1, deadline - time.monotonic()))
+            except OSError as problem:
+                return Result(error=_process.not_started(f"source {test.source.site}", command, problem))
             path = _numbered(traceroute_output.read(end.stdout), chosen.table)
             error = _error(test, chosen, end, path)
-        return Measurement(
-            kind=Kind.PATH,
-            source=test.source.site,
-            destination=test.destination.site,
-            started=started,
-            seconds=time.monotonic() - begun,
-            tool=self.name,
-            origin=Origin.SCRIPTED,
-            figures=traceroute_output.figures(path) if error is None else {},
-            parameters=dict(test.parameters),
-            destination_address=path.address or test.destination.address,
-            error=error,
-            raw=path.document() if path.hops else None,
-        )
+            figures = traceroute_output.figures(path) if error is None else {}
+            return Result(figures, error, path.document() if path.hops else None, path.address)
+
+        return await measure(self.name, Kind.PATH, self._clock, test, ABOUT, work)
 
 
 def _numbered(path: traceroute_output.Path, table: AsnTable | None) -> traceroute_output.Path:

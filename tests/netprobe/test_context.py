@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
 import time
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,11 +18,12 @@ from federation.clock import SystemClock
 from federation.hosts import Host, LocalHost, NamespaceHost
 from federation.sites import Federation, Place, Site
 from netprobe import context
-from netprobe.context import Snapshot, beside, between, parse, running
+from netprobe.context import Beside, Snapshot, beside, between, parse, running
 from netprobe.measurement import Kind, Measurement, Origin
 from netprobe.plan import load_plan
 from netprobe.runner import run_plan
-from tests.netprobe.servers import iperf3_server
+from netprobe.tools import load_tool
+from tests.netprobe.servers import iperf3_server, loopback_test
 
 OUTPUT = """\
 /proc/loadavg:1.50 0.75 0.50 1/200 4711
@@ -98,6 +102,8 @@ def test_a_host_that_does_not_answer_costs_its_time_and_no_more() -> None:
         # a site that the catalogue gives no host, and a test that didn't come so far
         (LocalHost(), "192.0.2.1", False),
         (LocalHost(), None, False),
+        # nobody is asked for a name, which may take long
+        (LocalHost(), "localhost", False),
         (NamespaceHost("perth"), "192.0.2.1", True),
     ],
 )
@@ -110,19 +116,71 @@ def test_what_else_ran_is_said_beside_the_rest() -> None:
     result = Measurement(
         Kind.LATENCY, "a", "b", moment, 1.0, "ping", Origin.SCRIPTED, context={"attempts": 1}
     )
-    assert beside(result, []) is result
-    assert beside(result, ["iperf3 c to d"]).context == {"attempts": 1, "beside": ["iperf3 c to d"]}
+    assert beside(result, Beside("ping a to b", fills=False)) is result
+    met = Beside("ping a to b", False, ["iperf3 c to d"], 2)
+    assert beside(result, met).context == {"attempts": 1, "beside": ["iperf3 c to d"], "beside_light": 2}
 
 
 def test_tests_that_overlap_know_each_other_and_no_others() -> None:
-    with running("a to b") as first:
-        with running("c to d") as second:
+    with running("a to b", fills=True) as first:
+        with running("c to d", fills=True) as second:
             pass
-        with running("a to b") as third:
+        with running("a to b", fills=True) as third, running("ping", fills=False) as light:
             pass
-    with running("e to f") as alone:
+    with running("e to f", fills=True) as alone:
         pass
-    assert (first, second, third, alone) == (["c to d", "a to b"], ["a to b"], ["a to b"], [])
+    met = [each.filling for each in (first, second, third, light, alone)]
+    assert met == [["c to d", "a to b"], ["a to b"], ["a to b"], ["a to b", "a to b"], []]
+    assert [each.light for each in (first, second, third, light, alone)] == [1, 0, 1, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("tool", "program", "parameters"),
+    [
+        ("ping", "ping", {"count": 2, "interval": 0.05}),
+        ("traceroute", "traceroute", {"max_hops": 2}),
+        ("path_mtu", "ping", {"tries": 1}),
+    ],
+)
+def test_tools_without_a_server_say_what_explains_their_figures(
+    tool: str, program: str, parameters: dict[str, Any]
+) -> None:
+    result = asyncio.run(load_tool(tool).run(loopback_test(0, **parameters)))
+    assert result.error is None
+    assert re.match(r"[\w.-]*\d", result.context[program])
+    for end in ("source", "destination"):
+        found = result.context[end]
+        assert found["interface"] == "lo"
+        assert found["mtu_bytes"] > 1000
+        assert found["sent_bytes"] > 0
+        assert 0 <= found["processors_percent"] <= 100
+        # of no use where nothing is TCP
+        assert "tcp_rmem" not in found
+
+
+def test_the_far_end_is_left_out_where_it_is_not_this_machine() -> None:
+    test = loopback_test(0, 3.0, count=1, wait=0.1)
+    away = replace(test.destination, address="nosuch.invalid")
+    result = asyncio.run(load_tool("ping").run(replace(test, destination=away)))
+    assert "source" in result.context
+    assert "destination" not in result.context
+
+
+@pytest.mark.parametrize(
+    ("said", "release"),
+    [
+        ("iperf 3.12 (cJSON 1.7.15)\nLinux vm 6.18", "3.12"),
+        ("ping from iputils 20221126", "20221126"),
+        ("ping utility, iputils-s20190709", "iputils-s20190709"),
+        ("Modern traceroute for Linux, version 2.1.2, Dec 1 2022", "2.1.2"),
+        ("no version", None),
+        ("", None),
+    ],
+)
+def test_a_programs_release_is_its_first_word_with_a_digit(said: str, release: str | None) -> None:
+    assert asyncio.run(context.release(LocalHost(), ["printf", "%s", said], 2.0)) == release
+    assert asyncio.run(context.release(LocalHost(), ["/nonexistent/program"], 2.0)) is None
+    assert asyncio.run(context.release(LocalHost(), ["sh", "-c", "echo 1.0; exit 1"], 2.0)) is None
 
 
 def test_the_results_of_one_round_say_what_else_ran(tmp_path: Path) -> None:
