@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
+
 from netprobe.measurement import Kind, Measurement, Origin
 
 # The columns of a row, in the order of `row`.
@@ -29,7 +31,10 @@ COLUMNS = (
     "archive",
     "raw",
 )
-_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+_KINDS = {kind.value: kind for kind in Kind}
+_ORIGINS = {origin.value: origin for origin in Origin}
+# ten times as fast as the standard library's, and as exact: also with integers of any size
+_encode, _decode = msgspec.json.Encoder().encode, msgspec.json.Decoder().decode
 
 
 def build(fields: Mapping[str, Any]) -> Measurement:
@@ -65,21 +70,23 @@ def row(
 
     `nothing` is what an empty context becomes.
     """
+    started, error = measurement.started, measurement.error
+    figures, parameters = measurement.figures, measurement.parameters
     context, raw = measurement.context, measurement.raw
     return (
         measurement.id,
         measurement.kind.value,
         measurement.source,
         measurement.destination,
-        instant(measurement.started.astimezone(UTC)),
+        instant(started if started.tzinfo is UTC else started.astimezone(UTC)),
         measurement.seconds,
         measurement.tool,
         measurement.origin.value,
-        _figures(measurement.figures),
-        json_text(measurement.parameters) if measurement.parameters else "{}",
+        _figures(figures) if figures else "{}",
+        json_text(parameters) if parameters else "{}",
         measurement.source_address,
         measurement.destination_address,
-        _storable(measurement.error) if measurement.error else measurement.error,
+        _storable(error) if error else error,
         json_text(context) if context else nothing,
         measurement.archive,
         None if raw is None else json_text(raw),
@@ -89,9 +96,18 @@ def row(
 def json_text(document: Mapping[str, Any]) -> str:
     """`document` as JSON, which has no infinity and no NaN: null stands in their place."""
     try:
-        return _encode(dict(document))
-    except ValueError:
-        return _encode(_finite(dict(document)))
+        return _encode(document).decode()
+    except (TypeError, ValueError, RecursionError):
+        # another Mapping than a dict, numbers and keys of other libraries, half of a surrogate pair
+        return json.dumps(_finite(document), separators=(",", ":"), allow_nan=False)
+
+
+def json_value(text: str) -> Any:
+    """What `json_text` made a text of."""
+    try:
+        return _decode(text)
+    except msgspec.DecodeError:
+        return json.loads(text)
 
 
 def _storable(text: str) -> str:
@@ -101,10 +117,10 @@ def _storable(text: str) -> str:
 
 def _figures(figures: Mapping[str, float]) -> str:
     """A figure that isn't a number was not measured."""
-    try:
-        return _encode(dict(figures))
-    except ValueError:
-        return _encode({name: value for name, value in figures.items() if math.isfinite(value)})
+    text = json_text(figures)
+    if "null" not in text:
+        return text
+    return json_text({name: value for name, value in figures.items() if math.isfinite(value)})
 
 
 def _finite(value: Any) -> Any:
