@@ -1,0 +1,1 @@
+"""OpenStack: Blazar's reservations, and what Nova and Placement say of the rest."""
