@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise, takewhile
@@ -110,18 +110,40 @@ def track(
 ) -> Track | None:
     """The path's tests and what going through them taught, worked out once for a history; None for no
     tests."""
-    found = history.path(Kind.THROUGHPUT, source, destination)
-    ahead = sum(1 for _ in takewhile(lambda test: test.started - now > AHEAD, found))
     # the time matters only by which tests it leaves in the future
-    key = ("track", source, destination, ahead)
+    key = ("track", source, destination, _dated_ahead(history, source, destination, now))
     if key not in history.memo:
-        tests = usable(found[ahead:]) or usable(found)
-        rtt = round_trip(history, federation, source, destination, now).seconds
+        tests, ahead = usable_of(history, source, destination, now)
         times = tuple(test.started.timestamp() for test in reversed(tests))
-        values = tuple(math.log(_single_stream_rate(test, rtt)) for test in reversed(tests))
-        dated_ahead = len(usable(found[:ahead]))
-        history.memo[key] = Track(tuple(tests), walk(times, values), dated_ahead) if tests else None
+        values = tuple(levels(history, federation, tests[::-1], now))
+        history.memo[key] = Track(tuple(tests), walk(times, values), ahead) if tests else None
     return cast("Track | None", history.memo[key])
+
+
+def usable_of(
+    history: History, source: str, destination: str, now: datetime
+) -> tuple[list[Measurement], int]:
+    """The path's usable tests, newest first, and how many are dated in the future: without those, unless
+    there are no others."""
+    found = history.path(Kind.THROUGHPUT, source, destination)
+    ahead = _dated_ahead(history, source, destination, now)
+    return usable(found[ahead:]) or usable(found), len(usable(found[:ahead]))
+
+
+def levels(
+    history: History, federation: Federation, tests: Sequence[Measurement], now: datetime
+) -> Iterator[float]:
+    """Natural logarithms of the rates of one path's tests, cleared of slow start."""
+    if tests:
+        trip = round_trip(history, federation, tests[0].source, tests[0].destination, now)
+        for test in tests:
+            yield math.log(_single_stream_rate(test, trip.seconds))
+
+
+def _dated_ahead(history: History, source: str, destination: str, now: datetime) -> int:
+    """How many results of the path, the newest first, are dated in the future."""
+    found = history.path(Kind.THROUGHPUT, source, destination)
+    return sum(1 for _ in takewhile(lambda test: test.started - now > AHEAD, found))
 
 
 def _misses(

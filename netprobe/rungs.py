@@ -20,8 +20,8 @@ from federation.sites import Federation
 from netprobe.conformal import quantile
 from netprobe.evidence import Evidence, Rung, RungError
 from netprobe.history import History
-from netprobe.measured import Track, drift, track
-from netprobe.measurement import Kind
+from netprobe.measured import drift, levels, usable_of
+from netprobe.measurement import Kind, Measurement
 from netprobe.round_trips import round_trip
 from netprobe.weights import LogSpread, log_spread, weighted_quantile
 
@@ -31,7 +31,9 @@ from netprobe.weights import LogSpread, log_spread, weighted_quantile
 WIDTH = {Rung.OTHER_DIRECTION: 0.8, Rung.SITE_PATHS: 1.1, Rung.ROUND_TRIP: 1.4, Rung.DISTANCE: 2.3}
 DISCOUNT = {Rung.OTHER_DIRECTION: 0.85, Rung.SITE_PATHS: 0.7, Rung.ROUND_TRIP: 0.6, Rung.DISTANCE: 1.0}
 # With so many pairs of sites on which a rung was checked, nothing is assumed any more.
-ENOUGH_PAIRS = 20
+ENOUGH_PAIRS = 15
+# A path's rate, as other paths need it, is the median of so many of its newest tests.
+NEWEST = 5
 # No path that was not measured is known better than this.
 FLOOR = 0.05
 DISTANCE_BITS_PER_SECOND = 50e6
@@ -53,10 +55,12 @@ class Said:
 
 @dataclass(frozen=True)
 class Known:
-    """All measured paths between two sites. `levels` and `newest`: natural logarithms of the rate to expect
-    on each, and of its newest test; `trips`: those of measured round trips, `by_trip` in their order."""
+    """All measured paths between two sites, with their tests, newest first, and how many more are dated in
+    the future (`ahead`). `levels` and `newest`: natural logarithms of the rate on each by its newest tests,
+    and by the newest one; `trips`: of measured round trips, `by_trip` in their order."""
 
-    tracks: Mapping[Path, Track]
+    tests: Mapping[Path, Sequence[Measurement]]
+    ahead: Mapping[Path, int]
     levels: Mapping[Path, float]
     newest: Mapping[Path, float]
     leaving: Mapping[str, Sequence[Path]]
@@ -90,37 +94,34 @@ def evidence(
     rates = [math.exp(everything.levels[one]) for one in said.by] or [math.exp(said.value)]
     spread = log_spread(rates, [1.0] * len(rates))
     error = _error(history, everything, rung)
-    found = [everything.tracks[one] for one in said.seen]
-    tests = tuple(test for one in found for test in one.since_change(one.at(now)))
     # errors were made with evidence that was new
-    ages = [(now - one.tests[0].started).total_seconds() for one in found or everything.tracks.values()]
+    seen = said.seen or list(everything.tests)
+    ages = [(now - everything.tests[one][0].started).total_seconds() for one in seen]
+    rate = _with(error, LogSpread(math.exp(said.value), spread.below, spread.above), rung)
     return Evidence(
         rung,
-        _with(error, LogSpread(math.exp(said.value), spread.below, spread.above), rung).widened(
-            drift(median(ages)) if ages else 0.0
-        ),
-        tests,
-        len(found),
+        rate.widened(drift(median(ages)) if ages else 0.0),
+        tuple(test for one in said.seen for test in everything.tests[one]),
+        len(said.seen),
         error=error,
-        ahead=sum(one.ahead for one in found),
+        ahead=sum(everything.ahead[one] for one in said.seen),
     )
 
 
 def _with(error: RungError | None, said: LogSpread, rung: Rung) -> LogSpread:
     """A rung's rate with its error: what was learnt, and for what is missing to enough pairs what is assumed.
 
-    Logarithms of the medians and squares of the half-widths are averaged.
+    Logarithms are averaged, of the medians and of the half-widths.
     """
     assumed = said.widened(WIDTH[rung])
     if error is None:
         return assumed.scaled(DISCOUNT[rung])
     share = min(error.pairs / ENOUGH_PAIRS, 1.0)
-    below, above = (
-        math.sqrt(share * learnt**2 + (1 - share) * width**2)
-        for learnt, width in ((error.ratio.below, assumed.below), (error.ratio.above, assumed.above))
-    )
+    learnt = error.ratio.at_least(FLOOR)
+    below = learnt.below**share * assumed.below ** (1 - share)
+    above = learnt.above**share * assumed.above ** (1 - share)
     factor = error.ratio.median**share * DISCOUNT[rung] ** (1 - share)
-    return LogSpread(said.median * factor, below, above).at_least(FLOOR)
+    return LogSpread(said.median * factor, below, above)
 
 
 def _error(history: History, everything: Known, rung: Rung) -> RungError | None:
@@ -152,24 +153,25 @@ def _learnt(errors: Mapping[Path, float]) -> RungError:
 
 
 def _known(history: History, federation: Federation, now: datetime) -> Known:
-    tracks = {
-        path: found
-        for path in history.paths(Kind.THROUGHPUT)
-        if path[0] != path[1] and (found := track(history, federation, *path, now)) is not None
+    found = {
+        path: usable_of(history, *path, now) for path in history.paths(Kind.THROUGHPUT) if path[0] != path[1]
     }
+    tests = {path: some for path, (some, _) in found.items() if some}
+    newest = {path: list(levels(history, federation, some[:NEWEST], now)) for path, some in tests.items()}
     leaving, arriving = defaultdict(list), defaultdict(list)
-    for path in tracks:
+    for path in tests:
         leaving[path[0]].append(path)
         arriving[path[1]].append(path)
     trips = {
         path: math.log(trip.seconds)
-        for path in tracks
+        for path in tests
         if (trip := round_trip(history, federation, *path, now)).measured
     }
     return Known(
-        tracks,
-        {path: found.at(now).value for path, found in tracks.items()},
-        {path: found.walk.values[-1] for path, found in tracks.items()},
+        tests,
+        {path: ahead for path, (_, ahead) in found.items()},
+        {path: median(values) for path, values in newest.items()},
+        {path: values[0] for path, values in newest.items()},
         leaving,
         arriving,
         trips,
