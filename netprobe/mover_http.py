@@ -1,4 +1,5 @@
-"""The mover's side of HTTP: one GET or HEAD, redirects followed with care, ranges, and faults in words.
+"""The mover's side of HTTP: GET and HEAD over connections that are used again, redirects followed with care,
+ranges, and faults in words.
 
 Standard library only, and no proxy is ever used: what is measured must be the path between the two sites.
 Every address is checked before the first byte goes to it, that of each redirect too (see `addresses`). No
@@ -7,6 +8,7 @@ credential is sent anywhere, and what a URL may carry as one, its query, is in n
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import http.client
 import re
@@ -15,12 +17,15 @@ import ssl
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from http.client import HTTPMessage
 from urllib.parse import quote, urljoin, urlsplit
 
 from netprobe.addresses import Allowed, ForbiddenError, Target, UnknownHostError, targets
 
 REDIRECTS = 5
 CONNECT_SECONDS = 10.0
+# what of a redirect's own page is read so that its connection can be used again
+PAGE_BYTES = 65536
 _RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 
 
@@ -82,6 +87,8 @@ class Resource:
         # only a strong tag promises the same bytes
         strong = etag if etag and not etag.startswith("W/") else None
         self.validator = strong or response.getheader("Last-Modified")
+        # (algorithm, hexadecimal) of the whole file, where the store says one
+        self.stated = stated_checksum(response.headers) if response.status == 200 else None
 
     def read_into(self, buffer: memoryview) -> int:
         """Fill `buffer` as far as there is something; 0 at the end. Raises BrokenError."""
@@ -93,21 +100,58 @@ class Resource:
             raise BrokenError(f"the connection broke: {_reason(problem)}") from problem
 
 
+class Connections:
+    """Open connections, one a server, that the next file uses again: it then needs no round trip to connect,
+    and doesn't start slowly. For one thread. `allowed` None: to any address.
+    """
+
+    def __init__(self, allowed: Allowed | None) -> None:
+        self._allowed = allowed
+        self._idle: dict[tuple[str, str, int], _Connection] = {}
+
+    def take(self, url: str) -> tuple[_Connection, str]:
+        """A connection for `url`, warm or yet to be made, and what to ask it for. Its address was checked."""
+        server, path = _parts(url)
+        return self._idle.pop(server, None) or _connection(url, server, self._allowed), path
+
+    def keep(self, connection: _Connection) -> None:
+        self._idle[connection.server] = connection
+
+    def close(self) -> None:
+        for connection in self._idle.values():
+            connection.close()
+        self._idle.clear()
+
+    def __enter__(self) -> Connections:
+        return self
+
+    def __exit__(self, *problem: object) -> None:
+        self.close()
+
+
 @contextlib.contextmanager
 def opened(
-    url: str, offset: int, validator: str | None, stall_seconds: float, allowed: Allowed | None
+    url: str,
+    offset: int,
+    validator: str | None,
+    stall_seconds: float,
+    connections: Connections,
+    s3: bool = False,
 ) -> Iterator[Resource]:
     """GET `url` from `offset` on; a server that can't do that, or has another file by now, begins at 0.
 
-    `allowed` None: any address. Raises MoverError where the server refuses, RefusedError where the address is
-    not allowed, BrokenError where it can't be reached.
+    `s3`: a store that is asked for the object's checksum as well. Raises MoverError where the server refuses,
+    RefusedError where the address is not allowed, BrokenError where it can't be reached.
     """
     headers = {}
     if offset:
         headers["Range"] = f"bytes={offset}-"
         if validator:
             headers["If-Range"] = validator
-    with _answer("GET", url, headers, stall_seconds, allowed) as resource:
+    # a signature covers every header of that kind: one more would break it
+    if s3 and "x-amz-signature=" not in url.lower():
+        headers["x-amz-checksum-mode"] = "ENABLED"
+    with _answer("GET", url, headers, stall_seconds, connections) as resource:
         if resource.offset not in (0, offset):
             raise MoverError(
                 f"{shown(url)}: asked for bytes from {offset}, the server sent from {resource.offset}"
@@ -115,28 +159,47 @@ def opened(
         yield resource
 
 
+def stated_checksum(headers: HTTPMessage) -> tuple[str, str] | None:
+    """(algorithm, hexadecimal) that an S3 store says of the whole object; None for other servers.
+
+    `x-amz-checksum-sha256` is base64, and of the object unless it is composed of its parts'. The ETag is the
+    object's MD5 if it was put in one part and isn't encrypted with a key of KMS or the client's own.
+    """
+    if "x-amz-request-id" not in headers:
+        return None
+    with contextlib.suppress(ValueError):
+        digest = base64.b64decode(headers.get("x-amz-checksum-sha256", ""), validate=True)
+        if len(digest) == 32 and headers.get("x-amz-checksum-type") != "COMPOSITE":
+            return "sha256", digest.hex()
+    encrypted = headers.get("x-amz-server-side-encryption", "AES256") != "AES256"
+    own_key = "x-amz-server-side-encryption-customer-algorithm" in headers
+    found = re.fullmatch(r'"([0-9a-f]{32})"', headers.get("ETag", ""))
+    return ("md5", found[1]) if found and not encrypted and not own_key else None
+
+
 def head(url: str, stall_seconds: float, allowed: Allowed | None) -> Head:
     """What the server says of `url`; asks for the first byte where it doesn't know HEAD or tells no size.
 
     `allowed` None: any address. Raises MoverError.
     """
-    try:
+    with Connections(allowed) as connections:
         try:
-            found = _head("HEAD", url, {}, stall_seconds, allowed)
-            if found.size_bytes is not None:
-                return found
-        except MoverError as problem:
-            if not isinstance(problem, _StatusError) or problem.status not in (400, 403, 405, 501):
-                raise
-        return _head("GET", url, {"Range": "bytes=0-0"}, stall_seconds, allowed)
-    except BrokenError as problem:
-        raise MoverError(f"{shown(url)}: {problem}") from problem
+            try:
+                found = _head("HEAD", url, {}, stall_seconds, connections)
+                if found.size_bytes is not None:
+                    return found
+            except MoverError as problem:
+                if not isinstance(problem, _StatusError) or problem.status not in (400, 403, 405, 501):
+                    raise
+            return _head("GET", url, {"Range": "bytes=0-0"}, stall_seconds, connections)
+        except BrokenError as problem:
+            raise MoverError(f"{shown(url)}: {problem}") from problem
 
 
 def _head(
-    method: str, url: str, headers: dict[str, str], stall_seconds: float, allowed: Allowed | None
+    method: str, url: str, headers: dict[str, str], stall_seconds: float, connections: Connections
 ) -> Head:
-    with _answer(method, url, headers, stall_seconds, allowed) as resource:
+    with _answer(method, url, headers, stall_seconds, connections) as resource:
         response = resource._response
         ranges = response.status == 206 or (response.getheader("Accept-Ranges") or "").lower() == "bytes"
         return Head(
@@ -156,34 +219,59 @@ class _StatusError(MoverError):
 
 @contextlib.contextmanager
 def _answer(
-    method: str, url: str, headers: dict[str, str], stall_seconds: float, allowed: Allowed | None
+    method: str, url: str, headers: dict[str, str], stall_seconds: float, connections: Connections
 ) -> Iterator[Resource]:
     connect_seconds = first_byte_seconds = 0.0
     target = url
+    # the bytes on the wire must be the bytes of the file
+    headers = {"Accept-Encoding": "identity", "User-Agent": "fairlead-mover", **headers}
     for _ in range(REDIRECTS + 1):
-        begun = time.monotonic()
-        connection, path = _connection(target, allowed)
-        with contextlib.closing(connection):
-            try:
-                connection.connect()
-                connected = time.monotonic()
-                connect_seconds += connected - begun
-                connection.sock.settimeout(stall_seconds)
-                addresses = connection.sock.getsockname()[0], connection.sock.getpeername()[0]
-                # the bytes on the wire must be the bytes of the file
-                own = {"Accept-Encoding": "identity", "User-Agent": "fairlead-mover"}
-                connection.request(method, path, headers={**own, **headers})
-                response = connection.getresponse()
-                first_byte_seconds += time.monotonic() - connected
-            except (OSError, ValueError, http.client.HTTPException) as problem:
-                raise _broken(problem, target) from problem
+        connection, response, connected, answered = _asked(
+            method, target, headers, stall_seconds, connections
+        )
+        connect_seconds += connected
+        first_byte_seconds += answered
+        try:
             if response.status in (200, 206):
-                yield Resource(response, addresses, connect_seconds, first_byte_seconds)
+                yield Resource(response, connection.addresses, connect_seconds, first_byte_seconds)
                 return
             if response.status not in (301, 302, 303, 307, 308):
                 _refuse(target, response)
             target = _redirected(target, response)
+            if (response.length or 0) <= PAGE_BYTES:
+                with contextlib.suppress(OSError, http.client.HTTPException):
+                    response.read(PAGE_BYTES)
+        finally:
+            # read to its end, and the server doesn't close it: fit for the next
+            if response.isclosed() and connection.sock is not None:
+                connections.keep(connection)
+            else:
+                connection.close()
     raise MoverError(f"{shown(url)}: redirected more than {REDIRECTS} times")
+
+
+def _asked(
+    method: str, url: str, headers: dict[str, str], stall_seconds: float, connections: Connections
+) -> tuple[_Connection, http.client.HTTPResponse, float, float]:
+    """The answer, the connection that it comes over, and the seconds until connected and until answered."""
+    while True:
+        connection, path = connections.take(url)
+        warm = connection.sock is not None
+        begun = time.monotonic()
+        try:
+            if not warm:
+                connection.connect()
+            connected = time.monotonic()
+            connection.sock.settimeout(stall_seconds)
+            connection.request(method, path, headers=headers)
+            response = connection.getresponse()
+            return connection, response, connected - begun, time.monotonic() - connected
+        except (OSError, ValueError, http.client.HTTPException) as problem:
+            connection.close()
+            # the server may have closed it since: that says nothing of the file
+            if warm and isinstance(problem, ConnectionError):
+                continue
+            raise _broken(problem, url) from problem
 
 
 class _Connection(http.client.HTTPConnection):
@@ -191,12 +279,15 @@ class _Connection(http.client.HTTPConnection):
 
     def __init__(self, host: str, port: int, addresses: list[Target], context: ssl.SSLContext | None) -> None:
         super().__init__(host, port, timeout=CONNECT_SECONDS)
+        self.server = "https" if context else "http", host, port
+        # (ours, the server's), once connected
+        self.addresses: tuple[str | None, str | None] = (None, None)
         # http.client leaves the port out of the Host header where it is this one
         self.default_port = 443 if context else 80
-        self._addresses, self._tls = addresses, context
+        self._targets, self._tls = addresses, context
 
     def connect(self) -> None:
-        for index, (family, address) in enumerate(self._addresses):
+        for index, (family, address) in enumerate(self._targets):
             plain = socket.socket(family, socket.SOCK_STREAM)
             try:
                 plain.settimeout(CONNECT_SECONDS)
@@ -204,14 +295,16 @@ class _Connection(http.client.HTTPConnection):
                 plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 # the certificate must be that of the name
                 self.sock = self._tls.wrap_socket(plain, server_hostname=self.host) if self._tls else plain
+                self.addresses = self.sock.getsockname()[0], self.sock.getpeername()[0]
                 return
             except OSError:
                 plain.close()
-                if index == len(self._addresses) - 1:
+                if index == len(self._targets) - 1:
                     raise
 
 
-def _connection(url: str, allowed: Allowed | None) -> tuple[_Connection, str]:
+def _parts(url: str) -> tuple[tuple[str, str, int], str]:
+    """((scheme, host, port), path and query) of a URL."""
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -225,16 +318,18 @@ def _connection(url: str, allowed: Allowed | None) -> tuple[_Connection, str]:
     path = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~-._")
     if parts.query:
         path += "?" + quote(parts.query, safe="/%:@!$&'()*+,;=~-._?")
-    secure = parts.scheme == "https"
-    port = port or (443 if secure else 80)
+    return (parts.scheme, parts.hostname, port or (443 if parts.scheme == "https" else 80)), path
+
+
+def _connection(url: str, server: tuple[str, str, int], allowed: Allowed | None) -> _Connection:
+    scheme, host, port = server
     try:
-        addresses = targets(parts.hostname, port, allowed)
+        addresses = targets(host, port, allowed)
     except ForbiddenError as problem:
         raise RefusedError(f"{shown(url)}: {problem}", "forbidden") from problem
     except UnknownHostError as problem:
         raise RefusedError(f"{shown(url)}: {problem}", "unknown-host") from problem
-    context = ssl.create_default_context() if secure else None
-    return _Connection(parts.hostname, port, addresses, context), path
+    return _Connection(host, port, addresses, ssl.create_default_context() if scheme == "https" else None)
 
 
 def shown(url: str) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -15,8 +16,11 @@ from typing import Any
 from federation.clock import Clock, SystemClock
 from federation.errors import InputError, OutsideError
 from federation.hosts import Host
+from netprobe import mover_batch
 from netprobe.addresses import Allowed
 from netprobe.measurement import Kind, Measurement, Origin
+from netprobe.mover_batch import WORKERS, Group
+from netprobe.mover_file import File
 from netprobe.mover_http import shown
 from netprobe.quantiles import Quantiles
 from netprobe.tools import Test, _parameters, _process
@@ -60,6 +64,15 @@ class Moved:
     document: Mapping[str, Any]
 
 
+@dataclass(frozen=True)
+class Batch:
+    """Files that were moved together, in the order asked for; `groups` as `mover_batch.Batch` has them."""
+
+    files: tuple[Moved, ...]
+    groups: Mapping[str, Group]
+    seconds: float
+
+
 async def fetch(
     host: Host,
     url: str,
@@ -69,22 +82,66 @@ async def fetch(
     progress: Progress | None = None,
     time_limit_seconds: float = 3600.0,
     allowed: Allowed | None = None,
+    s3: bool = False,
 ) -> Moved:
-    """Bring `url` to `path` on `host`, and return when it is verified and synced.
+    """Bring `url` to `path` on `host`, as `fetch_all` does with many."""
+    file = File(url, str(path), size_bytes, checksum, s3=s3)
+    return (await fetch_all(host, [file], progress, time_limit_seconds, allowed)).files[0]
+
+
+async def fetch_all(
+    host: Host,
+    files: Sequence[File],
+    progress: Progress | None = None,
+    time_limit_seconds: float = 3600.0,
+    allowed: Allowed | None = None,
+    workers: int = WORKERS,
+) -> Batch:
+    """Bring all `files` to `host`, `workers` of a group at a time; return when they are verified and synced.
 
     `allowed` is what may be fetched there besides public addresses; None is for URLs that the caller vouches
     for, and allows everything.
 
-    `checksum` is "sha256:HEX". Raises TransferError; then nothing is at `path` that wasn't there before.
-    Cancelled: the mover has ended and has removed its partial file before CancelledError leaves.
+    Raises TransferError for the first that can't be had: then nothing is at its path that wasn't there
+    before, others may be done. Cancelled: the mover has ended before CancelledError leaves. The list of files
+    lies beside the first of them meanwhile, readable by this user alone.
     """
-    command = [sys.executable, "-m", "netprobe.mover", "fetch", url, str(path)]
-    command += [] if size_bytes is None else ["--size", str(size_bytes)]
-    command += [] if checksum is None else ["--checksum", checksum]
-    command += _allow(allowed)
-    document = await _mover(host, command, url, time_limit_seconds, progress)
+    if not files:
+        return Batch((), {}, 0.0)
+    done: dict[int, Moved] = {}
+
+    def on_document(document: dict[str, Any]) -> None:
+        if document.get("event") == "progress" and progress is not None:
+            progress(document["bytes"])
+        elif document.get("event") == "file":
+            number = document["number"]
+            done[number] = _moved(Path(files[number].path), document)
+
+    about = shown(files[0].url) if len(files) == 1 else f"{len(files)} files"
+    with _listed(files) as name:
+        command = [sys.executable, "-m", "netprobe.mover", "fetch-all", name]
+        command += ["--workers", str(workers), *_allow(allowed)]
+        end = await _mover(host, command, about, time_limit_seconds, on_document)
+    groups = {name: Group(**group) for name, group in end["groups"].items()}
+    return Batch(tuple(done[number] for number in range(len(files))), groups, end["seconds"])
+
+
+@contextlib.contextmanager
+def _listed(files: Sequence[File]) -> Iterator[str]:
+    """The name of the list that the mover reads."""
+    directory = Path(files[0].path).absolute().parent
+    try:
+        with tempfile.NamedTemporaryFile("w", dir=directory, prefix=".fairlead-", suffix=".list") as listed:
+            json.dump(mover_batch.document(files), listed)
+            listed.flush()
+            yield listed.name
+    except OSError as problem:
+        raise TransferError(f"{directory}: can't be written: {problem.strerror}") from problem
+
+
+def _moved(path: Path, document: Mapping[str, Any]) -> Moved:
     return Moved(
-        url=url,
+        url=document["url"],
         path=path,
         size_bytes=document["size_bytes"],
         sha256=document["sha256"],
@@ -103,7 +160,7 @@ async def head(
     Keys: size_bytes (None: not said), accept_ranges, etag, last_modified. Raises TransferError.
     """
     command = [sys.executable, "-m", "netprobe.mover", "head", url, *_allow(allowed)]
-    return await _mover(host, command, url, time_limit_seconds, None)
+    return await _mover(host, command, shown(url), time_limit_seconds)
 
 
 def _allow(allowed: Allowed | None) -> list[str]:
@@ -111,28 +168,32 @@ def _allow(allowed: Allowed | None) -> list[str]:
 
 
 async def _mover(
-    host: Host, command: list[str], url: str, time_limit_seconds: float, progress: Progress | None
+    host: Host,
+    command: list[str],
+    about: str,
+    time_limit_seconds: float,
+    on_document: Callable[[dict[str, Any]], None] = lambda document: None,
 ) -> dict[str, Any]:
+    """The last document that the mover says."""
     last: dict[str, Any] = {}
 
     def on_line(line: str) -> None:
         nonlocal last
         last = json.loads(line)
-        if progress is not None and last.get("event") == "progress":
-            progress(last["bytes"])
+        on_document(last)
 
     try:
         end = await _process.run(host.argv(command), time_limit_seconds, on_line, GRACE_SECONDS)
     except OSError as problem:
-        raise TransferError(f"{shown(url)}: the mover can't be started: {problem.strerror}") from problem
+        raise TransferError(f"{about}: the mover can't be started: {problem.strerror}") from problem
     except ValueError as problem:
-        raise TransferError(f"{shown(url)}: the mover said something else than JSON") from problem
+        raise TransferError(f"{about}: the mover said something else than JSON") from problem
     if end.timed_out:
-        raise TransferError(f"{shown(url)}: not done within {time_limit_seconds:.3g} s")
+        raise TransferError(f"{about}: not done within {time_limit_seconds:.3g} s")
     if last.get("event") == "error":
         raise TransferError(str(last["error"]), last.get("status"), last.get("reason"))
     if end.returncode != 0:
-        raise TransferError(f"{shown(url)}: the mover failed: {end.complaint}")
+        raise TransferError(f"{about}: the mover failed: {end.complaint}")
     return last
 
 

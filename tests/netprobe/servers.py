@@ -173,3 +173,83 @@ def file_server(content: bytes) -> Iterator[FileServer]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+class KeptServer(http.server.ThreadingHTTPServer):
+    """Serves `files` by path over connections that stay open. `connections` counts them; `together` is how
+    many answers were under way at most; `headers` are added to the answers of a path, `asked` is each request's
+    path and headers. A connection ends after `answers` of them (None: never), as servers do when they like.
+
+    `gate`: each answer waits for it, once it is counted.
+    """
+
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self, files: dict[str, bytes], answers: int | None = None) -> None:
+        super().__init__(("127.0.0.1", 0), _KeptHandler)
+        self.files, self.answers = files, answers
+        self.extra: dict[str, dict[str, str]] = {}
+        self.asked: list[tuple[str, dict[str, str]]] = []
+        self.connections = self.under_way = self.together = 0
+        self.lock, self.gate = threading.Lock(), threading.Event()
+        self.counted = threading.Semaphore(0)
+        self.gate.set()
+
+    def url(self, path: str) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}{path}"
+
+
+class _KeptHandler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: KeptServer
+
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+    def setup(self) -> None:
+        super().setup()
+        self.answered = 0
+        with self.server.lock:
+            self.server.connections += 1
+
+    def do_GET(self) -> None:
+        server = self.server
+        name = self.path.partition("?")[0]
+        with server.lock:
+            server.asked.append((self.path, dict(self.headers)))
+            server.under_way += 1
+            server.together = max(server.together, server.under_way)
+        server.counted.release()
+        server.gate.wait(30)
+        try:
+            if name not in server.files:
+                self.send_error(404)
+                return
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(server.files[name])))
+            for key, value in server.extra.get(name, {}).items():
+                self.send_header(key, value)
+            self.end_headers()
+            with contextlib.suppress(OSError):
+                self.wfile.write(server.files[name])
+        finally:
+            self.answered += 1
+            # without a word, as a server does whose patience is over
+            self.close_connection = self.answered == server.answers
+            with server.lock:
+                server.under_way -= 1
+
+
+@contextlib.contextmanager
+def kept_server(files: dict[str, bytes], answers: int | None = None) -> Iterator[KeptServer]:
+    server = KeptServer(files, answers)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.gate.set()
+        server.shutdown()
+        thread.join()
+        server.server_close()

@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 
 from federation.hosts import LocalHost
-from netprobe import addresses, mover, mover_http
+from netprobe import addresses, mover, mover_file, mover_http
 from netprobe.addresses import Allowed
-from netprobe.mover_http import MoverError, RefusedError, shown
+from netprobe.mover_file import Done, File
+from netprobe.mover_http import Connections, MoverError, RefusedError, shown
 from netprobe.tools import transfer
 from tests.netprobe.servers import FileServer, file_server
 
@@ -66,8 +67,14 @@ def own(*servers: FileServer) -> Allowed:
     return Allowed(hosts=tuple(f"127.0.0.1:{server.server_address[1]}" for server in servers))
 
 
+def fetch(url: str, allowed: Allowed, directory: Path, attempts: int = 1, size: int | None = None) -> Done:
+    with Connections(allowed) as connections:
+        file = File(url, str(directory / "file"), size)
+        return mover_file.fetch(file, connections, attempts=attempts)
+
+
 def get(url: str, allowed: Allowed, directory: Path) -> bytes:
-    mover.fetch(url, str(directory / "file"), attempts=1, allowed=allowed)
+    fetch(url, allowed, directory)
     return (directory / "file").read_bytes()
 
 
@@ -167,7 +174,7 @@ def test_a_name_that_changes_between_two_tries_is_checked_again(
     names["changing.example"] = lambda host: next(answers)
     url = f"http://changing.example:{server.server_address[1]}/breaks-once"
     with pytest.raises(RefusedError):
-        mover.fetch(url, str(tmp_path / "file"), allowed=Allowed(networks=("127.0.0.0/8",)))
+        fetch(url, Allowed(networks=("127.0.0.0/8",)), tmp_path, attempts=5)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -216,15 +223,13 @@ def test_no_credential_goes_to_another_host_nor_into_a_message(server: FileServe
     with file_server(CONTENT) as other:
         server.redirects["/away?signature=s3cret"] = other.url("/good")
         allowed = own(server, other)
-        done = mover.fetch(
-            server.url("/away?signature=s3cret#f"), str(tmp_path / "file"), attempts=1, allowed=allowed
-        )
+        done = fetch(server.url("/away?signature=s3cret#f"), allowed, tmp_path)
         assert done.url == server.url("/away")
         assert other.requests == [("GET", "/good", None)]
         assert set(other.headers[0]) <= {"Host", "Accept-Encoding", "User-Agent"}
     for path in ("/missing", "/good"):
         with pytest.raises(MoverError) as caught:
-            mover.fetch(server.url(path + "?s3cret"), str(tmp_path / "x"), 3, attempts=1, allowed=own(server))
+            fetch(server.url(path + "?s3cret"), own(server), tmp_path, size=3)
         assert "s3cret" not in str(caught.value)
 
 
