@@ -16,13 +16,17 @@ from federation.database import write
 from federation.errors import OutsideError
 from federation.sites import Federation
 from netprobe.measurement import Measurement
-from netprobe.meshes import Access, Mesh, Page, Refusal
+from netprobe.meshes import Access, Found, Mesh, Page, Refusal
 from netprobe.tables import mesh_pulls
 
 # Runs reach an archive late: their nodes try again for a while when it doesn't answer. What is read twice is
 # known by its id and taken once.
 OVERLAP = timedelta(hours=1)
 FIRST_TIME = timedelta(days=7)
+# How far ahead of ours another's clock may be. What is dated later is refused by name: it would be the newest
+# of its path until then. The pulls at that time take it, if it is still there.
+AHEAD = timedelta(minutes=10)
+FUTURE = "dated in the future"
 # of each reason, for who wants to know which documents they were
 _EXAMPLES = 3
 
@@ -101,7 +105,7 @@ def pull(
     connected = seen is None or start <= seen
     try:
         for page in mesh.pages(access, start, federation):
-            _take(page, archive, pulled)
+            _take(page, archive, pulled, begun + AHEAD)
             if page.through is not None:
                 # a node whose clock is ahead must not hide what comes after
                 pulled.through = min(page.through, begun)
@@ -113,19 +117,27 @@ def pull(
     return pulled
 
 
-def _take(page: Page, archive: Archive, pulled: Pulled) -> None:
-    rows = [one for one in page.found if isinstance(one, Measurement)]
+def _take(page: Page, archive: Archive, pulled: Pulled, latest: datetime) -> None:
+    found = [_dated(one, latest) for one in page.found]
+    rows = [one for one in found if isinstance(one, Measurement)]
     added = archive.add(rows)
     pulled.pages += 1
     pulled.taken += added
     pulled.repeated += len(rows) - added
     pulled.share = page.share
-    for one in page.found:
+    for one in found:
         if isinstance(one, Refusal):
             pulled.refused[one.reason] += 1
             examples = pulled.examples.setdefault(one.reason, [])
             if one.detail and len(examples) < _EXAMPLES:
                 examples.append(one.detail)
+
+
+def _dated(one: Found, latest: datetime) -> Found:
+    if isinstance(one, Refusal) or one.started <= latest:
+        return one
+    path = f"{one.source} to {one.destination}"
+    return Refusal(FUTURE, f"{one.tool} from {path} at {one.started:%Y-%m-%d %H:%M} UTC")
 
 
 def counts(pulled: Pulled) -> Mapping[str, int]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from federation.sites import Federation
 from netprobe.measurement import Origin
-from netprobe.meshes import Found, Refusal
+from netprobe.meshes import Found, Refusal, tool_output
 from netprobe.meshes.results import FIGURES, Figures
 from netprobe.meshes.rows import NO_RESULT, Run, measurement, single
 from netprobe.meshes.values import address, instant, items, mapping, seconds, storable, text
@@ -71,6 +72,9 @@ def read_run(
         return Refusal(NO_RESULT, _name(run))
     read = FIGURES.get(test)
     figures = read(result, spec) if read is not None and not failed else Figures()
+    written = tool_output.iperf3_of(result.get("diags")) if test == "throughput" and not failed else {}
+    if figures.figures:
+        figures = replace(figures, figures={**tool_output.figures(written), **figures.figures})
     source, destination = _addresses(test, spec, result)
     return measurement(
         Run(
@@ -87,7 +91,7 @@ def read_run(
             figures=figures,
             error=_error(run, result, state) if failed else None,
             origin=origin,
-            context=_context(run, task),
+            context={**tool_output.context(written), **_context(run, task)},
             reference=single(mapping(task, "reference"), mapping(task, "schedule")),
             raw={key: storable(value) for key, value in result.items() if key not in _LARGE},
         ),

@@ -99,6 +99,10 @@ def measurement(run: Run, archive: str | None, federation: Federation | None) ->
     if error is None and not _HEADLINES[kind] & set(run.figures.figures):
         return Refusal(NO_FIGURES, name)
     source, destination = found
+    context = dict(run.context)
+    if run.figures.figures.get("owd_seconds_min", 0.0) < 0:
+        # nothing arrives before it is sent
+        context["clocks_disagree"] = True
     addresses = run.source_address, run.destination_address
     if run.spec.get("reverse") is True and run.test != "rtt":
         source, destination = destination, source
@@ -119,7 +123,7 @@ def measurement(run: Run, archive: str | None, federation: Federation | None) ->
         source_address=addresses[0],
         destination_address=addresses[1],
         error=error,
-        context=run.context,
+        context=context,
         archive=archive,
         raw=run.raw,
         id=_own_result(run.reference) or row_id(*identity),

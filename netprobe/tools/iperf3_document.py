@@ -150,7 +150,7 @@ def figures(document: Mapping[str, Any], opposite: bool = False) -> dict[str, fl
     if retransmits is not None:
         found["retransmits"] = retransmits
     if not opposite:
-        found |= _round_trips(end) | _processors(document)
+        found |= _round_trips(end) | processors(document)
     return found
 
 
@@ -186,7 +186,8 @@ def _round_trips(end: Mapping[str, Any]) -> dict[str, float]:
     return found | ({"rtt_seconds_min": min(least)} if least else {})
 
 
-def _processors(document: Mapping[str, Any]) -> dict[str, float]:
+def processors(document: Mapping[str, Any]) -> dict[str, float]:
+    """How much of a core iperf3 used at the end that sends and at the one that receives, in percent."""
     used = _mapping(_mapping(document, "end"), "cpu_utilization_percent")
     names = ["cpu_percent_source", "cpu_percent_destination"]
     if _mapping(_mapping(document, "start"), "test_start").get("reverse") == 1:

@@ -256,6 +256,14 @@ def test_a_clock_that_is_ahead_hides_nothing(quick: Puller, server: MeshServer) 
     assert quick().taken == 1
 
 
+def test_what_is_dated_in_the_future_is_refused_by_name_until_then(quick: Puller, server: MeshServer) -> None:
+    server.documents = [later(5, "soon"), later(60, "ahead")]
+    assert counts(quick()) == {"taken": 1, "repeated": 0, "refused: dated in the future": 1}
+    assert quick.clock.now() >= quick.rows()[0].started - timedelta(minutes=10)
+    quick.clock.advance(2 * 3600)
+    assert quick().taken == 1
+
+
 def test_reading_from_a_later_time_leaves_no_gap(quick: Puller, server: MeshServer) -> None:
     quick()
     server.documents += [later(100, "between"), later(600, "newest")]

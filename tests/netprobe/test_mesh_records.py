@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from federation.sites import Federation, Place, Site
 from netprobe.measurement import Kind, Measurement, Origin
-from netprobe.meshes import Found, Refusal
+from netprobe.meshes import Found, Refusal, tool_output
 from netprobe.meshes.perfsonar5_documents import read_document
 from netprobe.meshes.records import read_record, read_run
 from tests.netprobe import pscheduler_samples as samples
@@ -135,7 +135,10 @@ def test_the_node_its_archiver_and_the_archive_tell_of_one_row(name: str) -> Non
     told = [row(node(name)), row(read_record(record, "x", None)), row(archived(name))]
     assert len({one.id for one in told}) == 1
     assert len({(one.kind, one.started, one.tool, one.error, one.seconds) for one in told}) == 1
-    lost = {"rtt_seconds", "rtt_seconds_p90"} if told[0].kind is Kind.THROUGHPUT else {"rtt_seconds_p90"}
+    lost = {"rtt_seconds_p90"}
+    if told[0].kind is Kind.THROUGHPUT:
+        # an archive of perfSONAR 5 keeps nothing of what the tool wrote
+        lost |= {"rtt_seconds", "mss_bytes", "cpu_percent_source", "cpu_percent_destination"}
     assert {one.parameters["test"] for one in told} == {told[0].parameters["test"]}
     assert set(told[2].figures) >= set(told[0].figures) - lost
     assert told[0].figures == told[1].figures
@@ -178,6 +181,45 @@ def test_how_it_was_measured_stays_with_the_row() -> None:
     assert row(node("tp-run.json")).context["iperf3_versions"] == ["3.12", "3.12"]
 
 
+def test_what_iperf3_wrote_explains_the_figures_of_a_throughput_test() -> None:
+    found = row(node("tp-run.json"))
+    assert found.figures["mss_bytes"] == 1448
+    assert found.figures["cpu_percent_source"] == pytest.approx(1.4, abs=1)
+    assert "cpu_percent_destination" in found.figures
+    assert found.context["iperf3"] == "3.12"
+    assert found.context["iperf3_versions"] == ["3.12", "3.12"]
+    assert {"sender_congestion", "send_buffer_bytes", "path_mtu_bytes", "omitted_intervals"} <= set(
+        found.context
+    )
+    # the client's processor is the receiver's where the server sends
+    diags = samples.load("tp-reverse.json")["result-merged"]["diags"]
+    used = tool_output.iperf3_of(diags)["end"]["cpu_utilization_percent"]
+    reverse = row(node("tp-reverse.json")).figures
+    assert reverse["cpu_percent_destination"] == used["host_total"]
+    assert reverse["cpu_percent_source"] == used["remote_total"]
+
+
+@pytest.mark.parametrize(
+    "diags", [None, 7, "", "{", "\n{", "\n[1]", 'iperf3 -c b\n{"end": 3}', "\n" + '{"a":' * 100_000]
+)
+def test_of_what_is_no_document_of_iperf3_nothing_is_taken(diags: Any) -> None:
+    result = {**samples.load("tp-run.json")["result-merged"], "diags": diags}
+    found = row(node("tp-run.json", {"result-merged": result}))
+    assert found.figures["bits_per_second"] == pytest.approx(381560996.4895817)
+    assert not {"cpu_percent_source", "mss_bytes"} & set(found.figures)
+    assert set(found.context) <= {"iperf3_versions"}
+
+
+def test_clocks_that_are_not_in_step_are_said_with_the_row() -> None:
+    asleep = {"clock-survey": [{"synchronized": True}, {"synchronized": False}]}
+    assert row(node("lat.json", asleep)).context["clocks_synchronized"] is False
+    awake = {"clock-survey": [{"synchronized": True}, {"synchronized": True}]}
+    assert row(node("lat.json", awake)).context["clocks_synchronized"] is True
+    assert row(node("tp-fail.json")).context["clocks_synchronized"] is False
+    assert "clocks_synchronized" not in row(node("lat.json")).context
+    assert "clocks_disagree" not in row(node("lat.json")).context
+
+
 def test_the_ip_version_is_that_of_the_spec_or_of_the_addresses() -> None:
     assert row(node("tp-run.json", None, **{"ip-version": 6})).parameters["ip_version"] == 6
     assert row(node("rtt-run.json", dest="2001:db8::7")).parameters["ip_version"] == 6
@@ -210,6 +252,7 @@ def test_delays_below_zero_are_kept() -> None:
     assert found.figures["owd_seconds"] == pytest.approx(-0.0025)
     assert found.figures["owd_seconds_p90"] == pytest.approx(-0.002)
     assert found.figures["clock_error_seconds"] == pytest.approx(0.0042)
+    assert found.context["clocks_disagree"] is True
     record = samples.record("lat.json")
     record["result"] = result
     assert row(read_document(document(record), "x", None)).figures == pytest.approx(found.figures)
