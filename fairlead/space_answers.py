@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from federation.units import format_age, format_seconds, format_size
+from federation.units import format_age, format_seconds
 from reservations.asking import Answer
 from reservations.calendar import MEMORY_MB, PGPU, VCPU, Calendar, Need, Sight
 from reservations.windows import Alternative, Compromise, Opening, Question, openings
-from reservations.words import amount_words
+from reservations.words import amount_words, binary_words
 
 # "full" is: not even one core for an hour
 _LEAST = Need({VCPU: 1})
@@ -72,7 +72,7 @@ class State:
 
     @staticmethod
     def _memory(amounts: Mapping[str, int]) -> str:
-        return format_size(amounts.get(MEMORY_MB, 0) << 20)
+        return binary_words(amounts.get(MEMORY_MB, 0), "MiB")
 
 
 def state_now(calendar: Calendar, now: datetime) -> State:
@@ -172,6 +172,7 @@ def answer_document(answer: Answer) -> dict[str, Any]:
         "flavour": question.need.flavour,
         "duration_seconds": question.duration.total_seconds(),
         "openings": [opening_document(calendar, each, question.duration) for each in answer.openings],
+        "obstacles": [{"limit": each.limit, "words": each.text} for each in answer.obstacles],
         "compromises": [
             {
                 "compromise": other.compromise,

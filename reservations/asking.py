@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from reservations.calendar import Calendar, Need, Sight
+from reservations.obstacles import Obstacle, obstacles
 from reservations.snapshots import Known
 from reservations.windows import Alternative, Opening, Question, alternatives, openings
 
@@ -21,13 +22,15 @@ SOON_SHARE = 0.5
 class Answer:
     """What one calendar says. `question` is the asked one as this cloud would be asked (its flavour).
 
-    No openings: it doesn't fit in the asked range. `calendar.sight` says how much was seen.
+    No openings: it doesn't fit in the asked range, and `obstacles` say why. `calendar.sight` says how much
+    was seen.
     """
 
     calendar: Calendar
     question: Question
     openings: tuple[Opening, ...]
     alternatives: tuple[Alternative, ...]
+    obstacles: tuple[Obstacle, ...] = ()
 
     @property
     def first(self) -> datetime | None:
@@ -48,8 +51,15 @@ def ask(known: Iterable[Known], question: Question, count: int = 3) -> list[Answ
             asked = replace(question, need=need)
             windows = tuple(openings(calendar, asked, count))
             late = not windows or windows[0].start > question.after + SOON_SHARE * question.duration
+            seen = late and calendar.sight is Sight.ALL
             found.append(
-                Answer(calendar, asked, windows, tuple(alternatives(calendar, asked)) if late else ())
+                Answer(
+                    calendar,
+                    asked,
+                    windows,
+                    tuple(alternatives(calendar, asked)) if seen else (),
+                    tuple(obstacles(calendar, asked)) if seen and not windows else (),
+                )
             )
     return sorted(found, key=_order)
 

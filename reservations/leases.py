@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -78,4 +78,9 @@ class Leases(Protocol):
 
     def list(self) -> Sequence[Lease]:
         """The caller's leases, newest start last."""
+        ...
+
+    def follow(self, lease_id: str, until: datetime) -> Iterator[Lease]:
+        """The lease at once, and each time something of it changes, until it is active, ended or failed, or
+        until `until`. Raises RefusedError where it is gone."""
         ...

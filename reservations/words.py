@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from federation.units import format_size
 from reservations import calendar
 from reservations.calendar import Need
+
+
+def binary_words(amount: int, unit: str) -> str:
+    """A size as memory is sold: "256 GiB" for 262144 MiB; at most one digit behind the point."""
+    units = ["MiB", "GiB", "TiB", "PiB"]
+    value, place = float(amount), units.index(unit)
+    while value >= 1024 and place < len(units) - 1:
+        value, place = value / 1024, place + 1
+    return f"{value:.1f}".removesuffix(".0") + f" {units[place]}"
 
 
 def amount_words(amounts: Mapping[str, int]) -> str:
@@ -20,9 +28,9 @@ def amount_words(amounts: Mapping[str, int]) -> str:
             case calendar.VCPU:
                 parts.append(f"{amount} core{plural}")
             case calendar.MEMORY_MB:
-                parts.append(f"{format_size(amount << 20)} memory")
+                parts.append(f"{binary_words(amount, 'MiB')} memory")
             case calendar.DISK_GB:
-                parts.append(f"{format_size(amount << 30)} disk")
+                parts.append(f"{binary_words(amount, 'GiB')} disk")
             case calendar.PGPU:
                 parts.append(f"{amount} GPU{plural}")
             case _:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from federation.sites import Federation
     from reservations.calendar import Need
     from reservations.snapshots import Known, Snapshots
+    from reservations.sources import Placed
 
 CloudOption = Annotated[
     str | None,
@@ -50,6 +51,7 @@ class Asked:
     """The clouds that are asked, and the time."""
 
     federation: Federation
+    sources: Sequence[Placed]
     snapshots: Snapshots
     now: datetime
 
@@ -75,7 +77,8 @@ def asked(catalogue: Path | None, cloud: str | None, clock: Clock | None = None)
     federation = space_federation(catalogue, cloud)
     clock = clock or SystemClock()
     directory = data_directory(os.environ) / "space"
-    return Asked(federation, Snapshots(load_sources(federation, clock), clock, directory), clock.now())
+    sources = load_sources(federation, clock)
+    return Asked(federation, sources, Snapshots(sources, clock, directory), clock.now())
 
 
 def space_federation(catalogue: Path | None, cloud: str | None) -> Federation:

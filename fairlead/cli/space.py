@@ -132,7 +132,10 @@ def _show(answers: list[Answer], told: list[str], need: str, now: datetime) -> N
     console = output()
     fitting = [one for one in answers if one.openings]
     if not fitting:
-        console.print(f"no site has room for {need} in the asked range", markup=False)
+        console.print(f"no site has room for {need} in the asked range:", markup=False)
+        for one in answers:
+            for obstacle in one.obstacles:
+                console.print(f"  {one.calendar.site} ({one.calendar.kind}): {obstacle.text}", markup=False)
     else:
         lines = table("site", "booked as", "from (UTC)", "it can start until", "on", "as known")
         for one in fitting:
