@@ -55,9 +55,9 @@ class Said:
 
 @dataclass(frozen=True)
 class Known:
-    """All measured paths between two sites, with their tests, newest first, and how many more are dated in
-    the future (`ahead`). `levels` and `newest`: natural logarithms of the rate on each by its newest tests,
-    and by the newest one; `trips`: of measured round trips, `by_trip` in their order."""
+    """All measured paths between two sites, with their newest tests, newest first, and how many are dated in
+    the future (`ahead`). `levels` and `newest`: natural logarithms of the rate on each by these tests, and by
+    the newest one; `trips`: of measured round trips, `by_trip` in their order."""
 
     tests: Mapping[Path, Sequence[Measurement]]
     ahead: Mapping[Path, int]
@@ -156,8 +156,8 @@ def _known(history: History, federation: Federation, now: datetime) -> Known:
     found = {
         path: usable_of(history, *path, now) for path in history.paths(Kind.THROUGHPUT) if path[0] != path[1]
     }
-    tests = {path: some for path, (some, _) in found.items() if some}
-    newest = {path: list(levels(history, federation, some[:NEWEST], now)) for path, some in tests.items()}
+    tests = {path: some[:NEWEST] for path, (some, _) in found.items() if some}
+    newest = {path: list(levels(history, federation, some, now)) for path, some in tests.items()}
     leaving, arriving = defaultdict(list), defaultdict(list)
     for path in tests:
         leaving[path[0]].append(path)
