@@ -114,7 +114,8 @@ def totals(index: Index, need: Need, grid: Grid, first: int, last: int) -> tuple
     width = last - first + 2
     begins = part.host * width + (part.first - first)
     ends = part.host * width + (part.until - first)
-    changes = np.unique(np.concatenate([begins, ends[part.until <= last]]))
+    changes = np.sort(np.concatenate([begins, ends[part.until <= last]]))
+    changes = changes[np.append(True, changes[1:] != changes[:-1])]
     low = np.searchsorted(ends, changes, side="right")
     high = np.searchsorted(begins, changes, side="right") - 1
     units = _least(part.units, low, high)
@@ -138,7 +139,7 @@ def units_by_host(index: Index, need: Need, grid: Grid, start: int) -> tuple[Int
 
 
 def _least(values: Integers, low: Integers, high: Integers) -> Integers:
-    """min(values[low..high]) for each pair, both ends included, by minima over powers of two (sparse table)."""
+    """min(values[low..high]) for each pair, both ends included: by minima over powers of two."""
     length = high - low + 1
     least = np.empty_like(low)
     size = 1

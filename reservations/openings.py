@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -85,6 +85,19 @@ def breaks_caps(calendar: Calendar, need: Need) -> tuple[str, ...]:
         if need.amounts.get(name, 0) > 0
         and need.units * need.amounts[name] + calendar.used.get(name, 0) > cap
     )
+
+
+def most_that(fits: Callable[[int], bool], high: int, low: int = 0) -> int:
+    """The largest number of low..high that fits, where `low` does and none that is larger than one that
+    doesn't.
+    """
+    while low < high:
+        middle = (low + high + 1) // 2
+        if fits(middle):
+            low = middle
+        else:
+            high = middle - 1
+    return low
 
 
 def _fitting(index: Index, need: Need, grid: Grid, first: int, last: int) -> Iterator[tuple[int, int]]:

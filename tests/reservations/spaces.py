@@ -149,20 +149,25 @@ def units_on(calendar: Calendar, host: Host, need: Need, start: datetime, end: d
         return 0
     if any(taken.amounts is None for taken in around):
         return 0
-    units = 0
-    while units < need.units:
-        for size in range(len(around) + 1):
-            for some in combinations(around, size):
-                if not all(both_at_once(a, b, rules.gap) for a, b in combinations(some, 2)):
-                    continue
-                used = Counter()
-                for taken in some:
-                    used.update(taken.amounts)
-                for name, amount in need.amounts.items():
-                    if amount and used[name] + (units + 1) * amount > host.amounts.get(name, 0):
-                        return units
-        units += 1
-    return units
+    used = Counter({name: most_together(around, name, rules.gap) for name in need.amounts})
+    return next(
+        units
+        for units in range(need.units, -1, -1)
+        if all(
+            not units * amount or used[name] + units * amount <= host.amounts.get(name, 0)
+            for name, amount in need.amounts.items()
+        )
+    )
+
+
+def most_together(around: list[Taken], name: str, gap: timedelta) -> int:
+    """The most of a class that any set of bookings takes, of which each two are there at once."""
+    return max(
+        sum(taken.amounts.get(name, 0) for taken in some)
+        for size in range(len(around) + 1)
+        for some in combinations(around, size)
+        if all(both_at_once(a, b, gap) for a, b in combinations(some, 2))
+    )
 
 
 def fits(calendar: Calendar, question: Question, minute: int) -> bool:

@@ -20,7 +20,7 @@ def starts_of(calendar, found):
     ]
 
 
-@settings(max_examples=1000)
+@settings(max_examples=500)
 @given(calendars(), questions())
 def test_the_openings_are_exactly_the_starts_at_which_it_fits(calendar, question):
     found = openings(calendar, question, 1000)
