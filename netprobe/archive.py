@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from heapq import nlargest
 from itertools import islice
+from operator import itemgetter
+from typing import Any
 
 from sqlalchemy import Connection, Engine, func, select, text
 
 from federation.database import write
 from netprobe import archive_queries as queries
-from netprobe.archive_rows import build
+from netprobe.archive_rows import built
 from netprobe.history import History
 from netprobe.ingest import insert
 from netprobe.measurement import Kind, Measurement, Origin
@@ -78,15 +81,14 @@ class Archive:
         succeeded_only: bool = False,
     ) -> list[Measurement]:
         """The newest measurements of a kind, newest first; None stands for any source, destination, time."""
-        outcomes = (False,) if succeeded_only else (False, True)
         with self._engine.connect() as connection:
-            if source is None and destination is None:
-                query = queries.newest_of_kind(kind, since, limit, succeeded_only)
-                rows = list(connection.execute(query))
-            else:
-                chosen = _chosen_paths(connection, kind, source, destination)
-                rows = queries.newest(connection, kind, chosen, since, limit, outcomes)
-        return [build(row._asdict()) for row in rows]
+            chosen = _chosen_paths(connection, kind, source, destination)
+            times: list[tuple[Any, ...]] = []
+            for failed in (False,) if succeeded_only else (False, True):
+                times += queries.newest_of_each(
+                    connection, ("started", "number"), kind, chosen, failed=failed, since=since, limit=limit
+                )
+            return _numbered(connection, [number for _, number in nlargest(limit, times)])
 
     def paths(self, kind: Kind) -> list[tuple[str, str]]:
         """Every (source, destination) of which there is anything of that kind, in order."""
@@ -95,27 +97,49 @@ class Archive:
 
     def last_by_pair(self, kind: Kind) -> dict[tuple[str, str], Measurement]:
         """The newest measurement of a kind, failed or not, of every (source, destination)."""
-        found = {}
         with self._engine.connect() as connection:
-            for path in queries.paths(connection, kind):
-                for row in queries.newest(connection, kind, [path], None, 1):
-                    found[path] = build(row._asdict())
-        return found
+            chosen = queries.paths(connection, kind)
+            times: dict[tuple[str, str], list[Any]] = {}
+            for failed in (False, True):
+                for source, destination, *time in queries.newest_of_each(
+                    connection,
+                    ("source", "destination", "started", "number"),
+                    kind,
+                    chosen,
+                    failed=failed,
+                    since=None,
+                    limit=1,
+                ):
+                    newest = times.get((source, destination), time)
+                    times[source, destination] = max(time, newest)
+            found = _numbered(connection, [number for _, number in times.values()])
+        return {(one.source, one.destination): one for one in found}
 
     def history(self, per_path: int = 100, since: datetime | None = None) -> History:
         """What forecasts look at, without `raw`: of every path the newest `per_path` throughput, latency and
         transfer measurements that succeeded, and the failures since then, at most as many again.
 
-        So any number of failures in a row hides no success. What it costs depends on the number of paths, not
-        on the size of the archive.
+        So any number of failures in a row hides no success. Few questions for all paths together: what it
+        costs depends on the number of paths, not on the size of the archive.
         """
+        rows: list[tuple[Any, ...]] = []
         with self._engine.connect() as connection:
-            return History.of(
-                build(row._asdict())
-                for kind in _HISTORY_KINDS
-                for path in queries.paths(connection, kind)
-                for row in queries.for_history(connection, kind, path, since, per_path)
-            )
+            for kind in _HISTORY_KINDS:
+                chosen = queries.paths(connection, kind)
+                for failed in (False, True):
+                    rows += queries.newest_of_each(
+                        connection,
+                        queries.LIGHT,
+                        kind,
+                        chosen,
+                        failed=failed,
+                        since=since,
+                        limit=per_path,
+                        as_successes=failed,
+                    )
+        # of one instant, what came last is the newest
+        rows.sort(key=itemgetter(0), reverse=True)
+        return History.of(built(row) for row in rows)
 
     def all(self, kind: Kind | None = None) -> Iterator[Measurement]:
         """Every measurement, in the order in which they came; an archive of any size can be walked.
@@ -124,7 +148,7 @@ class Archive:
         """
         after = -1
         while True:
-            query = select(*queries.FULL).where(measurements.c.number > after)
+            query = select(*queries.bare(queries.FULL)).where(measurements.c.number > after)
             if kind is not None:
                 # an expression, so that it is walked by number, not by the index of kinds and a sort
                 query = query.where(measurements.c.kind.concat("") == kind.value)
@@ -133,7 +157,7 @@ class Archive:
             if not rows:
                 return
             after = rows[-1].number
-            yield from (build(row._asdict()) for row in rows)
+            yield from (built(row) for row in rows)
 
     def known(self, ids: Collection[str]) -> set[str]:
         """Those of `ids` that are kept here."""
@@ -177,3 +201,14 @@ def _chosen_paths(
         for path in queries.paths(connection, kind)
         if (source is None or path[0] == source) and (destination is None or path[1] == destination)
     ]
+
+
+def _numbered(connection: Connection, numbers: Sequence[int]) -> list[Measurement]:
+    """The measurements with these numbers, in their order."""
+    found: dict[int, Measurement] = {}
+    for start in range(0, len(numbers), _PART):
+        part = measurements.c.number.in_(numbers[start : start + _PART])
+        rows = connection.execute(select(*queries.bare(queries.FULL)).where(part))
+        found |= {row.number: built(row) for row in rows}
+    # what was given up meanwhile is no more there
+    return [found[number] for number in numbers if number in found]

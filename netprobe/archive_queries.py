@@ -2,68 +2,140 @@
 
 Successes and failures have an index each: (kind, source, destination, started, number). So the newest
 successes of a path are found behind any number of failures, and the paths by jumping from one to the next.
+What is asked of many paths is one statement that goes from each of them to the few rows that are wanted.
 """
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
-from itertools import islice
+import json
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, Row, Select, func, select
+from sqlalchemy import (
+    JSON,
+    ColumnElement,
+    Connection,
+    FromClause,
+    Select,
+    String,
+    Text,
+    cast,
+    func,
+    literal,
+    select,
+    true,
+    type_coerce,
+)
 
+from netprobe.archive_rows import COLUMNS
 from netprobe.measurement import Kind
 from netprobe.tables import measurements
 
-FULL = list(measurements.c)
-# All but the raw document, which may be large and which no forecast reads.
-LIGHT = [column for column in FULL if column.name != "raw"]
+# The columns of which `archive_rows.built` makes a measurement; all but the raw document, which may be large
+# and which no forecast reads, and all.
+LIGHT = ("number", *(name for name in COLUMNS if name != "raw"))
+FULL = (*LIGHT, "raw")
+_LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
 _NEWEST_FIRST = (measurements.c.started.desc(), measurements.c.number.desc())
 
 
-def newest_of_path(
-    columns: list[Column[Any]],
+def bare(names: Iterable[str], table: FromClause = measurements) -> list[ColumnElement[Any]]:
+    """These columns as the driver gives them, objects as JSON text: SQLAlchemy would take longer to make
+    objects of them than the database to find them."""
+    return [_bare(table.c[name]).label(name) for name in names]
+
+
+def _bare(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    if isinstance(column.type, JSON):
+        return cast(column, Text)
+    return type_coerce(column, String) if column.key == "started" else column
+
+
+def newest_of_each(
+    connection: Connection,
+    names: Sequence[str],
     kind: Kind,
-    path: tuple[str, str],
+    paths: Sequence[tuple[str, str]],
     *,
     failed: bool,
     since: datetime | None,
     limit: int,
-) -> Select[Any]:
-    """The newest successes, or failures, of one path."""
-    conditions = [
-        measurements.c.kind == kind.value,
-        measurements.c.source == path[0],
-        measurements.c.destination == path[1],
-        _outcome(failed),
-    ]
+    as_successes: bool = False,
+) -> list[tuple[Any, ...]]:
+    """The columns `names` of the newest successes, or failures, of each of these paths, at most `limit` of
+    each, in no order. `as_successes`: no failure older than the newest `limit` successes of its path."""
+    sqlite = connection.dialect.name == "sqlite"
+    each, source, destination = _listed(paths, sqlite)
+    newest = select(*(measurements.c[name] for name in names)).where(
+        *_of_path(measurements, kind, source, destination, failed=failed)
+    )
+    if since is not None:
+        newest = newest.where(measurements.c.started >= since)
+    if as_successes:
+        good = measurements.alias("good")
+        oldest = select(good.c.started).where(*_of_path(good, kind, source, destination, failed=False))
+        oldest = oldest.order_by(good.c.started.desc(), good.c.number.desc()).offset(limit - 1).limit(1)
+        begun = func.coalesce(oldest.correlate(each).scalar_subquery(), literal(_LONG_AGO))
+        newest = newest.where(measurements.c.started >= begun)
+    newest = newest.order_by(*_NEWEST_FIRST).limit(limit)
+    if sqlite:
+        # which has no LATERAL: the numbers of each, and their rows by their numbers
+        row = measurements.alias("row")
+        numbers = newest.with_only_columns(measurements.c.number).correlate(each)
+        found = select(*bare(names, row)).select_from(each.join(row, row.c.number.in_(numbers)))
+    else:
+        of_each = newest.lateral("of_each")
+        found = select(*bare(names, of_each)).select_from(each.join(of_each, true()))
+    return [tuple(row) for row in connection.execute(found)]
+
+
+def _listed(
+    paths: Sequence[tuple[str, str]], sqlite: bool
+) -> tuple[FromClause, ColumnElement[str], ColumnElement[str]]:
+    """These paths as a table of one parameter, so that the statement is the same for any number of them; its
+    source and its destination."""
+    text = literal(json.dumps(paths), Text)
+    if sqlite:
+        each = func.json_each(text).table_valued("value", name="each")
+        source, destination = (func.json_extract(each.c.value, f"$[{place}]") for place in (0, 1))
+        return each, source, destination
+    each = func.json_array_elements(cast(text, JSON)).table_valued("value", name="each").render_derived()
+    source, destination = (each.c.value.op("->>", return_type=Text())(place) for place in (0, 1))
+    return each, source, destination
+
+
+def of_path(
+    kind: Kind,
+    path: tuple[str, str],
+    *,
+    failed: bool,
+    since: datetime | None = None,
+    before: datetime | None = None,
+) -> list[ColumnElement[bool]]:
+    """The conditions of the successes, or failures, of one path from `since` until before `before`."""
+    conditions = _of_path(measurements, kind, *path, failed=failed)
     if since is not None:
         conditions.append(measurements.c.started >= since)
-    return select(*columns).where(*conditions).order_by(*_NEWEST_FIRST).limit(limit)
+    if before is not None:
+        conditions.append(measurements.c.started < before)
+    return conditions
 
 
-def oldest_of_path(kind: Kind, path: tuple[str, str], *, failed: bool, before: datetime) -> Select[Any]:
-    """The successes, or failures, of one path before an instant, oldest first."""
-    conditions = [
-        measurements.c.kind == kind.value,
-        measurements.c.source == path[0],
-        measurements.c.destination == path[1],
-        _outcome(failed),
-        measurements.c.started < before,
+def _of_path(
+    table: FromClause,
+    kind: Kind,
+    source: str | ColumnElement[str],
+    destination: str | ColumnElement[str],
+    *,
+    failed: bool,
+) -> list[ColumnElement[bool]]:
+    return [
+        table.c.kind == kind.value,
+        table.c.source == source,
+        table.c.destination == destination,
+        table.c.error.is_not(None) if failed else table.c.error.is_(None),
     ]
-    return select(*LIGHT).where(*conditions).order_by(measurements.c.started, measurements.c.number)
-
-
-def newest_of_kind(kind: Kind, since: datetime | None, limit: int, succeeded_only: bool) -> Select[Any]:
-    """The newest of a kind, of all paths."""
-    conditions = [measurements.c.kind == kind.value]
-    if since is not None:
-        conditions.append(measurements.c.started >= since)
-    if succeeded_only:
-        conditions.append(_outcome(False))
-    return select(*FULL).where(*conditions).order_by(*_NEWEST_FIRST).limit(limit)
 
 
 def every_path(kind: Kind, *, failed: bool) -> Select[Any]:
@@ -109,35 +181,6 @@ def paths(connection: Connection, kind: Kind) -> list[tuple[str, str]]:
         for row in connection.execute(every_path(kind, failed=failed))
     }
     return sorted(found)
-
-
-def newest(
-    connection: Connection,
-    kind: Kind,
-    paths: Iterable[tuple[str, str]],
-    since: datetime | None,
-    limit: int,
-    outcomes: Sequence[bool] = (False, True),
-) -> list[Row[Any]]:
-    """The newest of all these paths together, newest first; `outcomes`: successes, failures, or both."""
-    each = [
-        connection.execute(newest_of_path(FULL, kind, path, failed=failed, since=since, limit=limit)).all()
-        for path in paths
-        for failed in outcomes
-    ]
-    newest_first = heapq.merge(*each, key=lambda row: (row.started, row.number), reverse=True)
-    return list(islice(newest_first, limit))
-
-
-def for_history(
-    connection: Connection, kind: Kind, path: tuple[str, str], since: datetime | None, limit: int
-) -> Iterator[Row[Any]]:
-    """The newest successes of a path, and the failures since the first of them, as many at most."""
-    good = connection.execute(newest_of_path(LIGHT, kind, path, failed=False, since=since, limit=limit)).all()
-    if len(good) == limit:
-        since = good[-1].started
-    yield from good
-    yield from connection.execute(newest_of_path(LIGHT, kind, path, failed=True, since=since, limit=limit))
 
 
 def _outcome(failed: bool) -> ColumnElement[bool]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -63,6 +63,32 @@ def build(fields: Mapping[str, Any]) -> Measurement:
     )
 
 
+def built(values: Sequence[Any]) -> Measurement:
+    """The measurement of a row of the archive: its number, then the values of `COLUMNS` as `row` has them, of
+    which the last, `raw`, may be left out."""
+    context, raw = values[14], values[16] if len(values) > 16 else None
+    started = values[5]
+    return Measurement(
+        _KINDS[values[2]],
+        values[3],
+        values[4],
+        # text in SQLite
+        datetime.fromisoformat(f"{started}+00:00") if isinstance(started, str) else started.astimezone(UTC),
+        values[6],
+        values[7],
+        _ORIGINS[values[8]],
+        json_value(values[9]),
+        json_value(values[10]),
+        values[11],
+        values[12],
+        values[13],
+        {} if context is None else json_value(context),
+        values[15],
+        None if raw is None else json_value(raw),
+        values[1],
+    )
+
+
 def row(
     measurement: Measurement, instant: Callable[[datetime], Any], nothing: str | None = None
 ) -> tuple[Any, ...]:
@@ -103,11 +129,12 @@ def json_text(document: Mapping[str, Any]) -> str:
 
 
 def json_value(text: str) -> Any:
-    """What `json_text` made a text of."""
+    """What `json_text` made a text of. ValueError, TypeError or RecursionError where the text is no JSON."""
     try:
         return _decode(text)
-    except msgspec.DecodeError:
-        return json.loads(text)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        # half of a surrogate pair, which is escaped
+        return json.loads(text, parse_constant=_no_constant)
 
 
 def _storable(text: str) -> str:
@@ -182,7 +209,7 @@ def _check_text(name: str, value: Any, may_be_nothing: bool, longest: int | None
 
 def _object(name: str, value: Any) -> dict[str, Any]:
     try:
-        found = json.loads(value, parse_constant=_no_constant)
+        found = json_value(value)
     except (ValueError, TypeError, RecursionError):
         found = None
     if not isinstance(found, dict):

@@ -26,6 +26,11 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LONGEST = timedelta(days=36_500)
 # Rows a transaction.
 _BATCH = 1000
+# What is read of the rows that may be thinned out.
+_READ = [
+    measurements.c[name]
+    for name in ("number", "started", "tool", "origin", "archive", "error", "figures", "parameters")
+]
 # The figure by which the middle one of a bucket is chosen: the first that there is.
 _HEADLINES = {
     Kind.THROUGHPUT: ("bits_per_second", "sent_bits_per_second"),
@@ -109,25 +114,33 @@ def _drop_raw(engine: Engine, before: datetime, dry_run: bool) -> int:
 
 
 def _remove(engine: Engine, before: datetime, last: int, dry_run: bool) -> int:
-    removed = 0
+    """Path by path, along its index; the numbers of several paths go in one transaction."""
+    removed, waiting = 0, list[int]()
     for kind in Kind:
-        chosen = (
-            measurements.c.kind == kind.value,
-            measurements.c.started < before,
-            measurements.c.number != last,
-        )
-        if dry_run:
-            removed += _counted(engine, chosen)
-            continue
-        oldest = select(measurements.c.number).where(*chosen).order_by(measurements.c.started).limit(_BATCH)
-        while True:
-            with write(engine) as connection:
-                numbers = list(connection.execute(oldest).scalars())
-                connection.execute(delete(measurements).where(measurements.c.number.in_(numbers)))
-            removed += len(numbers)
-            if len(numbers) < _BATCH:
-                break
-    return removed
+        with engine.connect() as connection:
+            paths = queries.paths(connection, kind)
+        for path in paths:
+            for failed in (False, True):
+                chosen = [
+                    *queries.of_path(kind, path, failed=failed, before=before),
+                    measurements.c.number != last,
+                ]
+                if dry_run:
+                    removed += _counted(engine, chosen)
+                    continue
+                with engine.connect() as connection:
+                    waiting += connection.execute(select(measurements.c.number).where(*chosen)).scalars()
+                while len(waiting) >= _BATCH:
+                    removed += _deleted(engine, waiting[:_BATCH])
+                    del waiting[:_BATCH]
+    return removed + _deleted(engine, waiting)
+
+
+def _deleted(engine: Engine, numbers: Sequence[int]) -> int:
+    if numbers:
+        with write(engine) as connection:
+            connection.execute(delete(measurements).where(measurements.c.number.in_(numbers)))
+    return len(numbers)
 
 
 def _counted(engine: Engine, chosen: Sequence[ColumnElement[bool]]) -> int:
@@ -181,11 +194,11 @@ def _old(
     place = (measurements.c.started, measurements.c.number)
     after: tuple[Any, ...] | None = None
     while True:
-        query = queries.oldest_of_path(kind, path, failed=failed, before=before)
+        since = oldest if after is None else after[0]
+        query = select(*_READ).where(*queries.of_path(kind, path, failed=failed, since=since, before=before))
         if after is not None:
-            query = query.where(measurements.c.started >= after[0], tuple_(*place) > tuple_(*after))
-        elif oldest is not None:
-            query = query.where(measurements.c.started >= oldest)
+            query = query.where(tuple_(*place) > tuple_(*after))
+        query = query.order_by(*place)
         with engine.connect() as connection:
             rows = connection.execute(query.limit(_BATCH)).all()
         yield from rows

@@ -29,12 +29,11 @@ measurements = Table(
     Column("context", JSON(none_as_null=True)),
     Column("archive", String(255)),
     Column("raw", JSON(none_as_null=True)),
-    # the number breaks ties: rows come out of an index in the order in which they are wanted
-    Index("measurements_by_time", "kind", "started", "number"),
     # with what `fairlead archive info` counts
     Index("measurements_by_archive", "archive", "started", "kind", "origin"),
 )
-# Every row is in one of these two: so many failures don't stand before the newest success of a path.
+# Every row is in one of these two: so many failures don't stand before the newest success of a path. The
+# number breaks ties: rows come out of an index in the order in which they are wanted.
 for _name, _condition in (
     ("measurements_succeeded", measurements.c.error.is_(None)),
     ("measurements_failed", measurements.c.error.is_not(None)),
