@@ -4,9 +4,9 @@
 
 Over a path of a lab of its own, which it takes down again: links that nothing shapes differ by more from one
 test to the next than there is to measure. Twice: paced to half of the path's rate, and as fast as the path
-carries. Prints the received rates, the median over pairs of their ratio (ours to the binary's) with its interval
-of at least 95 % confidence, and what a test of ours takes longer. Exit status 1 where an interval isn't within
-0.98 to 1.02.
+carries. Prints the received rates, the median over pairs of their ratio (ours to the binary's) with its
+interval of at least 95 % confidence, and what a test of ours takes longer. Exit status 1 where an interval
+isn't within 0.98 to 1.02.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def ours(source: Endpoint, destination: Endpoint, parameters: dict[str, Any]) ->
 
 
 def interval(values: Sequence[float]) -> tuple[float, float]:
-    """Of the median, by order statistics, whatever the distribution (Conover 1999, 3.2); all of few values."""
+    """Of the median, by order statistics: whatever the distribution (Conover 1999, 3.2); all of few."""
     ordered, n = sorted(values), len(values)
     outside = 0.0
     least = 0

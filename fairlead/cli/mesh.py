@@ -9,12 +9,12 @@ from urllib.parse import urlsplit
 import typer
 
 from fairlead.cli._common import DatabaseOption, JsonOption, messages, output, print_json, steps
+from fairlead.cli.mesh_access import CaFileOption, InsecureOption, PasswordFileOption, UserOption, access_to
 from federation.errors import InputError, OutsideError
 
 if TYPE_CHECKING:
     from datetime import timedelta
 
-    from netprobe.meshes import Access
     from netprobe.meshes.pull import Pulled
 
 app = typer.Typer(
@@ -48,16 +48,10 @@ def pull(
             show_default=False,
         ),
     ] = None,
-    ca_file: Annotated[
-        Path | None, typer.Option("--ca-file", help="Authorities to trust instead of the system's (PEM).")
-    ] = None,
-    insecure: Annotated[
-        bool, typer.Option("--insecure", help="Don't check the server's certificate.")
-    ] = False,
-    user: Annotated[str | None, typer.Option(help="Who reads, where the archive asks.")] = None,
-    password_file: Annotated[
-        Path | None, typer.Option("--password-file", help="The file with that reader's password.")
-    ] = None,
+    ca_file: CaFileOption = None,
+    insecure: InsecureOption = False,
+    user: UserOption = None,
+    password_file: PasswordFileOption = None,
     catalogue: Annotated[
         Path | None, typer.Option("--catalogue", help="The federation's sites (TOML), whose hosts are known.")
     ] = None,
@@ -76,7 +70,7 @@ def pull(
     from netprobe.meshes.pull import pull as pull_mesh
 
     back = None if since is None else _age(since)
-    access = _access(url, ca_file, insecure, user, password_file)
+    access = access_to(url, ca_file, insecure, user, password_file)
     mesh = load_mesh(kind or _kind_of(url))
     federation = known_federation(catalogue)
     engine = opened_database(database)
@@ -104,39 +98,6 @@ def pull(
     _tell(latest, as_json)
     if latest.stopped is not None:
         raise OutsideError(f"{latest.stopped}; what came before is kept, the next pull goes on there")
-
-
-def _access(
-    url: str, ca_file: Path | None, insecure: bool, user: str | None, password_file: Path | None
-) -> Access:
-    from netprobe.meshes import Access
-
-    try:
-        parts = urlsplit(url)
-        known = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        known = False
-    if not known:
-        raise InputError(f'URL: expected an address such as "https://archive.example.org/", got {url!r}')
-    if "@" in parts.netloc:
-        raise InputError("URL: expected no credentials in it, but --user and --password-file")
-    if insecure and ca_file is not None:
-        raise InputError("--insecure: expected either this or --ca-file, not both")
-    if (user is None) != (password_file is None):
-        raise InputError("--user: expected with --password-file, or none of the two")
-    return Access(url, ca_file, not insecure, user, None if password_file is None else _secret(password_file))
-
-
-def _secret(file: Path) -> str:
-    """The first line of the file."""
-    try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        why = getattr(error, "strerror", None) or "it is no text"
-        raise InputError(f"--password-file: {file} can't be read: {why}") from None
-    if not lines or not lines[0]:
-        raise InputError(f"--password-file: expected a password in the first line of {file}")
-    return lines[0]
 
 
 def _kind_of(url: str) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fairlead.cli._common import DatabaseOption, JsonOption, messages, output, print_json
+from fairlead.cli.mesh_access import CaFileOption, InsecureOption, PasswordFileOption, UserOption, reach
 from federation.errors import InputError
 
 if TYPE_CHECKING:
@@ -30,12 +31,10 @@ def expected(
     since: Annotated[
         str | None, typer.Option(help='Show what the archive has of it, from so long ago ("7d") until now.')
     ] = None,
-    ca_file: Annotated[
-        Path | None, typer.Option("--ca-file", help="Authorities to trust instead of the system's (PEM).")
-    ] = None,
-    insecure: Annotated[
-        bool, typer.Option("--insecure", help="Don't check the certificate of the template's server.")
-    ] = False,
+    ca_file: CaFileOption = None,
+    insecure: InsecureOption = False,
+    user: UserOption = None,
+    password_file: PasswordFileOption = None,
     catalogue: Annotated[
         Path | None, typer.Option("--catalogue", help="The federation's sites (TOML), with --since.")
     ] = None,
@@ -47,12 +46,11 @@ def expected(
     What is wrong in the template is told on standard error, each with its place; the rest is listed.
     """
     from federation.units import parse_duration
-    from netprobe.meshes import Access
     from netprobe.meshes.psconfig import expected as enumerate_tests
     from netprobe.meshes.psconfig_document import load
 
     period = None if since is None else parse_duration(since)
-    found = load(template, Access(template, ca_file, verify=not insecure))
+    found = load(template, reach(template, ca_file, insecure, user, password_file))
     tests = enumerate_tests(found)
     for problem in found.problems:
         messages().print(f"{template}: {problem}", markup=False, soft_wrap=True)

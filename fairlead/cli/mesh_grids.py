@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fairlead.cli._common import JsonOption, messages, output, print_json
+from fairlead.cli.mesh_access import CaFileOption, InsecureOption, PasswordFileOption, UserOption, access_to
 
 if TYPE_CHECKING:
     from netprobe.meshes.maddash import Grid
@@ -25,20 +25,17 @@ NOT_OK = 1
 )
 def grids(
     url: Annotated[str, typer.Argument(help="The dashboard, such as https://dashboard.example.org/maddash.")],
-    ca_file: Annotated[
-        Path | None, typer.Option("--ca-file", help="Authorities to trust instead of the system's (PEM).")
-    ] = None,
-    insecure: Annotated[
-        bool, typer.Option("--insecure", help="Don't check the server's certificate.")
-    ] = False,
+    ca_file: CaFileOption = None,
+    insecure: InsecureOption = False,
+    user: UserOption = None,
+    password_file: PasswordFileOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Count the states of a MaDDash dashboard's checks, grid by grid, and list those that are not ok."""
-    from netprobe.meshes import Access
     from netprobe.meshes.maddash import State
     from netprobe.meshes.maddash import grids as read_grids
 
-    found = list(read_grids(Access(url, ca_file, verify=not insecure)))
+    found = list(read_grids(access_to(url, ca_file, insecure, user, password_file)))
     for problem in (problem for grid in found for problem in grid.problems):
         messages().print(problem, markup=False, soft_wrap=True)
     if as_json:

@@ -80,7 +80,7 @@ def load(place: str, access: Access | None = None) -> Template:
                 seen.add(_identity(target))
                 try:
                     # credentials are of the template's own server only
-                    same = access is not None and urlsplit(access.url).netloc == urlsplit(target).netloc
+                    same = access is not None and _server(access.url) == _server(target)
                     how = replace(access, url=target) if same and access is not None else Access(target)
                     waiting.append((target, _read(target, how)))
                 except FairleadError as error:
@@ -89,6 +89,12 @@ def load(place: str, access: Access | None = None) -> Template:
         if not template.sections[name]:
             template.problem(pointer(name), "expected at least one entry, got nothing")
     return template
+
+
+def _server(url: str) -> tuple[str, str]:
+    """The scheme counts: a password isn't sent in the clear because an include says http."""
+    parts = urlsplit(url)
+    return parts.scheme, parts.netloc
 
 
 def _merge(template: Template, document: Mapping[str, Any], where: str) -> None:
