@@ -1,7 +1,8 @@
 """What a host must be like, in Blazar's own expression language.
 
 A text that is a JSON list: `["==", "$gpu", "True"]`, or `["and", [...], [...]]`. Operators: = == != < <= >
->=. There is no "or". Blazar compares the values of extra capabilities as text; so do we.
+>=. There is no "or". Blazar keeps a host's own figures as numbers, and compares the values of all other
+properties as text ("10" is less than "9"); so do we.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 
 from federation.errors import InputError
 
-_OPERATORS: Mapping[str, Callable[[str, str], bool]] = {
+_OPERATORS: Mapping[str, Callable[[Any, Any], bool]] = {
     "=": operator.eq,
     "==": operator.eq,
     "!=": operator.ne,
@@ -23,6 +24,8 @@ _OPERATORS: Mapping[str, Callable[[str, str], bool]] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
+# Blazar's columns of a host that are numbers (blazar/db/sqlalchemy/models.py, ComputeHost).
+NUMBERS = frozenset({"vcpus", "memory_mb", "local_gb", "hypervisor_version"})
 EXPECTED = 'expected a list such as ["==", "$gpu", "True"] or ["and", [...], [...]]'
 
 
@@ -34,6 +37,18 @@ class Condition:
     operator: str
     value: str
 
+    def holds(self, properties: Mapping[str, str]) -> bool:
+        """A property that the host hasn't fails, also with "!=", as in Blazar; so does one that should be a
+        number and isn't.
+        """
+        if self.name not in properties:
+            return False
+        has, wanted = properties[self.name], self.value
+        if self.name not in NUMBERS:
+            return _OPERATORS[self.operator](has, wanted)
+        numbers = _number(has), _number(wanted)
+        return None not in numbers and _OPERATORS[self.operator](*numbers)
+
 
 @dataclass(frozen=True)
 class Expression:
@@ -42,11 +57,8 @@ class Expression:
     conditions: tuple[Condition, ...] = ()
 
     def holds(self, properties: Mapping[str, str]) -> bool:
-        """Whether a host with these properties is right. A property that it hasn't fails its condition."""
-        return all(
-            each.name in properties and _OPERATORS[each.operator](properties[each.name], each.value)
-            for each in self.conditions
-        )
+        """Whether a host with these properties is right."""
+        return all(each.holds(properties) for each in self.conditions)
 
     def text(self) -> str:
         """As Blazar wants it; the empty text for anything."""
@@ -60,13 +72,15 @@ ANYTHING = Expression()
 
 
 def parse_expression(text: str, where: str = "properties") -> Expression:
-    """Read an expression; the empty text is anything. Raises InputError that says what was expected."""
+    """Read an expression; the empty text and the empty list are anything. Raises InputError that says what was expected."""
     if not text.strip():
         return ANYTHING
     try:
         document = json.loads(text)
     except ValueError:
         raise InputError(f"{where}: {EXPECTED}, got {text!r}") from None
+    if document == []:
+        return ANYTHING
     return Expression(tuple(_conditions(document, where)))
 
 
@@ -75,7 +89,18 @@ def _conditions(document: Any, where: str) -> Iterator[Condition]:
         case ["and", _, *_]:
             for part in document[1:]:
                 yield from _conditions(part, where)
-        case [str(sign), str(name), str(value)] if sign in _OPERATORS and name.startswith("$") and name[1:]:
+        case [str(sign), str(name), str(value)] if (
+            sign in _OPERATORS and name.startswith("$") and name[1:] and value
+        ):
+            if name[1:] in NUMBERS and _number(value) is None:
+                raise InputError(f"{where}: {name} is a number, got {value!r}")
             yield Condition(name[1:], sign, value)
         case _:
             raise InputError(f"{where}: {EXPECTED}, got {json.dumps(document)}")
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
