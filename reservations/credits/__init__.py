@@ -26,7 +26,9 @@ class Account:
     `left` units remain of `granted`, to be spent by bookings made within [start, end). `per_hour` is what one
     unit of each resource class costs for an hour; a class that isn't named costs nothing from this purse,
     unless `refuses_unnamed`: then a booking with it is refused. A booking is paid in full up front, rounded
-    up to whole units where `whole_units`.
+    up to whole units where `whole_units`. `per_hour_of_flavour` is for purses that price the cloud's flavours
+    (by id or name): what one unit of a flavour costs for an hour, in place of the price of its classes.
+    `remarks` are sentences for people on what the figures don't show.
     """
 
     name: str
@@ -40,16 +42,26 @@ class Account:
     whole_units: bool = False
     refuses_unnamed: bool = False
     remarks: tuple[str, ...] = field(default=())
+    per_hour_of_flavour: Mapping[str, float] = field(default_factory=dict)
 
 
 class CreditSource(Protocol):
     """Knows a project's purses at a site. A booking needs all of them to suffice.
 
-    `accounts` may block, and may be called again and from any thread. None at all: nothing may be spent.
-    Raises OutsideError where the source can't be asked.
+    `project` None: the one that the source's option `project` names. `accounts` may block, and may be called
+    again and from any thread. None at all: nothing may be spent. Raises OutsideError where the source can't
+    be asked, InputError where nothing says whose purses are meant.
     """
 
     def accounts(self, project: str | None = None) -> Sequence[Account]: ...
+
+
+def named_project(project: str | None, default: str | None, where: str) -> str:
+    """Whose purses are meant. Raises InputError where nobody said."""
+    named = project or default
+    if named is None:
+        raise InputError(f"{where}.project: expected the project whose credits are meant, but it is missing")
+    return named
 
 
 # What an entry point of the group is: makes the source of one site from its table [sites.ID.credits].

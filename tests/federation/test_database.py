@@ -47,7 +47,7 @@ def _versions(engine: sa.Engine) -> set[str]:
 
 
 def test_upgrade_makes_the_tables_of_every_wing(engine):
-    assert {"measurements", "offersets", "sessions", "holds", "identities"} <= set(
+    assert {"measurements", "offersets", "sessions", "holds", "identities", "credit_purses"} <= set(
         sa.inspect(engine).get_table_names()
     )
 
@@ -59,13 +59,15 @@ def test_the_tables_are_those_that_the_wings_declare(engine):
 
     import broker.tables
     import netprobe.tables
+    import reservations.enforcement.tables
 
     def metadata(module):
         return next(value.metadata for value in vars(module).values() if isinstance(value, sa.Table))
 
+    wings = [metadata(wing) for wing in (netprobe.tables, reservations.enforcement.tables, broker.tables)]
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
-        assert compare_metadata(context, [metadata(netprobe.tables), metadata(broker.tables)]) == []
+        assert compare_metadata(context, wings) == []
 
 
 def test_upgrading_again_changes_nothing(engine):

@@ -1,0 +1,301 @@
+"""Slurm: nodes, running jobs until their time limits, planned jobs and reservations, of each partition.
+
+    [[sites.perth.space]]
+    source = "slurm"
+    [sites.perth.space.options]
+    partition = "batch"            # only this one (every partition)
+    reservation = "fairlead"       # ours: what it holds is not taken (none)
+    conf = "/etc/slurm/slurm.conf" # SLURM_CONF there (as Slurm finds it)
+    seconds = 30                   # how long a command may take (30)
+
+Slurm's commands run where the site's `host` says: on this machine, or on a login node over SSH. Needed are
+`scontrol` and `squeue --json` (Slurm 21.08 or later).
+
+`sbatch --test-only` is not asked: it uses up a job's number, its answer may lie on either side of what the
+scheduler then plans, and a reservation of all nodes makes it say "never" for what would start after it.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from federation.clock import Clock
+from federation.errors import OutsideError
+from federation.sites import Site, Space
+from reservations.calendar import DISK_GB, MEMORY_MB, PGPU, VCPU, Calendar, Host, Rules, Sight, Taken
+from reservations.sources.slurm_jobs import Plan, planned, running, waiting
+from reservations.sources.slurm_words import fields, gpus, instant, node_names, time_limit, value_of
+from reservations.tables import Table
+
+_OUT = ("BLOCKED", "DOWN", "DRAIN", "DRAINED", "DRAINING", "ERROR", "FAIL", "FAILING", "FUTURE", "INVAL")
+_UNUSABLE = frozenset({*_OUT, "INVALID_REG", "NOT_RESPONDING", "UNKNOWN"})
+_REPEATS = {
+    "HOURLY": timedelta(hours=1),
+    "DAILY": timedelta(days=1),
+    "WEEKDAY": timedelta(days=1),
+    "WEEKEND": timedelta(days=1),
+    "WEEKLY": timedelta(weeks=1),
+}
+# jobs come and go between two commands: what doesn't add up is looked at again before it is believed
+_LOOKS = 3
+_LIMITS = "windows count on every job's time limit and on Slurm's plan: jobs that end sooner move them"
+
+
+@dataclass(frozen=True)
+class _Options:
+    partition: str | None
+    reservation: str | None
+    conf: str | None
+    seconds: float
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What one look at a cluster found."""
+
+    nodes: Mapping[str, Mapping[str, str]]
+    partitions: Sequence[Mapping[str, str]]
+    reservations: Sequence[Mapping[str, str]]
+    jobs: Sequence[Mapping[str, Any]]
+    plans: Mapping[int, Plan]
+    running: Sequence[Taken]
+    # what of the nodes is allocated, but to no job that is shown
+    hidden: Sequence[Taken]
+
+
+@dataclass(frozen=True)
+class SlurmSource:
+    """The cluster whose commands run at the site's host."""
+
+    site: Site
+    space: Space
+    clock: Clock
+
+    def __post_init__(self) -> None:
+        self._options()
+
+    def calendars(self, start: datetime, end: datetime) -> Sequence[Calendar]:
+        options, now = self._options(), self.clock.now()
+        seen = self._look(options, now)
+        chosen = [
+            each
+            for each in seen.partitions
+            if options.partition is None or each.get("PartitionName") == options.partition
+        ]
+        if not chosen:
+            known = ", ".join(each.get("PartitionName", "?") for each in seen.partitions) or "none"
+            raise OutsideError(
+                f"site {self.site.id}: Slurm has no partition {options.partition!r}: expected one of {known}"
+            )
+        return [self._calendar(seen, each, options, now, start, end, len(chosen) > 1) for each in chosen]
+
+    def _calendar(
+        self,
+        seen: _Seen,
+        partition: Mapping[str, str],
+        options: _Options,
+        now: datetime,
+        start: datetime,
+        end: datetime,
+        several: bool,
+    ) -> Calendar:
+        name = partition.get("PartitionName", "?")
+        up = partition.get("State") == "UP"
+        most = _most(partition)
+        nodes = [node for node in node_names(value_of(partition, "Nodes")) if node in seen.nodes]
+        hosts = tuple(_host(node, seen.nodes[node], up, most) for node in nodes)
+        taken = [*seen.running, *seen.hidden, *planned(seen.jobs, seen.plans, now)]
+        for each in seen.reservations:
+            if each.get("ReservationName") != options.reservation:
+                taken += _reserved(each, start, end)
+        usable = {host.id for host in hosts}
+        return Calendar(
+            site=self.site.id,
+            source="slurm",
+            kind=f"slurm:{name}" if several else "slurm",
+            hosts=hosts,
+            taken=tuple(
+                each
+                for each in taken
+                if each.host in usable and each.start < end and (each.end is None or each.end > start)
+            ),
+            rules=Rules(longest=time_limit(value_of(partition, "MaxTime"))),
+            known_at=now,
+            until=end,
+            sight=Sight.OWN if seen.hidden else Sight.ALL,
+            remarks=tuple(_remarks(seen, partition, hosts)),
+        )
+
+    def _look(self, options: _Options, now: datetime) -> _Seen:
+        for _ in range(_LOOKS):
+            jobs = _jobs(self._run(options, "squeue", "--all", "--json"))
+            nodes = {
+                each["NodeName"]: each
+                for each in map(
+                    fields, self._run(options, "scontrol", "--oneliner", "show", "node").splitlines()
+                )
+                if "NodeName" in each
+            }
+            busy = list(running(jobs, {name: _threads(node) for name, node in nodes.items()}, now))
+            hidden = list(_hidden(nodes, busy, now))
+            if not hidden:
+                break
+        show = ("scontrol", "--oneliner", "show")
+        plans = self._run(options, "squeue", "--all", "--noheader", "--states=PENDING", "--format=%A|%S|%Y")
+        return _Seen(
+            nodes,
+            [fields(line) for line in self._run(options, *show, "partition").splitlines() if line.strip()],
+            [
+                fields(line)
+                for line in self._run(options, *show, "reservation").splitlines()
+                if line.startswith("ReservationName=")
+            ],
+            jobs,
+            _plans(plans),
+            busy,
+            hidden,
+        )
+
+    def _run(self, options: _Options, *command: str) -> str:
+        conf = [] if options.conf is None else [f"SLURM_CONF={options.conf}"]
+        # Slurm writes local times without their zone
+        line = self.site.host.argv(["env", "TZ=UTC", "LC_ALL=C", *conf, *command])
+        where = f"site {self.site.id}: {command[0]}"
+        try:
+            done = subprocess.run(
+                line, capture_output=True, timeout=options.seconds, stdin=subprocess.DEVNULL
+            )
+        except subprocess.TimeoutExpired:
+            raise OutsideError(f"{where} doesn't answer within {options.seconds:g} s") from None
+        except OSError as error:
+            raise OutsideError(f"{where} can't be started: {error.strerror}") from None
+        if done.returncode != 0:
+            said = " ".join(done.stderr.decode(errors="replace").split()) or f"status {done.returncode}"
+            hint = ": expected Slurm 21.08 or later, with JSON" if "--json" in said else ""
+            raise OutsideError(f"{where} failed: {said[:300]}{hint}")
+        return done.stdout.decode(errors="replace")
+
+    def _options(self) -> _Options:
+        table = Table(self.space.options, f"[sites.{self.site.id}.space.options]")
+        options = _Options(
+            table.text("partition", None),
+            table.text("reservation", None),
+            table.text("conf", None),
+            table.number("seconds", 30.0),
+        )
+        table.end()
+        return options
+
+
+def _jobs(text: str) -> Sequence[Mapping[str, Any]]:
+    try:
+        jobs = json.loads(text)["jobs"]
+    except (ValueError, KeyError, TypeError):
+        jobs = None
+    if not isinstance(jobs, list) or not all(isinstance(job, dict) for job in jobs):
+        raise OutsideError("Slurm: expected a list of jobs from squeue --json, got something else")
+    return jobs
+
+
+def _plans(text: str) -> Mapping[int, Plan]:
+    found: dict[int, Plan] = {}
+    for line in text.splitlines():
+        number, start, nodes = (*line.split("|", 2), "", "")[:3]
+        when, where = instant(start), value_of({"nodes": nodes}, "nodes")
+        if number.isdecimal() and when is not None and where is not None:
+            found[int(number)] = Plan(when, node_names(where))
+    return found
+
+
+def _hidden(nodes: Mapping[str, Mapping[str, str]], busy: Sequence[Taken], now: datetime) -> Iterator[Taken]:
+    """What is allocated to nobody that we see: Slurm can hide the jobs of others (PrivateData)."""
+    cpus, memory = Counter[str](), Counter[str]()
+    for each in busy:
+        cpus[each.host] += (each.amounts or {}).get(VCPU, 0)
+        memory[each.host] += (each.amounts or {}).get(MEMORY_MB, 0)
+    for name, node in nodes.items():
+        more = {
+            VCPU: max(_whole(node, "CPUAlloc") - cpus[name], 0),
+            MEMORY_MB: max(_whole(node, "AllocMem") - memory[name], 0),
+        }
+        if more[VCPU]:
+            yield Taken(name, now, None, more, f"hidden on {name}")
+
+
+def _host(name: str, node: Mapping[str, str], up: bool, most: Mapping[str, int]) -> Host:
+    state = node.get("State", "UNKNOWN")
+    words = {word.rstrip("*~#!%$@^-") for word in state.upper().split("+")}
+    amounts = {
+        VCPU: _whole(node, "CPUEfctv") or _whole(node, "CPUTot"),
+        MEMORY_MB: max(_whole(node, "RealMemory") - _whole(node, "MemSpecLimit"), 0),
+        DISK_GB: _whole(node, "TmpDisk") // 1024,
+        PGPU: gpus(value_of(node, "Gres")),
+    }
+    named = {"features": "ActiveFeatures", "gres": "Gres", "architecture": "Arch"}
+    properties = {key: value for key, field in named.items() if (value := value_of(node, field))}
+    for feature in properties.get("features", "").split(","):
+        if feature:
+            properties[feature] = "True"
+    return Host(name, name, amounts, properties, most, up and not words & _UNUSABLE and "*" not in state)
+
+
+def _most(partition: Mapping[str, str]) -> Mapping[str, int]:
+    limits = {VCPU: "MaxCPUsPerNode", MEMORY_MB: "MaxMemPerNode"}
+    return {name: number for name, field in limits.items() if (number := _whole(partition, field))}
+
+
+def _threads(node: Mapping[str, str]) -> int:
+    return _whole(node, "ThreadsPerCore") or 1
+
+
+def _reserved(record: Mapping[str, str], start: datetime, end: datetime) -> Iterator[Taken]:
+    """The nodes of a reservation, whole; each time, where it repeats."""
+    begins, ends = instant(record.get("StartTime")), instant(record.get("EndTime"))
+    if begins is None or ends is None:
+        return
+    flags = (value_of(record, "Flags") or "").split(",")
+    every = next((_REPEATS[flag] for flag in flags if flag in _REPEATS), None)
+    name = record.get("ReservationName", "?")
+    holder = value_of(record, "Users") or value_of(record, "Accounts")
+    nodes = node_names(value_of(record, "Nodes"))
+    while begins < end:
+        weekend = begins.weekday() >= 5
+        skipped = ("WEEKDAY" in flags and weekend) or ("WEEKEND" in flags and not weekend)
+        if ends > start and not skipped:
+            for node in nodes:
+                yield Taken(node, begins, ends, None, f"reservation {name}", name, holder)
+        if every is None:
+            return
+        begins, ends = begins + every, ends + every
+
+
+def _remarks(seen: _Seen, partition: Mapping[str, str], hosts: Sequence[Host]) -> Iterator[str]:
+    name = partition.get("PartitionName", "?")
+    yield _LIMITS
+    if partition.get("State") != "UP":
+        yield f"partition {name} is {partition.get('State')}: it starts no jobs"
+    away = [host.name for host in hosts if not host.bookable] if partition.get("State") == "UP" else []
+    if away:
+        reasons = {seen.nodes[each].get("State", "?") for each in away}
+        yield f"out of use ({', '.join(sorted(reasons))}): {_some(away)}"
+    count = waiting(seen.jobs, seen.plans, name)
+    if count:
+        yield f"{count} waiting jobs have no planned start yet: who asks now may come after them"
+    if seen.hidden:
+        hidden = _some([each.host for each in seen.hidden])
+        yield f"jobs of others are hidden: what they have on {hidden} counts as taken until further notice"
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+
+
+def _whole(record: Mapping[str, str], key: str) -> int:
+    value = record.get(key, "")
+    return int(value) if value.isdecimal() else 0
