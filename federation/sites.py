@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import functools
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -163,16 +164,17 @@ class Federation:
 
     def site_of_host(self, host: str) -> Site | None:
         """The site that measures as `host`: one of its perfSONAR hosts, or its iperf3 address."""
-        wanted = host.strip("[]").rstrip(".").lower()
-        return next(
-            (
-                site
-                for site in self
-                if wanted
-                in {name.lower() for name in (*site.perfsonar_hosts, site.iperf3_address or "") if name}
-            ),
-            None,
-        )
+        return self._measuring_hosts.get(host.strip("[]").rstrip(".").lower())
+
+    @functools.cached_property
+    def _measuring_hosts(self) -> Mapping[str, Site]:
+        """Every such name with its site; of two sites with one name the first counts."""
+        found: dict[str, Site] = {}
+        for site in self:
+            for name in (*site.perfsonar_hosts, site.iperf3_address or ""):
+                if name:
+                    found.setdefault(name.lower(), site)
+        return found
 
     def site_of_url(self, url: str) -> Site | None:
         """The site on whose storage `url` lies."""

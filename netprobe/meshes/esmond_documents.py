@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -31,6 +31,7 @@ _MORE: Mapping[str, tuple[str, ...]] = {
     "rtt": ("packet-count-lost-bidir", "packet-count-sent"),
     "trace": ("path-mtu",),
 }
+_RAW, _REFERENCE = "pscheduler-raw", "pscheduler-reference-"
 _ALWAYS = ("failures", "pscheduler-run-href")
 _KEY = re.compile(r"[0-9A-Za-z_-]{1,64}")
 _RUN = re.compile(r"/runs/([0-9a-fA-F-]{36})/?$")
@@ -97,10 +98,25 @@ def read_points(
                 yield Refusal(NO_TIME, f"metadata {tested.key}, {name}")
                 continue
             by_time.setdefault(time, {})[name] = mapping(point).get("val")
+    # a reference to a row of ours stands for one run
+    alone = len(by_time) == 1 and summary is None
     for time in sorted(by_time):
         # where the test has run, but gave nothing else, there is no result
         if set(by_time[time]) - {"pscheduler-run-href"}:
-            yield measurement(_run(tested, time, by_time[time], summary, archive), archive, federation)
+            run = _run(tested, time, by_time[time], summary, archive)
+            run = replace(run, reference=_reference(tested)) if alone else run
+            yield measurement(run, archive, federation)
+
+
+def _reference(tested: Metadata) -> dict[str, Any]:
+    """What the task said of itself: esmond writes {"fairlead": {"result": ID}} as one flat key.
+
+    There each reference has metadata of its own. elmond, which has raw records besides, gives all runs of the
+    same test the reference of one of them: it says nothing.
+    """
+    if _RAW in tested.updated:
+        return {}
+    return {"fairlead": {"result": tested.document.get(f"{_REFERENCE}fairlead-result")}}
 
 
 def _run(
@@ -131,8 +147,17 @@ def _run(
         destination_address=address(document.get("destination")),
         figures=Figures(figures.figures, how, figures.error),
         error=error,
-        context={"metadata_key": tested.key},
+        context={"metadata_key": tested.key, **_shown(document)},
     )
+
+
+def _shown(document: Mapping[str, Any]) -> dict[str, Any]:
+    """What a dashboard is to call the ends, where the task says it."""
+    found = {
+        "shown_source": text(document.get(f"{_REFERENCE}display-set-source")),
+        "shown_destination": text(document.get(f"{_REFERENCE}display-set-dest")),
+    }
+    return {name: value[:200] for name, value in found.items() if value is not None}
 
 
 def _spec(document: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -33,8 +34,10 @@ NO_ENDS = "no ends"
 NO_RESULT = "no result"
 NO_FIGURES = "no figures"
 
-# what the names of the ends, tools, addresses have room for
-_NAME, _ADDRESS = 64, 255
+# what the names of ends and tools have room for, and how much of it a digest takes where they are longer
+_NAME, _DIGEST = 64, 12
+# of a host's name in full, which DNS allows 253
+_LONGEST = 255
 # The ids of pulled rows are of this family; it must never change, or a second pull would double everything.
 _FAMILY = uuid.UUID("6f1e5a52-8f0e-5d7c-9a53-1d0c5a0b7e11")
 _DEFAULT_STREAMS, _DEFAULT_SECONDS = 1, 10.0
@@ -103,6 +106,10 @@ def measurement(run: Run, archive: str | None, federation: Federation | None) ->
     if run.figures.figures.get("owd_seconds_min", 0.0) < 0:
         # nothing arrives before it is sent
         context["clocks_disagree"] = True
+    for end, names in (("source_host", run.source_names), ("destination_host", run.destination_names)):
+        whole = _full(names)
+        if whole is not None and len(whole) > _NAME:
+            context[end] = whole[:_LONGEST]
     addresses = run.source_address, run.destination_address
     if run.spec.get("reverse") is True and run.test != "rtt":
         source, destination = destination, source
@@ -183,8 +190,19 @@ def _site(names: tuple[str | None, ...], federation: Federation | None) -> str |
 
 
 def _host(names: tuple[str | None, ...]) -> str | None:
-    """The best name, a host's before an address: lower case, at most 64 characters."""
+    """The best name, a host's before an address: lower case, at most 64 characters.
+
+    Of a longer one the end is replaced by a digest of it all: hosts that begin alike stay two.
+    """
+    name = _full(names)
+    if name is None or len(name) <= _NAME:
+        return name
+    digest = hashlib.sha256(name.encode()).hexdigest()[:_DIGEST]
+    return f"{name[: _NAME - _DIGEST - 1]}~{digest}"
+
+
+def _full(names: tuple[str | None, ...]) -> str | None:
     tidy = [name.strip("[]").rstrip(".").lower() for name in names if name]
     known = [name for name in tidy if name]
     named = [name for name in known if address(name) is None]
-    return next(iter(named or known), "")[:_NAME] or None
+    return next(iter(named or known), None)

@@ -127,6 +127,27 @@ def test_throughput() -> None:
     assert found.id == row_id(RUN)
 
 
+def test_our_own_run_in_an_archive_is_the_row_that_we_have() -> None:
+    """esmond writes a task's reference flat, beside the metadata, and makes each a test of its own."""
+    own = "5b0a3c7e-5f0d-4c1b-9f6e-6a0f6a1c2d3e"
+    run = points({"href": f"https://hosta/pscheduler/tasks/{RUN}/runs/{RUN}"})
+    named = {"pscheduler_reference_fairlead_result": own, "pscheduler_reference_display_set_source": "Perth"}
+    told = metadata("k", "throughput", "pscheduler-run-href", **named)
+    series = {"k/throughput/base": points(1e9), "k/pscheduler-run-href/base": run}
+    found = only(StandIn([told], series))
+    assert found.id == own
+    assert found.context["shown_source"] == "Perth"
+    # two runs can't be one row
+    twice = {name: [*one, *points(one[0]["val"], AT + 60)] for name, one in series.items()}
+    ids = {one.id for one in pull(StandIn([told], twice)) if isinstance(one, Measurement)}
+    assert own not in ids
+    # elmond gives all runs of a test the reference of one of them
+    told["event-types"].append({"event-type": "pscheduler-raw", "base-uri": "/x", "summaries": []})
+    assert only(StandIn([told], series)).id == row_id(RUN)
+    told["pscheduler-reference-fairlead-result"] = ["no id"]
+    assert only(StandIn([told], series)).id == row_id(RUN)
+
+
 def test_one_way_delays_count_bucket_widths_and_may_be_negative() -> None:
     stand_in = StandIn(
         [

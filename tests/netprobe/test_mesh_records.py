@@ -287,9 +287,29 @@ def test_ends_are_sites_where_the_catalogue_knows_them() -> None:
     assert (found.source, found.destination) == ("perth", "lausanne")
 
 
+def test_a_host_is_found_by_any_name_that_its_site_gives_it() -> None:
+    perth = Site("perth", "Perth", Place(-32.0, 115.9), ("R",), perfsonar_hosts=("PS.Perth", "2001:db8::1"))
+    other = replace(perth, id="other", iperf3_address="192.0.2.9", perfsonar_hosts=("ps.perth",))
+    federation = Federation("f", {"perth": perth, "other": other})
+    for name, site in (("ps.PERTH.", perth), ("[2001:db8::1]", perth), ("192.0.2.9", other), ("", None)):
+        assert federation.site_of_host(name) is site
+    assert federation.site_of_host("ps.bern") is None
+
+
+def test_long_names_that_begin_alike_stay_two_hosts() -> None:
+    long = "perfsonar-throughput-test-node-number-one.of-the-department-of-physics.example."
+    ends = [row(node("tp-run.json", source=f"{long}{end}.", dest="b")) for end in ("org", "net", "ORG")]
+    first, second, again = (one.source for one in ends)
+    assert first == again != second
+    assert {len(one) for one in (first, second)} == {64}
+    assert first.startswith("perfsonar-throughput-test-node-number-one.of-the-de")
+    assert ends[0].context["source_host"] == f"{long}org"
+    assert "destination_host" not in ends[0].context
+
+
 def test_names_fit_their_columns() -> None:
     found = row(node("tp-run.json", source="A" * 300, dest="B.example."))
-    assert (found.source, found.destination) == ("a" * 64, "b.example")
+    assert (found.source[:51], len(found.source), found.destination) == ("a" * 51, 64, "b.example")
 
 
 @pytest.mark.parametrize(
