@@ -25,6 +25,7 @@ class Limit(StrEnum):
     FURTHEST = "furthest"  # none may end so late
     QUOTA = "quota"  # the caller's own bookings may not have so much together
     BOOKABLE = "bookable"  # no host can be booked at all
+    FLAVOUR = "flavour"  # the cloud books by flavours, and none of them is as asked
     PROPERTIES = "properties"  # no host is as asked
     CLASS = "class"  # no host has so much of one class, or gives it to one unit
     HOST = "host"  # there is enough of each class, but not on one host
@@ -130,8 +131,8 @@ def _quota(calendar: Calendar, need: Need) -> Iterator[Obstacle]:
         left = max(cap - calendar.used.get(name, 0), 0)
         yield Obstacle(
             Limit.QUOTA,
-            f"the quota allows {_words(name, cap)} at a time, of which {_words(name, left)} is left: "
-            f"{_words(name, asked)} is asked for",
+            f"the quota allows {_words(name, cap)} at a time and leaves {_words(name, left)}: "
+            f"this asks for {_words(name, asked)}",
             name,
             asked,
             left,

@@ -72,7 +72,9 @@ ANYTHING = Expression()
 
 
 def parse_expression(text: str, where: str = "properties") -> Expression:
-    """Read an expression; the empty text and the empty list are anything. Raises InputError that says what was expected."""
+    """Read an expression; the empty text and the empty list are anything. Raises InputError that says what
+    was expected.
+    """
     if not text.strip():
         return ANYTHING
     try:
