@@ -18,7 +18,11 @@ def binary_words(amount: int, unit: str) -> str:
 
 
 def amount_words(amounts: Mapping[str, int]) -> str:
-    """Amounts in words: "64 cores, 256 GiB memory, 2 GPUs"."""
+    """Amounts in words: "64 cores, 256 GiB memory, 2 GPUs, trait CUSTOM_GPU_A100".
+
+    A class with a colon in its name is no amount of anything: a trait that the host must have (or must not,
+    with an exclamation mark), or another condition, which is left out.
+    """
     parts = []
     for name, amount in amounts.items():
         plural = "" if amount == 1 else "s"
@@ -33,6 +37,11 @@ def amount_words(amounts: Mapping[str, int]) -> str:
                 parts.append(f"{binary_words(amount, 'GiB')} disk")
             case calendar.PGPU:
                 parts.append(f"{amount} GPU{plural}")
+            case _ if name.startswith("trait:"):
+                trait = name.removeprefix("trait:")
+                parts.append(f"without trait {trait[1:]}" if trait.startswith("!") else f"trait {trait}")
+            case _ if ":" in name:
+                continue
             case _:
                 parts.append(f"{amount} {name}")
     return ", ".join(parts)
