@@ -7,7 +7,9 @@ plugins, releases 14 to 18):
 - `virtual:instance` counts a host's own vcpus, memory_mb and local_gb, without overcommit. A reservation with
   several instances on a host is counted there as one instance. Reservations that touch count as overlapping.
 - `flavor:instance` counts the host's inventory at Placement. Every host that a flavour reservation is on is
-  counted as if all of its instances were there. It is refused where a virtual:instance overlaps, on any host.
+  counted as if all of its instances were there. It is refused where a virtual:instance overlaps, on any host
+  that has the flavour's traits. (Unless a physical:host reservation overlaps there, too: then Blazar doesn't
+  look at that host. The calendar says no all the same.)
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ from reservations.calendar import (
     Taken,
 )
 from reservations.openstack.dates import MINUTE, told
-from reservations.openstack.flavours import Flavour, traits_as_amounts
+from reservations.openstack.flavours import PEACE, PLENTY, Flavour, traits_as_amounts
 from reservations.openstack.kinds import FLAVOUR, PHYSICAL, VIRTUAL, gpus
 from reservations.openstack.placement import Provider
 from reservations.openstack.states import reference_of, source_flavour, unit_of
@@ -137,7 +139,7 @@ def calendar(
         known_at=now,
         until=until,
         remarks=(*remarks, *_remarks(known, kind)),
-        flavours={each.id: (each.name, each.asked) for each in offered.values()},
+        flavours={each.id: (each.name, {**each.asked, PEACE + each.wants: 1}) for each in offered.values()},
     )
 
 
@@ -161,6 +163,8 @@ def _host(document: Mapping[str, Any], kind: str, known: Known, ways: Ways) -> H
         most = provider.most
     elif kind == FLAVOUR:
         amounts = {**amounts, **traits_as_amounts(frozenset(), known.flavours)}
+    if kind == FLAVOUR:
+        amounts = {**amounts, **{PEACE + each.wants: PLENTY for each in known.flavours.values()}}
     return Host(
         id=str(document["id"]),
         name=name,
@@ -176,10 +180,19 @@ def _host(document: Mapping[str, Any], kind: str, known: Known, ways: Ways) -> H
 
 
 def _taken(known: Known, kind: str) -> Iterator[Taken]:
+    traits = {
+        str(document["id"]): known.providers[host_name(document)].traits
+        for document in known.hosts
+        if host_name(document) in known.providers
+    }
+    every = {each.wants for each in known.flavours.values()}
     for each in held(known):
         if kind == FLAVOUR and each.kind == VIRTUAL:
+            has = traits.get(each.host, frozenset())
+            disturbed = {flavour.wants for flavour in known.flavours.values() if flavour.suits(has)}
+            amounts = None if disturbed == every else {PEACE + wants: PLENTY for wants in sorted(disturbed)}
             for document in known.hosts:
-                yield _of(each, str(document["id"]), None)
+                yield _of(each, str(document["id"]), amounts)
         else:
             yield _of(each, each.host, _amounts(each, kind))
 

@@ -9,9 +9,11 @@ from typing import Any
 from reservations.calendar import DISK_GB, MEMORY_MB, VCPU, Amounts
 
 PCPU = "PCPU"
-# A trait is a class of resources of which a host has more than can be asked for, or none.
+# A trait is a class of resources of which a host has more than can be asked for, or none. So is the peace of
+# the flavours that want the same traits from reservations that Blazar makes none of theirs beside.
 TRAIT = "trait:"
 NO_TRAIT = "trait:!"
+PEACE = "peace:"
 PLENTY = 2**31 - 1
 # Flavours that Blazar makes for its own reservations.
 RESERVED = "reservation:"
@@ -60,6 +62,15 @@ class Flavour:
             **{TRAIT + trait: 1 for trait in self.required},
             **{NO_TRAIT + trait: 1 for trait in self.forbidden},
         }
+
+    @property
+    def wants(self) -> str:
+        """The traits that it wants and doesn't want, as one text."""
+        return ",".join([*sorted(self.required), *(f"!{trait}" for trait in sorted(self.forbidden))])
+
+    def suits(self, traits: frozenset[str]) -> bool:
+        """Whether a host with these traits is right."""
+        return self.required <= traits and not self.forbidden & traits
 
 
 def traits_as_amounts(has: frozenset[str], flavours: Mapping[str, Flavour]) -> dict[str, int]:
