@@ -195,10 +195,14 @@ def in_words(
 
 def left_in_words(account: Account, now: datetime) -> str:
     """ "40 are left in 2026Q4 until 31 Dec 2026", and how old that knowledge is where it isn't new."""
-    until = "" if account.end is None else f" until {account.end:%-d %b %Y %H:%M} UTC"
+    until = "" if account.end is None else f" until {_day(account.end)}"
     age = (now - account.known_at).total_seconds()
     old = f" (as of {format_age(age)} ago)" if age >= 60 else ""
     return f"{amount(account.left)} {account.unit} are left in {account.name}{until}{old}"
+
+
+def _day(instant: datetime) -> str:
+    return f"{instant:%-d %b %Y %H:%M} UTC"
 
 
 def amount(units: float) -> str:
@@ -260,7 +264,10 @@ def _unpaid_words(accounts: Sequence[Account], nothing: Limit) -> str:
         return "this project has no credits here"
     what = "" if nothing.resource is None else f" for {nothing.resource}"
     times = ", ".join(
-        f"{account.name} from {account.start or 'ever'} to {account.end or 'ever'}" for account in accounts
+        account.name
+        + ("" if account.start is None else f" from {_day(account.start)}")
+        + ("" if account.end is None else f" until {_day(account.end)}")
+        for account in accounts
     )
     return f"no credits{what} are valid now: {times}"
 

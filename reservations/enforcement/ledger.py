@@ -139,7 +139,7 @@ class Ledger:
         with self._engine.connect() as connection:
             rows = connection.execute(chosen).mappings().all()
             sums: dict[int, dict[str, float]] = {}
-            for number, name, units in connection.execute(paid).tuples():
+            for number, name, units in connection.execute(paid):
                 sums.setdefault(number, {})[name] = units / tables.MICRO
         fields = Booking.__dataclass_fields__
         return [
@@ -228,7 +228,7 @@ def _change(connection: sa.Connection, booking: int, state: State, values: Mappi
 def _paid(connection: sa.Connection, booking: int) -> dict[int, int]:
     table = tables.charges
     rows = connection.execute(sa.select(table.c.purse, table.c.amount).where(table.c.booking == booking))
-    return {purse: int(units) for purse, units in rows.tuples()}
+    return {purse: int(units) for purse, units in rows}
 
 
 def _pay(

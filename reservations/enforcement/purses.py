@@ -112,7 +112,7 @@ def read_purses(
     )
     if project is not None:
         summed = summed.where(bookings.c.project == project)
-    spent = {number: int(total) for number, total in connection.execute(summed).tuples()}
+    spent = {number: int(total) for number, total in connection.execute(summed)}
     return [Purse(row["id"], row["project"], _account(row, spent.get(row["id"], 0), now)) for row in rows]
 
 
