@@ -33,6 +33,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "logs": ("fairlead.cli.sessions",),
     "fetch": ("fairlead.cli.sessions",),
     "cancel": ("fairlead.cli.sessions",),
+    "credits": ("fairlead.cli.credits",),
     "site": ("fairlead.cli.site",),
     "users": ("fairlead.cli.users",),
     "audit": ("fairlead.cli.audit",),
