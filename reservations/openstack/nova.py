@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote, urlencode
 
 from reservations.calendar import MEMORY_MB, VCPU, Amounts
 from reservations.openstack.connection import Cloud
@@ -72,6 +74,20 @@ def quota(cloud: Cloud) -> tuple[Amounts, Amounts]:
     caps = {name: absolute[most] for name, (most, _) in _LIMITS.items() if absolute.get(most, -1) >= 0}
     used = {name: absolute.get(now, 0) for name, (_, now) in _LIMITS.items() if name in caps}
     return caps, used
+
+
+def server(cloud: Cloud, name: str) -> Mapping[str, Any] | None:
+    """Nova's document of the caller's server with this id or name; of several with the name the newest.
+    None where there is none."""
+    answer = cloud.ask("compute", "GET", f"/servers/{quote(name, safe='')}", version=_FLAVOURS)
+    if answer.ok:
+        found: Mapping[str, Any] = answer.body["server"]
+        return found
+    answer = cloud.ask(
+        "compute", "GET", f"/servers/detail?{urlencode({'name': f'^{re.escape(name)}$'})}", version=_FLAVOURS
+    )
+    servers: Sequence[Mapping[str, Any]] = answer.body["servers"] if answer.ok else ()
+    return max(servers, key=lambda each: str(each.get("created", "")), default=None)
 
 
 def hypervisors(cloud: Cloud) -> Sequence[Hypervisor] | None:

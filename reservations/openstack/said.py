@@ -100,9 +100,9 @@ _SENTENCES: tuple[tuple[str, str, Callable[[re.Match[str]], str]], ...] = (
     (
         r"^Malformed requirements (.*)$",
         PROPERTIES,
-        _plain(r'the properties \1 can\'t be read: expected a list such as ["==", "$gpu", "True"]'),
+        _plain(r'the properties \1 make no sense: expected a list such as ["==", "$gpu", "True"]'),
     ),
-    (r"^Policy doesn't allow (\S+) to be performed", RIGHTS, _right),
+    (r"Policy (?:doesn't|does not) allow (\S+) to be performed", RIGHTS, _right),
     (
         r"requires authentication",
         RIGHTS,
@@ -174,6 +174,8 @@ _SENTENCES: tuple[tuple[str, str, Callable[[re.Match[str]], str]], ...] = (
         CAPACITY,
         _plain("the hosts of this running reservation aren't free for so long, and it can't move to others"),
     ),
+    (r"^Object with \{'host_id'.* not found$", GONE, _plain("there is no such host (any more)")),
+    (r"^The requested URL was not found", KIND, _plain("this cloud has nothing of that kind")),
     (r"^Object with .* not found$", GONE, _plain("there is no such reservation (any more)")),
     (
         r"is not supported by the API",

@@ -39,7 +39,7 @@ class Asked:
 def asked(
     chance: random.Random, flavours: Flavours, since: datetime, kinds: tuple[str, ...] = KINDS
 ) -> Asked:
-    """A question about the six hours from `since` (a whole hour), mostly on a coarse grid, so that much touches."""
+    """A question about the six hours from `since` (a whole hour); mostly on a coarse grid: much touches."""
     kind = chance.choice(kinds)
     step = chance.choice((1, 30, 30, 30))
     start = since + timedelta(minutes=step * chance.randrange(360 // step))
@@ -48,7 +48,7 @@ def asked(
 
 
 def need(chance: random.Random, kind: str, flavours: Flavours) -> Need:
-    """Sizes that a host of 16 cores and 64 GiB, or one of 32 and 256 GiB, sometimes has and sometimes hasn't."""
+    """Sizes that a host of 16 cores and 64 GiB, or of 32 and 256 GiB, sometimes has and sometimes hasn't."""
     properties = parse_expression(chance.choice(PROPERTIES)) if chance.random() < 0.3 else ANYTHING
     if kind == PHYSICAL:
         amounts = {}
