@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise, takewhile
-from statistics import median
 from typing import cast
 
 from federation.errors import InputError
@@ -28,8 +27,8 @@ from netprobe.weights import HALF_LIFE_SECONDS, LogSpread, age_weight, effective
 # the worst tenth) lets one expect; with more tests their own spread takes over.
 FLOOR = 0.02
 ONE_TEST = 0.16
-# Nothing repeats more exactly than this.
-CALIBRATED_FLOOR = 0.01
+# Nothing repeats more exactly than this: one segment more or less among the thousand of a short test.
+CALIBRATED_FLOOR = 0.001
 # Old evidence drifts like a random walk: this much after one half-life, growing with the square root of age.
 DRIFT = 0.10
 DRIFT_AT_MOST = 0.8
@@ -87,8 +86,8 @@ def measured(
         rates = [math.exp(value) for value in reversed(found.walk.values[said.first :])]
         rate = log_spread(rates, weights).at_least(FLOOR + ONE_TEST / count)
     elif interval.pool is Pool.PATH:
-        # its errors were made at its usual spacing of tests already
-        drifted = drift(min(ages) - _spacing(found.walk.times))
+        # its errors were made after its usual gaps between tests already
+        drifted = drift(min(ages) - _usual_gap(found.walk.times))
         rate = interval.around(1.0).at_least(CALIBRATED_FLOOR)
     else:
         # a forecast from few tests has their error, too
@@ -168,9 +167,10 @@ def drift(seconds: float) -> float:
     return min(DRIFT * math.sqrt(max(seconds, 0.0) / HALF_LIFE_SECONDS), DRIFT_AT_MOST)
 
 
-def _spacing(times: Sequence[float]) -> float:
-    """The usual time between tests; 0 for a single one."""
-    return median([after - before for before, after in pairwise(times)]) if len(times) > 1 else 0.0
+def _usual_gap(times: Sequence[float]) -> float:
+    """Nine in ten of the gaps between tests are no longer (seconds); 0 for a single test."""
+    gaps = sorted(after - before for before, after in pairwise(times))
+    return gaps[int(0.9 * len(gaps))] if gaps else 0.0
 
 
 def usable(tests: Sequence[Measurement]) -> list[Measurement]:
