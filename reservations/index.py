@@ -49,6 +49,7 @@ class Index:
     """
 
     hosts: tuple[Host, ...]
+    ids: npt.NDArray[np.object_]
     classes: dict[str, int]
     amounts: Integers
     most: Integers
@@ -115,6 +116,7 @@ def prepare(calendar: Calendar, gap: timedelta = timedelta(0)) -> Index:
     until[np.append(changed[1:] != changed[:-1], True)[: len(when)]] = FOREVER
     return Index(
         hosts=calendar.hosts,
+        ids=np.array([host.id for host in calendar.hosts], dtype=object),
         classes=classes,
         amounts=_table([host.amounts for host in calendar.hosts], classes, 0),
         most=_table([host.most for host in calendar.hosts], classes, FOREVER),

@@ -124,7 +124,7 @@ def _placed(index: Index, need: Need, grid: Grid, start: int) -> tuple[str, ...]
     """A host for each unit: those first that have the least room to spare, so that the others stay whole."""
     hosts, units = units_by_host(index, need, grid, start)
     if need.spread is Spread.TOGETHER:
-        return (index.hosts[hosts[np.argmax(units)]].id,) * need.units
+        return (index.ids[hosts[np.argmax(units)]],) * need.units
     order = np.argsort(units, kind="stable")
     places = np.repeat(hosts[order], units[order])[: need.units]
-    return tuple(index.hosts[place].id for place in places.tolist())
+    return tuple(index.ids[places].tolist())
