@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.console import Console
-from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -77,9 +76,9 @@ def session_table(found: Sequence[Document]) -> Table:
         table.add_row(
             _clock(instant_of(meta.get("created"))),
             str(session.get("phase", "?")),
-            escape(str(meta.get("name", ""))),
-            escape(site_of(session)),
-            escape(str(meta.get("uuid", "?"))),
+            str(meta.get("name", "")),
+            site_of(session),
+            str(meta.get("uuid", "?")),
         )
     return table
 
@@ -88,7 +87,7 @@ def show_offers(console: Console, found: Sequence[Offer]) -> None:
     """The table, and below it why each offer stands where it does."""
     console.print(offer_table(found))
     for number, offer in enumerate(found, start=1):
-        console.print(f"[bold]{number}. {escape(offer.site)}[/bold]")
+        console.print(f"{number}. {offer.site}", style="bold")
         for reason in offer.reasons:
             console.print(Padding(Text(reason), (0, 0, 0, 3), expand=False))
 
@@ -126,14 +125,14 @@ class Narrator:
         phase = session.get("phase")
         if phase != self._phase:
             self._phase = phase
-            self._line(f"[bold]{phase}[/bold]")
+            self._line(Text(str(phase), style="bold"))
         for message in messages(session):
             text = str(message.get("message", ""))
             if text not in self._told:
                 self._told.add(text)
-                self._line("  " + escape(text))
+                self._line(Text("  " + text))
 
-    def _line(self, text: str) -> None:
+    def _line(self, text: Text) -> None:
         passed = f"{time.monotonic() - self._began:7.1f} s"
         # wrapped lines stand below the text, not below the time
         grid = Table.grid(padding=(0, 2))

@@ -73,7 +73,9 @@ def room(index: Index, need: Need, segments: Integers) -> Integers:
     else:
         units = np.where(index.wholes[segments] == 0, need.units, 0)
         for name, amount in need.amounts.items():
-            if amount > 0:
+            if amount > 0 and name not in index.classes:
+                units = np.zeros_like(units)
+            elif amount > 0:
                 kind = index.classes[name]
                 left = index.amounts[kind][index.host[segments]] - index.used[kind][segments]
                 units = np.minimum(units, left // amount)

@@ -80,6 +80,12 @@ class _Kept:
             if self.file is not None:
                 _write(self.file, found, now)
 
+    def forget(self) -> None:
+        with self.turn:
+            self.seen = _Seen(None, None, None)
+            if self.file is not None:
+                self.file.unlink(missing_ok=True)
+
 
 def _reaches(seen: _Seen, until: datetime) -> bool:
     """Whether it says anything of all the time until then; what isn't known is not asked for twice."""
@@ -112,6 +118,12 @@ class Snapshots:
             for site in sites
             if any(each.site == site for each in wanted)
         ]
+
+    def forget(self, site: str) -> None:
+        """Ask this site's sources again next time: we have just changed something there ourselves."""
+        for one in self._kept:
+            if one.site == site:
+                one.forget()
 
 
 def _known(site: str, sources: Sequence[_Kept], now: datetime) -> Known:

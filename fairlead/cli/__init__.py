@@ -26,7 +26,12 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     ),
     "mesh": ("fairlead.cli.mesh", "fairlead.cli.mesh_expected", "fairlead.cli.mesh_grids"),
     "archive": ("fairlead.cli.archive",),
-    "space": ("fairlead.cli.space", "fairlead.cli.space_calendar", "fairlead.cli.space_leases"),
+    "space": (
+        "fairlead.cli.space",
+        "fairlead.cli.space_calendar",
+        "fairlead.cli.space_leases",
+        "fairlead.cli.space_explain",
+    ),
     "serve": ("fairlead.cli.serve",),
     "run": ("fairlead.cli.run",),
     "sessions": ("fairlead.cli.sessions",),

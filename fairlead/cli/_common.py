@@ -29,9 +29,7 @@ DatabaseOption = Annotated[
 
 def output() -> Console:
     """Results, on standard output: tables as wide as the terminal, or 120 columns where there is none."""
-    from rich.console import Console
-
-    return Console(width=None if sys.stdout.isatty() else 120, highlight=False, soft_wrap=False)
+    return _console(stderr=False)
 
 
 def ask(question: str, **options: Any) -> str:
@@ -44,9 +42,15 @@ def ask(question: str, **options: Any) -> str:
 
 def messages() -> Console:
     """Progress and remarks, on standard error, so that results can be piped."""
+    return _console(stderr=True)
+
+
+def _console(*, stderr: bool) -> Console:
+    """Text is shown as it is: names that other people chose are neither markup nor emoji."""
     from rich.console import Console
 
-    return Console(stderr=True, width=None if sys.stderr.isatty() else 120, highlight=False)
+    width = None if (sys.stderr if stderr else sys.stdout).isatty() else 120
+    return Console(stderr=stderr, width=width, highlight=False, markup=False, emoji=False)
 
 
 def print_json(document: Any) -> None:

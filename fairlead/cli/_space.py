@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from federation.clock import Clock
     from federation.sites import Federation
     from reservations.calendar import Need
+    from reservations.credits import Account
     from reservations.snapshots import Known, Snapshots
     from reservations.sources import Placed
 
@@ -42,6 +43,8 @@ PropertiesOption = Annotated[
     str, typer.Option(help="""What a host must be like: '["==", "$gpu_model", "A100"]'.""")
 ]
 ForOption = Annotated[str, typer.Option("--for", help='For how long: "3d", "90 min".', show_default=False)]
+LengthOption = Annotated[str | None, typer.Option("--for", help='For how long: "3d", "90 min".')]
+ProjectOption = Annotated[str | None, typer.Option(help="Whose credits: the project's id.")]
 AfterOption = Annotated[str, typer.Option(help='Not before: "2026-12-01 08:00" (UTC), or "2d" from now.')]
 BeforeOption = Annotated[str, typer.Option(help="Not to start after: likewise.")]
 
@@ -99,6 +102,19 @@ def space_federation(catalogue: Path | None, cloud: str | None) -> Federation:
     spaces = (Space("blazar", options), Space("nova", options))
     site = Site(id=name, name=name, place=Place(0.0, 0.0), space=spaces)
     return Federation(name, {name: site})
+
+
+def accounts(clouds: Asked, sites: Sequence[str] | None, project: str | None) -> list[Account]:
+    """The purses of these sites. Raises OutsideError where their source can't be asked."""
+    from federation.clock import SystemClock
+    from reservations.credits import load_credits
+
+    found: list[Account] = []
+    for site in clouds.federation:
+        if not sites or site.id in sites:
+            source = load_credits(site, SystemClock())
+            found += [] if source is None else source.accounts(project)
+    return found
 
 
 def read_need(

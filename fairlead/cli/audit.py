@@ -81,9 +81,7 @@ def audit(
 
 def _plain(text: str | None) -> str:
     """What can be shown: strangers choose the names that they try, and terminals obey some characters."""
-    from rich.markup import escape
-
-    return escape("".join(each if each.isprintable() else "?" for each in text or "-"))
+    return "".join(each if each.isprintable() else "?" for each in text or "-")
 
 
 def _when(option: str, text: str | None, now: datetime) -> datetime | None:

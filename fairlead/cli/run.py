@@ -57,7 +57,7 @@ def run(
             if as_json:
                 print_json(offerset)
             else:
-                say.print("The broker says [bold]NO[/bold]:")
+                say.print("The broker says NO:", style="bold")
                 for level, reason in notes(offerset):
                     say.print(f"  {level}: {reason}", markup=False)
             raise typer.Exit(1)

@@ -74,7 +74,7 @@ def when(
     clouds = asked(catalogue, cloud)
     length, first, last = read_range(duration, after, before, clouds.now)
     known = clouds.known(site, last + length)
-    answers = ask(known, Question(need, length, first, last), count)
+    answers = ask(known, Question(need, length, first, last), count, clouds.sources)
     told = remarks(known, answers)
     if ics is not None:
         from federation.files import write_whole
@@ -108,19 +108,21 @@ def now(
 
     clouds = asked(catalogue, cloud)
     known = clouds.known(site, clouds.now + timedelta(days=1))
+    # a way of booking that has no host now is no space; its remarks say why
     states: list[State] = [state_now(each, clouds.now) for one in known for each in one.calendars]
+    shown = [one for one in states if one.hosts]
     told = [
         *remarks(known, []),
         *dict.fromkeys(f"{one.site}: {text}" for one in states for text in one.remarks),
     ]
     if as_json:
-        print_json({"sites": [one.document() for one in states], "remarks": told})
+        print_json({"sites": [one.document() for one in shown], "remarks": told})
         return
     console = output()
     lines = table(
         "site", "booked as", "hosts free", "cores free", "memory free", "GPUs free", "full until", "seen"
     )
-    for one in states:
+    for one in shown:
         lines.add_row(*one.cells(clouds.now))
     console.print(lines)
     tell(told)
@@ -128,11 +130,14 @@ def now(
 
 def _show(answers: list[Answer], told: list[str], need: str, now: datetime) -> None:
     from fairlead.space_answers import compromise_words, host_words, how_seen, span_words
+    from reservations.calendar import Sight
 
     console = output()
     fitting = [one for one in answers if one.openings]
     if not fitting:
-        console.print(f"no site has room for {need} in the asked range:", markup=False)
+        hidden = any(one.calendar.sight is not Sight.ALL for one in answers)
+        unknown = ", as far as the sites show what is taken" if hidden else ""
+        console.print(f"no site is known to have room for {need} in the asked range{unknown}", markup=False)
         for one in answers:
             for obstacle in one.obstacles:
                 console.print(f"  {one.calendar.site} ({one.calendar.kind}): {obstacle.text}", markup=False)

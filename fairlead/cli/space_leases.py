@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -90,24 +90,29 @@ def reserve(
     known = clouds.known([place.site for place in places], last + length)
     answers = ask(known, Question(need, length, first, last), 1)
     usable = [one for one in answers if _by(places, one) and (kind is None or one.calendar.kind == kind)]
-    best = next((one for one in usable if one.openings), None)
+    best = next((one for one in usable if one.openings), None) or _untold(usable)
     if best is None:
         told = "; ".join(obstacle.text for one in usable for obstacle in one.obstacles)
         messages().print(
-            f"nothing can be reserved for {need_words(need)}: {told or 'it fits nowhere'}", markup=False
+            f"nothing can be reserved for {need_words(need)}: {told or 'no way to book it'}", markup=False
         )
         raise typer.Exit(NO)
     opening = best.openings[0]
     start, end = opening.start, opening.start + length
-    on = host_words(best.calendar, opening.hosts)
+    on = (
+        f"on {host_words(best.calendar, opening.hosts)}"
+        if opening.hosts
+        else "if the cloud has room: it hides that"
+    )
     plan = (
-        f"{name}: {need_words(best.question.need)} at {best.calendar.site} ({best.calendar.kind}, on {on}), "
+        f"{name}: {need_words(best.question.need)} at {best.calendar.site} ({best.calendar.kind}, {on}), "
         f"{start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC"
     )
     _agree(plan, yes)
     leases = next(place.leases for place in places if _by([place], best))
     begins = None if start <= clouds.now + best.calendar.rules.step else start
     lease = _granted(lambda: leases.reserve(name, best.question.need, best.calendar.kind, begins, end))
+    clouds.snapshots.forget(best.calendar.site)
     if wait and begins is None:
         for seen in leases.follow(lease.id, clouds.now + _BEGINS):
             messages().print(f"{name}: {seen.state}", markup=False)
@@ -142,7 +147,9 @@ def extend(
     except InputError as error:
         raise InputError(f"{'--by' if by is not None else '--until'}: {error}") from None
     _agree(f"{lease.name}: until {end:%Y-%m-%d %H:%M} UTC instead of {lease.end:%Y-%m-%d %H:%M}", yes)
-    _tell_lease(place.site, _granted(lambda: place.leases.extend(lease.id, end)), as_json)
+    moved = _granted(lambda: place.leases.extend(lease.id, end))
+    clouds.snapshots.forget(place.site)
+    _tell_lease(place.site, moved, as_json)
 
 
 @app.command(
@@ -159,9 +166,11 @@ def cancel(
     """Give a lease up; servers on it are deleted by the cloud."""
     from fairlead.cli._space import asked
 
-    place, lease = _found(asked(catalogue, cloud), site, name)
+    clouds = asked(catalogue, cloud)
+    place, lease = _found(clouds, site, name)
     _agree(f"{lease.name}: give up what it holds until {lease.end:%Y-%m-%d %H:%M} UTC at {place.site}", yes)
     _granted(lambda: place.leases.cancel(lease.id))
+    clouds.snapshots.forget(place.site)
     messages().print(f"{lease.name}: gone", markup=False)
 
 
@@ -194,6 +203,18 @@ def list_leases(
         output().print(lines)
     else:
         messages().print("no leases", markup=False)
+
+
+def _untold(answers: list[Answer]) -> Answer | None:
+    """Where the cloud hides its calendar, nothing is left but to ask it for the first start."""
+    from reservations.calendar import Sight
+    from reservations.windows import Opening
+
+    for one in answers:
+        if one.calendar.sight is Sight.OWN and not one.obstacles:
+            start = one.question.after
+            return replace(one, openings=(Opening(start, start, ()),))
+    return None
 
 
 @dataclass(frozen=True)
@@ -275,7 +296,9 @@ def _tell_lease(site: str, lease: Lease, as_json: bool) -> None:
         return
     held = f", on {', '.join(lease.hosts)}" if lease.hosts else ""
     times = f"{lease.start:%Y-%m-%d %H:%M} to {lease.end:%Y-%m-%d %H:%M} UTC"
-    output().print(f"{lease.name}: {lease.state} at {site}, {times}{held} ({lease.id})", markup=False)
+    output().print(
+        f"{lease.name}: {lease.state} at {site}, {times}{held} ({lease.id})", markup=False, soft_wrap=True
+    )
     for doubt in lease.doubts:
         messages().print(f"careful: {doubt}", markup=False)
 

@@ -85,7 +85,6 @@ def list_users(settings_file: SettingsOption = None, as_json: JsonOption = False
     if as_json:
         print_json([_document(each) for each in found])
         return
-    from rich.markup import escape
     from rich.table import Table
 
     table = Table()
@@ -94,9 +93,7 @@ def list_users(settings_file: SettingsOption = None, as_json: JsonOption = False
     for each in found:
         disabled = "disabled" if each.disabled else ""
         by = "password" if each.local else each.issuer
-        table.add_row(
-            escape(each.username), each.role, disabled, f"{each.created:%Y-%m-%d}", escape(by), each.uuid
-        )
+        table.add_row(each.username, each.role, disabled, f"{each.created:%Y-%m-%d}", by, each.uuid)
     output().print(table)
 
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from importlib.metadata import entry_points
-from typing import Protocol, cast, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
 
 from federation.clock import Clock
 from federation.errors import InputError
 from federation.sites import Federation, Site, Space
-from reservations.calendar import Calendar
+from reservations.calendar import Calendar, Need
 from reservations.leases import Leases
 
 GROUP = "fairlead.capacity"
@@ -35,6 +35,34 @@ class Bookable(Protocol):
 
     def leases(self) -> Leases:
         """The cloud's bookings, as the source's own options and credentials reach them."""
+        ...
+
+
+class Confirmed(Protocol):
+    """What a cloud said when it was asked whether it would grant something, in a sentence."""
+
+    @property
+    def text(self) -> str: ...
+
+
+@runtime_checkable
+class Confirming(Protocol):
+    """A source that can ask the cloud itself where the calendar is hidden, sparingly: as often as its options
+    allow, and not at all without them."""
+
+    def first(
+        self, need: Need, kind: str, duration: timedelta, starts: Sequence[datetime]
+    ) -> tuple[datetime, Confirmed] | None:
+        """The first of `starts` that the cloud says it would grant; None: none that it was asked about."""
+        ...
+
+
+@runtime_checkable
+class Servers(Protocol):
+    """A source of a cloud whose servers can be looked at."""
+
+    def server(self, name: str) -> Mapping[str, Any] | None:
+        """The cloud's document of the caller's server with this id or name; None where there is none."""
         ...
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from federation.clock import Clock
 from federation.errors import InputError
@@ -78,6 +79,10 @@ class NovaSource:
                 flavours={each.id: (each.name, each.asked) for each in flavours.values()},
             ),
         )
+
+    def server(self, name: str) -> Mapping[str, Any] | None:
+        """Nova's document of the caller's server with this id or name; None where there is none."""
+        return nova.server(self._cloud, name)
 
     def candidates(self, need: Need) -> int | None:
         """On how many hosts one unit would fit now, as Placement itself says; None where it isn't told. What

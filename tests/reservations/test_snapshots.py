@@ -148,3 +148,13 @@ def test_threads_that_ask_at_once_ask_the_cloud_once():
     for thread in threads:
         thread.join(10)
     assert len(cloud.asked) == 1
+
+
+def test_what_we_changed_ourselves_is_asked_for_again(tmp_path):
+    clock, cloud = ManualClock(NOW), Cloud()
+    kept = snapshots(cloud, clock, tmp_path)
+    kept.known(["perth"], NOW)
+    kept.forget("perth")
+    assert list(tmp_path.iterdir()) == []
+    kept.known(["perth"], NOW)
+    assert len(cloud.asked) == 2
