@@ -149,7 +149,7 @@ def _hung_up(low: str, sides: Sides, stage: Stage) -> str | None:
         return f"{server} turned us away: it is busy with another test, or is none ({unsaid})"
     if sides.asked.username is not None:
         return f"{server} hung up instead of an answer to our authentication: {_why_refused(sides)}"
-    return f"{server} hung up before the test: it asks for a login (username), or fits no such version"
+    return f"{server} hung up before the test: it asks for a login (username), or is none that fits"
 
 
 def _vanished(low: str, sides: Sides) -> str | None:

@@ -120,13 +120,17 @@ class _OnDemand:
         started, begun = self._clock.now(), time.monotonic()
         url = self._node(test.source)
         where = f"source {test.source.site}: pScheduler at {url}"
+        posted = asyncio.Event()
         try:
             async with asyncio.timeout(test.time_limit_seconds), Node(url, chosen.verify) as node:
-                found: Measurement | str = await self._follow(node, test, chosen)
+                found: Measurement | str = await self._follow(node, test, chosen, posted)
         except NodeError as problem:
             found = f"{where}: {problem}"
         except TimeoutError:
-            found = f"{where}: the test wasn't done within {test.time_limit_seconds:g} s; its task is deleted"
+            limit = f"within {test.time_limit_seconds:g} s"
+            found = f"{where}: the test wasn't done {limit}; its task is deleted"
+            if not posted.is_set():
+                found = f"{where}: it didn't take the test {limit}"
         if isinstance(found, Measurement):
             source, destination = test.source.site, test.destination.site
             error = None if found.error is None else f"{where}: {found.error}"
@@ -154,7 +158,9 @@ class _OnDemand:
             error=found if found.startswith(where) else f"{where}: {found}",
         )
 
-    async def _follow(self, node: Node, test: Test, chosen: Options) -> Measurement | str:
+    async def _follow(
+        self, node: Node, test: Test, chosen: Options, posted: asyncio.Event
+    ) -> Measurement | str:
         ends = [end.perfsonar_host or end.address for end in (test.source, test.destination)]
         slip = chosen.slip_seconds
         task = await node.post_task(
@@ -166,6 +172,7 @@ class _OnDemand:
                 "reference": {"fairlead": {"result": test.result_id}},
             }
         )
+        posted.set()
         try:
             known = await node.task(task)
             while True:
