@@ -161,4 +161,7 @@ def _text(options: Mapping[str, Any], name: str, where: str) -> str | None:
 
 def _length(options: Mapping[str, Any], where: str) -> timedelta | None:
     text = _text(options, "longest", where)
-    return None if text is None else parse_duration(text)
+    try:
+        return None if text is None else parse_duration(text)
+    except InputError as error:
+        raise InputError(f"{where}.longest: {error}") from None
