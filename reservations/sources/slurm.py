@@ -195,9 +195,13 @@ class SlurmSource:
 
 def _jobs(text: str) -> Sequence[Mapping[str, Any]]:
     try:
-        jobs = json.loads(text)["jobs"]
-    except (ValueError, KeyError, TypeError):
-        jobs = None
+        document = json.loads(text)
+        jobs, errors = document["jobs"], document.get("errors")
+    except (ValueError, KeyError, TypeError, AttributeError):
+        jobs, errors = None, None
+    if errors:
+        # a controller that is away is no jobs, status 0 and an error in the document
+        raise OutsideError(f"Slurm: squeue --json failed: {' '.join(json.dumps(errors).split())[:300]}")
     if not isinstance(jobs, list) or not all(isinstance(job, dict) for job in jobs):
         raise OutsideError("Slurm: expected a list of jobs from squeue --json, got something else")
     return jobs

@@ -141,6 +141,10 @@ def test_several_partitions_are_calendars_of_their_own():
         ({"node": 3}, "site karratha: scontrol failed: node is broken"),
         ({"squeue": "slurm_load_jobs error"}, "expected a list of jobs"),
         ({"squeue": '{"jobs": [7]}'}, "expected a list of jobs"),
+        (
+            {"squeue": '{"jobs": [], "errors": [{"error": "no controller"}]}'},
+            "squeue --json failed: .*no contr",
+        ),
     ],
 )
 def test_a_slurm_that_fails_is_one_line(instead, expected):
