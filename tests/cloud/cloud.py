@@ -8,14 +8,17 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import openstack
 import yaml
 
-from tests.cloud import boot, cleanup, databases, environment, neighbours, ports, seeding
+from tests.cloud import boot, cleanup, databases, environment, neighbours, ports, seeding, tls
 from tests.cloud.configuration import Configuration, Options
 from tests.cloud.processes import CloudError, Processes
 
@@ -161,6 +164,15 @@ class Cloud:
         elif service == "blazar-manager":
             cleanup.wait_for_manager(self.connect())
         self._stopped.discard(service)
+
+    @contextmanager
+    def tls(self, service_type: str) -> Iterator[tls.Front]:
+        """The endpoint of a service at an `https` URL, with a certificate that nobody trusts yet."""
+        endpoint = urlsplit(self.endpoint(service_type))
+        assert endpoint.port is not None
+        directory = Path(tempfile.mkdtemp(dir=self.directory))
+        with tls.proxy(endpoint.port, directory) as front:
+            yield replace(front, url=front.url + endpoint.path)
 
     def clean(self) -> None:
         """As at the start: services with their own settings, no lease, no server, first quotas, all hosts.

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +94,7 @@ class Processes:
         if status != 0:
             raise CloudError(f"{name} ended with {status}:\n{self.end_of_log(name)}")
 
-    def wait_for_port(self, name: str, port: int, *, timeout_seconds: float = 120) -> None:
+    def wait_for_port(self, name: str, port: int, *, timeout_seconds: float = 300) -> None:
         """Wait until the process accepts connections on a port of 127.0.0.1.
 
         Raises:
@@ -118,6 +120,9 @@ class Processes:
         """End all processes and remove their state; may be called again."""
         assert self._supervisor.stdin is not None
         assert self._supervisor.stdout is not None
-        self._supervisor.stdin.close()
+        with suppress(BrokenPipeError):
+            self._supervisor.stdin.close()
         self._supervisor.wait()
         self._supervisor.stdout.close()
+        # where the supervisor was killed, it didn't
+        shutil.rmtree(self.state, ignore_errors=True)

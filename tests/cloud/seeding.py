@@ -137,7 +137,7 @@ def identity(admin: openstack.connection.Connection, configuration: Configuratio
 
 
 def compute(
-    admin: openstack.connection.Connection, hosts: tuple[Host, ...], *, timeout_seconds: float = 120
+    admin: openstack.connection.Connection, hosts: tuple[Host, ...], *, timeout_seconds: float = 300
 ) -> None:
     """Wait for the hosts, and make the flavours and the aggregate in which Blazar keeps what it may lend.
 

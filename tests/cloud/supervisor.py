@@ -15,31 +15,29 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from typing import Any
 
 import psutil  # type: ignore[import-untyped]
 
 PR_SET_CHILD_SUBREAPER = 36
+KILLED_SECONDS = 10
 
 
 def _living(process: psutil.Process) -> list[psutil.Process]:
     """What descends from the process and is more than an entry in the process table."""
     found = []
     for child in process.children(recursive=True):
-        try:
+        with suppress(psutil.NoSuchProcess):
             if child.status() != psutil.STATUS_ZOMBIE:
                 found.append(child)
-        except psutil.NoSuchProcess:
-            continue
     return found
 
 
 def _kill(processes: list[psutil.Process]) -> None:
     for process in processes:
-        try:
+        with suppress(psutil.NoSuchProcess):
             process.kill()
-        except psutil.NoSuchProcess:
-            continue
 
 
 class Supervisor:
@@ -76,7 +74,10 @@ class Supervisor:
         except subprocess.TimeoutExpired:
             process.kill()
         _kill(family)
-        return process.wait()
+        status = process.wait()
+        # they are our children now, and waiting takes them out of the process table
+        psutil.wait_procs(family, timeout=KILLED_SECONDS)
+        return status
 
     def end(self) -> None:
         """End everything; nothing here has anything to keep."""
