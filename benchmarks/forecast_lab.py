@@ -4,7 +4,7 @@
 
 Needs root. Ten pairs of sites, each with a path of its own (20 to 60 Mbit/s): one is quiet, on others real
 iperf3 flows of TCP or UDP come and go, packets are lost, the rate halves for good, goes by day and night,
-wanders (forecast_lab_conditions.py). In every round all paths are tested at once by iperf3 (3 s, the first
+wanders (forecast_lab_conditions.py). It takes a quarter of an hour. In every round all paths are tested at once by iperf3 (3 s, the first
 one not counted), no site in two tests; after every fourth a file is moved over each. A round of 4 s stands
 for two hours: so far apart are the times that are written down. All else is as it was measured.
 
@@ -35,7 +35,7 @@ from forecast import report
 from forecast_lab_conditions import HOURS, KINDS, Condition
 
 from federation.clock import SystemClock
-from federation.errors import OutsideError
+from federation.errors import FairleadError, OutsideError
 from lab import lab, state
 from lab.catalogue import HTTP_PORT, IPERF3_PORT
 from netprobe.measurement import Measurement
@@ -255,10 +255,17 @@ def main() -> int:
     # never the lab that somebody has up
     os.environ[state.NAME_VARIABLE] = f"forecast{os.getpid()}"
     measured = pairs(chosen.seed, chosen.rounds)
-    with tempfile.TemporaryDirectory() as directory:
-        file = Path(directory) / "lab.toml"
-        with running(measured, file):
-            found = series(measured, chosen.rounds, file, chosen.seed)
+    try:
+        with tempfile.TemporaryDirectory() as directory:
+            file = Path(directory) / "lab.toml"
+            with running(measured, file):
+                found = series(measured, chosen.rounds, file, chosen.seed)
+    except FairleadError as error:
+        print(error, file=sys.stderr)
+        return 3
+    except KeyboardInterrupt:
+        print("stopped: the lab is gone, nothing is kept", file=sys.stderr)
+        return 130
     path = keep(found, chosen.folder or Path(tempfile.mkdtemp(prefix="forecast-lab-")))
     print(f"{len(found)} results in {path}, {path.stat().st_size / 1e3:.0f} kB")
     return report(found, chosen.first, strict=True)
