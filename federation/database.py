@@ -35,6 +35,9 @@ _WRITE = "fairlead_write"
 # PostgreSQL: what one process may use of the 100 connections that a server has by default. Transactions that
 # wait for a lock keep theirs, and those that only read must not wait for them.
 _CONNECTIONS, _MORE_CONNECTIONS = 16, 32
+# SQLite by default keeps 2 MiB in memory and copies the log into the file at every 4 MiB: much that comes at
+# once would be written many times over. Every commit is on disk all the same.
+_CACHE_KIB, _LOG_PAGES = 65_536, 16_384
 # Who waits for SQLite's write lock sleeps and looks again, longer each time, and may be passed by others for
 # seconds. The writers of one process take turns here instead, and wait without a connection.
 _turns: WeakKeyDictionary[sa.Engine, AbstractContextManager[Any]] = WeakKeyDictionary()
@@ -121,6 +124,8 @@ def _sqlite(url: sa.URL, shown: str) -> sa.Engine:
         cursor = connection.cursor()
         cursor.execute(f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000)}")
         cursor.execute("PRAGMA foreign_keys = ON")
+        cursor.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+        cursor.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}")
         with _one_at_a_time(parent):
             # The mode is a property of the file: setting it again would only ask for a lock.
             if cursor.execute("PRAGMA journal_mode").fetchone()[0].lower() != "wal":

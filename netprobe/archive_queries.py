@@ -60,18 +60,18 @@ def newest_of_each(
     *,
     failed: bool,
     since: datetime | None,
+    before: datetime | None = None,
     limit: int,
     as_successes: bool = False,
 ) -> list[tuple[Any, ...]]:
-    """The columns `names` of the newest successes, or failures, of each of these paths, at most `limit` of
-    each, in no order. `as_successes`: no failure older than the newest `limit` successes of its path."""
+    """The columns `names` of the newest successes, or failures, of each of these paths from `since` until
+    before `before`, at most `limit` of each, in no order. `as_successes`: no failure older than the newest
+    `limit` successes of its path."""
     sqlite = connection.dialect.name == "sqlite"
     each, source, destination = _listed(paths, sqlite)
     newest = select(*(measurements.c[name] for name in names)).where(
-        *_of_path(measurements, kind, source, destination, failed=failed)
+        *_of_path(measurements, kind, source, destination, failed=failed), *_within(since, before)
     )
-    if since is not None:
-        newest = newest.where(measurements.c.started >= since)
     if as_successes:
         good = measurements.alias("good")
         oldest = select(good.c.started).where(*_of_path(good, kind, source, destination, failed=False))
@@ -98,8 +98,7 @@ def _listed(
     text = literal(json.dumps(paths), Text)
     if sqlite:
         each = func.json_each(text).table_valued("value", name="each")
-        source, destination = (func.json_extract(each.c.value, f"$[{place}]") for place in (0, 1))
-        return each, source, destination
+        return each, func.json_extract(each.c.value, "$[0]"), func.json_extract(each.c.value, "$[1]")
     each = func.json_array_elements(cast(text, JSON)).table_valued("value", name="each").render_derived()
     source, destination = (each.c.value.op("->>", return_type=Text())(place) for place in (0, 1))
     return each, source, destination
@@ -114,7 +113,29 @@ def of_path(
     before: datetime | None = None,
 ) -> list[ColumnElement[bool]]:
     """The conditions of the successes, or failures, of one path from `since` until before `before`."""
-    conditions = _of_path(measurements, kind, *path, failed=failed)
+    return [*_of_path(measurements, kind, *path, failed=failed), *_within(since, before)]
+
+
+def count_of_each(
+    connection: Connection,
+    kind: Kind,
+    paths: Sequence[tuple[str, str]],
+    *,
+    failed: bool,
+    before: datetime,
+) -> int:
+    """How many successes, or failures, of these paths there are before an instant."""
+    each, source, destination = _listed(paths, connection.dialect.name == "sqlite")
+    of_one = select(func.count()).select_from(measurements)
+    of_one = of_one.where(
+        *_of_path(measurements, kind, source, destination, failed=failed), *_within(None, before)
+    )
+    count = select(of_one.correlate(each).scalar_subquery()).select_from(each)
+    return sum(connection.execute(count).scalars())
+
+
+def _within(since: datetime | None, before: datetime | None) -> list[ColumnElement[bool]]:
+    conditions = []
     if since is not None:
         conditions.append(measurements.c.started >= since)
     if before is not None:

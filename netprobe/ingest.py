@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -45,20 +45,19 @@ def insert(connection: Connection, found: Sequence[Measurement]) -> int:
     if not found:
         return 0
     instant = instant_for(connection.dialect.name)
-    # made one by one as the driver takes them: no second copy of the batch
-    rows = (row(one, instant) for one in found)
+    rows = [row(one, instant) for one in found]
     if connection.dialect.name == "sqlite":
         driver: Any = connection.connection.driver_connection
         before = driver.total_changes
-        driver.executemany(_SQLITE, rows)
+        connection.exec_driver_sql(_SQLITE, rows)
         return int(driver.total_changes - before)
     connection.exec_driver_sql(_ONE_AFTER_THE_OTHER)
     if len(found) < _COPY_FROM:
-        return int(connection.exec_driver_sql(_POSTGRESQL, list(rows)).rowcount)
+        return int(connection.exec_driver_sql(_POSTGRESQL, rows).rowcount)
     return _copied(connection, rows)
 
 
-def _copied(connection: Connection, rows: Iterable[tuple[Any, ...]]) -> int:
+def _copied(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> int:
     """PostgreSQL's COPY knows no conflicts: so into a table of this transaction's own, and on from there."""
     connection.exec_driver_sql(_TEMPORARY)
     driver: Any = connection.connection.driver_connection

@@ -114,33 +114,41 @@ def _drop_raw(engine: Engine, before: datetime, dry_run: bool) -> int:
 
 
 def _remove(engine: Engine, before: datetime, last: int, dry_run: bool) -> int:
-    """Path by path, along its index; the numbers of several paths go in one transaction."""
-    removed, waiting = 0, list[int]()
+    """Of all paths of a kind together, a few of each at a time."""
+    removed = 0
     for kind in Kind:
         with engine.connect() as connection:
             paths = queries.paths(connection, kind)
-        for path in paths:
-            for failed in (False, True):
-                chosen = [
-                    *queries.of_path(kind, path, failed=failed, before=before),
-                    measurements.c.number != last,
-                ]
-                if dry_run:
-                    removed += _counted(engine, chosen)
-                    continue
+        for failed in (False, True):
+            if dry_run:
                 with engine.connect() as connection:
-                    waiting += connection.execute(select(measurements.c.number).where(*chosen)).scalars()
-                while len(waiting) >= _BATCH:
-                    removed += _deleted(engine, waiting[:_BATCH])
-                    del waiting[:_BATCH]
-    return removed + _deleted(engine, waiting)
-
-
-def _deleted(engine: Engine, numbers: Sequence[int]) -> int:
-    if numbers:
-        with write(engine) as connection:
-            connection.execute(delete(measurements).where(measurements.c.number.in_(numbers)))
-    return len(numbers)
+                    removed += queries.count_of_each(connection, kind, paths, failed=failed, before=before)
+                continue
+            # one more than the one that always stays
+            limit = 2 + _BATCH // max(len(paths), 1)
+            while True:
+                with write(engine) as connection:
+                    found = queries.newest_of_each(
+                        connection,
+                        ("number",),
+                        kind,
+                        paths,
+                        failed=failed,
+                        since=None,
+                        before=before,
+                        limit=limit,
+                    )
+                    numbers = [number for (number,) in found if number != last]
+                    if numbers:
+                        connection.execute(delete(measurements).where(measurements.c.number.in_(numbers)))
+                if not numbers:
+                    break
+                removed += len(numbers)
+    if dry_run:
+        with engine.connect() as connection:
+            stays = (measurements.c.number == last, measurements.c.started < before)
+            removed -= connection.execute(select(func.count()).where(*stays)).scalar_one()
+    return removed
 
 
 def _counted(engine: Engine, chosen: Sequence[ColumnElement[bool]]) -> int:

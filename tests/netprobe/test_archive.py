@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 
+import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Engine, event
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlalchemy import Engine, delete, event
 
+from federation.database import connect, write
 from netprobe.archive import Archive, Holding
+from netprobe.ingest import insert
 from netprobe.measurement import Kind, Measurement, Origin
-from netprobe.tables import metadata
+from netprobe.tables import measurements, metadata
+from tests.netprobe.taking_in import endless
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
@@ -121,20 +132,78 @@ def test_no_number_of_failures_hides_a_success(engine: Engine) -> None:
     assert all(found.succeeded for found in archive.history(per_path=3).path(Kind.THROUGHPUT, "a", "b"))
 
 
-def test_a_history_takes_as_many_questions_as_there_are_paths(engine: Engine) -> None:
-    """Whatever the archive holds: it must not grow with it."""
+def test_a_history_takes_a_few_questions_however_many_paths_there_are(engine: Engine) -> None:
     archive = Archive(engine)
     asked: list[str] = []
     event.listen(engine, "before_cursor_execute", lambda *heard: asked.append(heard[2]))
     counts = []
-    for batch in range(2):
-        archive.add(
-            measurement(source, minutes=1000 * batch + number) for source in "abcd" for number in range(150)
-        )
+    for sources in ("ab", "cdefgh"):
+        archive.add(measurement(source, minutes=number) for source in sources for number in range(150))
         asked.clear()
-        assert sum(len(path) for path in archive.history(per_path=20).by_path.values()) == 80
+        assert {len(path) for path in archive.history(per_path=20).by_path.values()} == {20}
         counts.append(len(asked))
     assert counts[0] == counts[1]
+
+
+def test_of_one_instant_what_came_last_is_the_newest(engine: Engine) -> None:
+    archive = Archive(engine)
+    several = [measurement(seconds=float(number)) for number in range(5)]
+    archive.add(several)
+    assert archive.history(per_path=3).path(Kind.THROUGHPUT, "a", "b") == several[:1:-1]
+    assert archive.recent(Kind.THROUGHPUT, limit=3) == several[:1:-1]
+
+
+@pytest.fixture(scope="module")
+def one_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    engine = connect(f"sqlite:///{tmp_path_factory.mktemp('history') / 'archive.db'}")
+    metadata.create_all(engine)
+    yield engine
+    engine.dispose()
+
+
+@settings(max_examples=50)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from("abc"),
+            st.sampled_from("xyz"),
+            st.integers(0, 9),
+            st.booleans(),
+            st.sampled_from([Kind.THROUGHPUT, Kind.TRANSFER]),
+        ),
+        max_size=40,
+    ),
+    st.integers(1, 4),
+    st.none() | st.integers(0, 9),
+)
+def test_a_history_is_what_its_words_say(
+    one_database: Engine,
+    found: list[tuple[str, str, int, bool, Kind]],
+    per_path: int,
+    since: int | None,
+) -> None:
+    """Against the plainest program that does the same."""
+    rows = [
+        measurement(source, destination, minutes, error="busy" if failed else None, kind=kind)
+        for source, destination, minutes, failed, kind in found
+    ]
+    start = None if since is None else at(since)
+    expected: dict[tuple[Kind, str, str], list[Measurement]] = {}
+    for key in {(one.kind, one.source, one.destination) for one in rows}:
+        newest = [one for one in reversed(rows) if (one.kind, one.source, one.destination) == key]
+        newest.sort(key=lambda one: one.started, reverse=True)
+        newest = [one for one in newest if start is None or one.started >= start]
+        good = [one for one in newest if one.succeeded][:per_path]
+        bad = [one for one in newest if not one.succeeded]
+        if len(good) == per_path:
+            bad = [one for one in bad if one.started >= good[-1].started]
+        chosen = {one.id for one in (*good, *bad[:per_path])}
+        if chosen:
+            expected[key] = [one for one in newest if one.id in chosen]
+    with write(one_database) as connection:
+        connection.execute(delete(measurements))
+        insert(connection, rows)
+    assert Archive(one_database).history(per_path, start).by_path == expected
 
 
 def test_the_paths_of_a_kind_also_where_all_failed(engine: Engine) -> None:
@@ -174,11 +243,12 @@ def at(minutes: float) -> datetime:
 def test_a_tool_may_say_anything(engine: Engine) -> None:
     archive = Archive(engine)
     context = {"load": float("inf"), "seen": [float("nan"), 1.5]}
-    archive.add([measurement(error="a\0b\ud800", context=context, parameters={"text": "a\0b"})])
+    parameters = {"text": "a\0b", "half": "\ud800", "large": 2**70, "small": -(2**70), "exact": 0.1}
+    archive.add([measurement(error="a\0b\ud800", context=context, parameters=parameters)])
     (found,) = archive.all()
     assert found.error == "a\N{REPLACEMENT CHARACTER}b?"
     assert found.context == {"load": None, "seen": [None, 1.5]}
-    assert found.parameters == {"text": "a\0b"}
+    assert found.parameters == parameters
 
 
 def test_the_version_grows_only_with_new_rows(engine: Engine) -> None:
@@ -189,6 +259,43 @@ def test_the_version_grows_only_with_new_rows(engine: Engine) -> None:
     assert archive.version() == before
     archive.add([measurement(minutes=-500)])
     assert archive.version() > before
+
+
+def test_numbers_are_seen_in_their_order(engine: Engine) -> None:
+    """Who has seen a row misses none with a smaller number, whoever commits first."""
+    archive, first, second = Archive(engine), measurement(minutes=0), measurement(minutes=1)
+    ended = threading.Event()
+
+    def other() -> None:
+        archive.add([second])
+        ended.set()
+
+    with write(engine) as connection:
+        insert(connection, [first])
+        thread = threading.Thread(target=other)
+        thread.start()
+        # it waits, or it would have added what is seen now
+        assert not ended.wait(0.2)
+        assert archive.version() == 0
+    thread.join()
+    assert list(archive.all()) == [first, second]
+
+
+def test_a_process_killed_while_it_takes_in_leaves_whole_batches(engine: Engine, database_url: str) -> None:
+    """And taking all of it in again adds what is missing, nothing twice."""
+    command = [sys.executable, "-m", "tests.netprobe.taking_in", database_url]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "10000\n"
+        # it is at the next batch now, or has done it
+        process.kill()
+    archive = Archive(engine)
+    kept = sum(1 for _ in archive.all())
+    assert kept >= 10_000
+    assert kept % 10_000 == 0
+    total = kept + 20_000
+    assert sum(added for _, added in archive.ingest(islice(endless(), total))) == 20_000
+    assert [one.id for one in archive.all()] == [one.id for one in islice(endless(), total)]
 
 
 def test_the_migrations_make_the_tables_that_the_code_declares(engine: Engine) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -64,7 +65,7 @@ def full(engine: sa.Engine) -> sa.Engine:
 
 def test_no_question_reads_or_sorts_the_whole_table(full: sa.Engine) -> None:
     for name, question in QUESTIONS.items():
-        asked = caught(full, lambda question=question: question(Archive(full)))
+        asked = caught(full, partial(question, Archive(full)))
         assert asked, name
         for statement, parameters in asked.items():
             plan = explained(full, statement, parameters)
