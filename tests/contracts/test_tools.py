@@ -16,6 +16,7 @@ from federation.hosts import LocalHost
 from netprobe.measurement import Kind, Measurement
 from netprobe.tools import Endpoint, Test, Tool, load_tool
 from tests.netprobe.servers import children, free_port, iperf3_server, loopback_test
+from tests.netprobe.test_tools_iperf3 import iperf3_is_busy
 
 ENGINES = ["iperf3", "iperf3-binding"]
 
@@ -65,30 +66,31 @@ def test_a_paced_udp_test_says_rate_and_loss(tool: Tool) -> None:
 
 def test_refused(tool: Tool) -> None:
     port = free_port()
-    result = run(tool, loopback_test(port, duration=1))
+    result = run(tool, loopback_test(port, 60.0, duration=1))
     assert result.error is not None
     assert result.error.startswith(f"destination there: connection refused at 127.0.0.1:{port}")
-    assert result.seconds < 5
+    # not by the time limit
+    assert result.seconds < 50
 
 
 def test_a_server_that_is_killed_in_the_middle(tool: Tool) -> None:
     with iperf3_server() as (server, port):
-        result = asyncio.run(_during(tool, loopback_test(port, duration=5), server.kill))
+        result = asyncio.run(_during(tool, loopback_test(port, 60.0, duration=50), server.kill))
     assert (
         result.error == f"destination there: the iperf3 server at 127.0.0.1:{port} vanished during the test"
     )
-    assert result.seconds < 4
+    assert result.seconds < 40
 
 
 def test_a_server_that_stops_answering_is_ended_at_the_time_limit(tool: Tool) -> None:
     before = children()
     with iperf3_server() as (server, port):
-        test = loopback_test(port, 3.0, duration=2)
+        test = loopback_test(port, 4.0, duration=3)
         result = asyncio.run(_during(tool, test, lambda: server.send_signal(signal.SIGSTOP)))
     assert result.error is not None
     assert result.error.startswith("destination there: ")
-    assert "within 3 s" in result.error or "ended after 3 s" in result.error
-    assert result.seconds < 4
+    assert "within 4 s" in result.error or "ended after 4 s" in result.error
+    assert result.seconds < 5
     assert children() == before
 
 
@@ -135,6 +137,8 @@ def test_the_binding_says_that_it_cannot_choose_the_congestion_control() -> None
 async def _during(tool: Tool, test: Test, act: object) -> Measurement:
     """Run a test, and `act` when the data has been flowing for a moment."""
     running = asyncio.ensure_future(tool.run(test))
+    while not iperf3_is_busy(test.destination.port):  # noqa: ASYNC110 - the kernel sends no event
+        await asyncio.sleep(0.02)
     await asyncio.sleep(1.2)
     assert callable(act)
     act()

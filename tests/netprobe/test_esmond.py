@@ -144,8 +144,6 @@ def test_our_own_run_in_an_archive_is_the_row_that_we_have() -> None:
     # elmond gives all runs of a test the reference of one of them
     told["event-types"].append({"event-type": "pscheduler-raw", "base-uri": "/x", "summaries": []})
     assert only(StandIn([told], series)).id == row_id(RUN)
-    told["pscheduler-reference-fairlead-result"] = ["no id"]
-    assert only(StandIn([told], series)).id == row_id(RUN)
 
 
 def test_one_way_delays_count_bucket_widths_and_may_be_negative() -> None:
