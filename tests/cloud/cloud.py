@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -105,6 +106,10 @@ class Cloud:
         """A new connection by an entry of `clouds_yaml` (`seeding.CLOUDS` has them)."""
         return seeding.connect(self.clouds_yaml, name, **settings)
 
+    @cached_property
+    def _operator(self) -> openstack.connection.Connection:
+        return self.connect()
+
     # What an operator may set
 
     def open_calendar(self, is_open: bool = True) -> None:
@@ -162,7 +167,7 @@ class Cloud:
         if service in boot.APPLICATIONS:
             self._processes.wait_for_port(service, self._configuration.port(service))
         elif service == "blazar-manager":
-            cleanup.wait_for_manager(self.connect())
+            cleanup.wait_for_manager(self._operator)
         self._stopped.discard(service)
 
     @contextmanager
@@ -189,5 +194,4 @@ class Cloud:
             self.start(service)
         if self._configuration.policy.read_text() not in ("", "{}\n"):
             self.open_calendar(False)
-        with self.connect() as admin:
-            cleanup.clear(admin, self.hosts, self.projects.values())
+        cleanup.clear(self._operator, self.hosts, self.projects.values())
