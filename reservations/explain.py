@@ -60,10 +60,10 @@ def explain(
     kind: str | None = None,
     accounts: Sequence[Account] = (),
 ) -> Explanation:
-    """Why `problem` happened: a refused reservation, a sentence of the cloud, or Nova's document of a server.
+    """Why `problem` happened: a refused reservation, a cloud's sentence, or Nova's document of a server.
 
-    `calendars` are those of the site, read after it happened; `question` and `kind` are what was asked for (of
-    a server they are read from its document). `accounts` are the caller's purses.
+    `calendars` are those of the site, read after it happened; `question` and `kind` are what was asked for
+    (of a server they are read from its document). `accounts` are the caller's purses.
     """
     if isinstance(problem, Mapping):
         return _server(problem, calendars, question)
@@ -133,8 +133,7 @@ def _server(
         return Explanation(
             AGGREGATE,
             "the reservation of this flavour has no place left: its instances all run, or it isn't active "
-            "yet, or it "
-            "lost its hosts",
+            "yet, or it lost its hosts",
             text,
         )
     unreserved = next((each for each in calendars if each.kind == UNRESERVED), None)
@@ -148,8 +147,7 @@ def _server(
         return Explanation(
             FREEPOOL,
             "hosts have room for it, but take no servers without a reservation: Blazar keeps them (or they "
-            "are "
-            "disabled or down). Reserve it first",
+            "are disabled or down). Reserve it first",
             text,
             unreserved.remarks,
             opening,

@@ -227,12 +227,10 @@ def _remarks(known: Known, kind: str) -> Iterator[str]:
     if kind != PHYSICAL and any(each.document is None for each in held(known)):
         yield (
             "this cloud hides what other projects' reservations hold: each is counted as its whole hosts, "
-            "so there "
-            "may be more space"
+            "so there may be more space"
         )
     if kind == FLAVOUR and not known.providers:
         yield (
             "this cloud hides its Placement inventories: hosts are counted without overcommit and reserve, "
-            "and "
-            "without GPUs and traits"
+            "and without GPUs and traits"
         )

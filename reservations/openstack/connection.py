@@ -42,8 +42,6 @@ class Caller:
     """As whom the cloud is asked."""
 
     project_id: str | None
-    user_id: str | None
-    roles: frozenset[str]
     application_credential: bool
 
 
@@ -96,9 +94,8 @@ class Cloud:
         answer = self._translated(request, name)
         if answer.status == 401:
             raise InputError(
-                f"{self._where}: {name} of {self} doesn't accept these credentials: {answer.said} "
-                "Expected a token that is still valid, or an application credential whose access rules "
-                "allow this"
+                f"{self._where}: {name} of {self} doesn't accept these credentials: {answer.said} Expected a "
+                "token that is still valid, or an application credential whose access rules allow this"
             )
         if answer.status in _GATEWAY:
             raise OutsideError(f"{self._where}: {name} of {self} is not there (status {answer.status})")
@@ -112,8 +109,6 @@ class Cloud:
             access = connection.session.auth.get_access(connection.session)
             return Caller(
                 access.project_id,
-                access.user_id,
-                frozenset(access.role_names or ()),
                 "application_credential"
                 in str(connection.config.config.get("auth_type", "")).replace("-", "_")
                 or bool(getattr(access, "application_credential_id", None)),
@@ -170,6 +165,13 @@ class Cloud:
         here = f"{self._where}: {name} of {self}"
         who = f"{self._where}: {self}"
         match error:
+            case auth.EmptyCatalog() | sdk.ServiceDisabledException() if _has_no_catalogue(error):
+                return InputError(f"{who}: the credentials are for no project: expected a project name or id")
+            case sdk.ServiceDisabledException() | auth.EndpointNotFound() | sdk.EndpointNotFound():
+                return InputError(
+                    f"{who} has no {name}: expected it in the catalogue of the region and interface that "
+                    "were asked for"
+                )
             case sdk.ConfigException():
                 return InputError(
                     f"{who}: {_first_line(error)}: expected a cloud of clouds.yaml, or OS_* variables"
@@ -179,21 +181,12 @@ class Cloud:
             case auth.Unauthorized() | auth.AuthorizationFailure():
                 return InputError(
                     f"{who}: Keystone refuses these credentials: expected a user, password and project that "
-                    "are "
-                    "valid, or a token or application credential that hasn't expired"
-                )
-            case auth.EmptyCatalog():
-                return InputError(f"{who}: the credentials are for no project: expected a project name or id")
-            case auth.EndpointNotFound() | sdk.EndpointNotFound():
-                return InputError(
-                    f"{who} has no {name}: expected it in the catalogue of the region and interface that "
-                    "were asked for"
+                    "are valid, or a token or application credential that hasn't expired"
                 )
             case auth.SSLError():
                 return OutsideError(
-                    f"{here} can't be trusted: {_ssl_reason(error)}: expected its authority's certificate "
-                    "as `cacert` "
-                    "in clouds.yaml or OS_CACERT"
+                    f"{here} can't be trusted: {_ssl_reason(error)}: expected its authority's certificate as "
+                    "`cacert` in clouds.yaml or OS_CACERT"
                 )
             case auth.ConnectTimeout():
                 return OutsideError(f"{here} doesn't answer within {self._timeout_seconds:g} s")
@@ -238,6 +231,11 @@ def _one_line(text: str) -> str:
 def _first_line(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return (lines[0] if lines else type(error).__name__).rstrip(".:")
+
+
+def _has_no_catalogue(error: Exception) -> bool:
+    """A token for no project comes with no catalogue."""
+    return "catalog is empty" in str(error)
 
 
 def _ssl_reason(error: Exception) -> str:

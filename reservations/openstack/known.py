@@ -19,22 +19,17 @@ class Seen:
 
     known: Known
     hidden: tuple[str, ...] = ()
-    sees_all_leases: bool = False
 
 
 def look(blazar: Blazar) -> Seen:
     """Ask Blazar, and Nova and Placement where there are any. Raises as `Blazar`."""
     cloud = blazar.cloud
-    caller = cloud.caller()
     hosts = blazar.hosts()
-    seen = _allocated(blazar)
-    allocations, leases = seen
-    hidden = tuple(each.policy for each in (hosts, allocations) if isinstance(each, Hidden))
+    allocations, leases = _allocated(blazar)
     flavours = nova.flavours(cloud)
-    if hidden:
-        return Seen(Known((), (), leases, flavours=flavours), hidden)
-    assert not isinstance(hosts, Hidden)
-    assert not isinstance(allocations, Hidden)
+    if isinstance(hosts, Hidden) or isinstance(allocations, Hidden):
+        hidden = tuple(each.policy for each in (hosts, allocations) if isinstance(each, Hidden))
+        return Seen(Known((), (), leases, flavours=flavours, projects=projects(blazar)), hidden)
     found = placement.providers(cloud, with_usages=False) or ()
     known = Known(
         hosts,
@@ -44,18 +39,17 @@ def look(blazar: Blazar) -> Seen:
         flavours=flavours,
         projects=projects(blazar),
     )
-    foreign = any(lease.get("project_id") != caller.project_id for lease in leases)
-    return Seen(known, sees_all_leases=foreign or "admin" in caller.roles)
+    return Seen(known)
 
 
 def projects(blazar: Blazar) -> Mapping[str, str]:
     """Names of projects by id, as far as Keystone tells this caller; the caller's own at least."""
-    answer = blazar.cloud.ask("identity", "GET", "/projects")
-    if not answer.ok:
-        answer = blazar.cloud.ask("identity", "GET", "/auth/projects")
-    if not answer.ok:
-        return {}
-    return {each["id"]: each["name"] for each in answer.body["projects"]}
+    names: dict[str, str] = {}
+    for path in ("/auth/projects", "/projects"):
+        answer = blazar.cloud.ask("identity", "GET", path)
+        if answer.ok:
+            names.update({each["id"]: each["name"] for each in answer.body["projects"]})
+    return names
 
 
 def _allocated(blazar: Blazar) -> tuple[Sequence[Document] | Hidden, Sequence[Document]]:

@@ -175,8 +175,7 @@ class BlazarLeases:
         ):
             return RefusedError(
                 "this cloud makes no reservations for application credentials (Keystone refuses the trust "
-                "that Blazar "
-                "needs): expected a password or a token",
+                "that Blazar needs): expected a password or a token",
                 said.RIGHTS,
                 error.said,
             )
@@ -218,9 +217,8 @@ class BlazarLeases:
                 lease,
                 doubts=(
                     *lease.doubts,
-                    "this cloud doesn't show what a reservation holds: whether this one is kept can be told "
-                    "only once it is "
-                    "active",
+                    "this cloud doesn't show what a reservation holds: whether this one is kept can be "
+                    "told only once it is active",
                 ),
             )
         names, doubts = doubts_of(document, hosts, allocations, self._said(self._blazar.leases))

@@ -10,7 +10,7 @@ minutes. Of whole hosts (physical:host) nothing is learnt, as Blazar looks for t
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -24,6 +24,16 @@ from reservations.openstack.dates import MINUTE, asked, minute_down, minute_up
 from reservations.openstack.kinds import FLAVOUR, VIRTUAL, reservation
 
 _FRESH = timedelta(minutes=5)
+_LATER = timedelta(days=1)
+_MANY = 10**9
+_LARGEST = {
+    "amount": 1,
+    "vcpus": _MANY,
+    "memory_mb": _MANY,
+    "disk_gb": 0,
+    "affinity": None,
+    "resource_properties": "",
+}
 
 
 class Fit(StrEnum):
@@ -42,6 +52,7 @@ class Confirmation:
     fit: Fit
     text: str
     asked_at: datetime | None = None
+    limit: str | None = None
 
 
 _FITS = {said.CAPACITY: Fit.FULL, said.CONFLICT: Fit.FULL, said.FAULT: Fit.UNKNOWN}
@@ -55,6 +66,7 @@ class Prober:
         self._left = budget
         self._lock = threading.Lock()
         self._answers: dict[tuple[str, str, str], Confirmation] = {}
+        self._offered: dict[str, bool] = {}
 
     @property
     def left(self) -> int:
@@ -88,6 +100,20 @@ class Prober:
             self._answers[key] = answer
             return answer
 
+    def offers(self, kind: str) -> bool | None:
+        """Whether the cloud makes reservations of this kind at all; None where that may not be asked.
+
+        Asks once, for what can't be granted: a reservation without its figures, or one larger than any host.
+        """
+        with self._lock:
+            if kind not in self._offered and self._left > 0:
+                self._left -= 1
+                wanted = {"resource_type": kind, **(_LARGEST if kind == VIRTUAL else {})}
+                now = self._clock.now()
+                answer = self._ask(wanted, now + _LATER, now + _LATER + MINUTE, now)
+                self._offered[kind] = answer.limit != said.KIND
+            return self._offered.get(kind)
+
     def first(
         self, need: Need, kind: str, duration: timedelta, starts: Iterable[datetime]
     ) -> tuple[datetime, Confirmation] | None:
@@ -101,7 +127,9 @@ class Prober:
                 return None
         return None
 
-    def _ask(self, wanted: dict[str, object], start: datetime, end: datetime, now: datetime) -> Confirmation:
+    def _ask(
+        self, wanted: Mapping[str, object], start: datetime, end: datetime, now: datetime
+    ) -> Confirmation:
         begins = max(minute_up(start), minute_down(now))
         body = {
             "name": "fairlead-question",
@@ -115,12 +143,9 @@ class Prober:
             made = self._blazar.create(body)
         except SaidNoError as error:
             meaning = said.meaning(error.said, error.status)
-            fit = {"asked": Fit.FITS, "capacity": Fit.FULL, "conflict": Fit.FULL}.get(
-                meaning.limit, Fit.REFUSED
-            )
-            if meaning.limit == "unknown":
-                fit = Fit.UNKNOWN
-            return Confirmation(fit, meaning.text, now)
+            if meaning.limit == said.BEFORE_END:
+                return Confirmation(Fit.FITS, "the cloud looked, and has the space", now)
+            return Confirmation(_FITS.get(meaning.limit, Fit.REFUSED), meaning.text, now, meaning.limit)
         # A cloud that doesn't read before_end_date has made a lease of it. It must not stay.
         self._blazar.delete(made["id"])
         return Confirmation(Fit.FITS, "the cloud granted it, and it was given back at once", now)

@@ -72,8 +72,7 @@ _SENTENCES: tuple[tuple[str, str, Callable[[re.Match[str]], str]], ...] = (
         CAPACITY,
         _plain(
             "not enough hosts are free for all of that time, or so many don't exist, or none is as asked "
-            "for: Blazar "
-            "says the same of all three"
+            "for: Blazar says the same of all three"
         ),
     ),
     (r"^Not enough floating IPs available$", CAPACITY, _plain("not enough floating addresses are free then")),
@@ -82,8 +81,7 @@ _SENTENCES: tuple[tuple[str, str, Callable[[re.Match[str]], str]], ...] = (
         CONFLICT,
         _plain(
             "a virtual:instance reservation overlaps, on whatever host: Blazar makes no flavor:instance "
-            "reservation "
-            "beside one"
+            "reservation beside one"
         ),
     ),
     (

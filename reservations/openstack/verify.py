@@ -76,8 +76,7 @@ def _overfull(name: str, host: Document, here: Sequence[Held], lease: str) -> It
             if peak > int(host[field]):
                 yield (
                     f"host {name} has {host[field]} {resource} and {peak} are promised at a time: Blazar "
-                    "counts the "
-                    "instances that a reservation has on a host as one"
+                    "counts the instances that a reservation has on a host as one"
                 )
 
 

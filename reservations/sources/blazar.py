@@ -3,7 +3,7 @@
 [[sites.perth.space]]
 source = "blazar"
 cloud = "perth"                 # of clouds.yaml; without it OS_CLOUD or OS_*
-kinds = ["physical:host"]       # what this Blazar offers; all three without it
+kinds = ["physical:host"]       # what this Blazar makes; all are assumed without it
 cleaning_minutes = 10           # Blazar's own `cleaning_time`, which no API tells
 longest = "7d"                  # its longest lease, likewise
 gpus = "gpu_count"              # the property of hosts that says how many GPUs they have
@@ -37,6 +37,10 @@ from reservations.openstack.states import read_lease
 _OPTIONS = ("cloud", "timeout_seconds", "kinds", "cleaning_minutes", "longest", "gpus", "probes")
 # The one host of a calendar whose hosts are hidden: the caller's own reservations are on it.
 _HIDDEN = "hidden"
+_ASSUMED = (
+    "which kinds of reservations this cloud makes isn't told by its API, and all are assumed: name them "
+    "with the option kinds"
+)
 
 
 class BlazarSource:
@@ -67,11 +71,16 @@ class BlazarSource:
                 f"site {self._site.id}: Blazar of {self._blazar.cloud} doesn't tell its reservations: "
                 f"{said.meaning(error.said, error.status).text}"
             ) from None
-        if seen.hidden:
-            return [self._hidden(seen, kind, now, end) for kind in self._kinds]
+        offered = {kind: self._offers(kind, seen.known) for kind in self._kinds or KINDS}
+        found = [
+            self._hidden(seen, kind, now, end)
+            if seen.hidden
+            else _within(calendar(seen.known, kind, self._ways, self._site.id, now, end), start)
+            for kind, offer in offered.items()
+            if offer is not False
+        ]
         return [
-            _within(calendar(seen.known, kind, self._ways, self._site.id, now, end), start)
-            for kind in self._kinds
+            each if offered[each.kind] else replace(each, remarks=(*each.remarks, _ASSUMED)) for each in found
         ]
 
     def leases(self) -> BlazarLeases:
@@ -87,6 +96,11 @@ class BlazarSource:
     ) -> tuple[datetime, Confirmation] | None:
         """The first of `starts` that the cloud itself says it would grant, as far as `probes` allows."""
         return self._prober.first(need, kind, duration, starts)
+
+    def _offers(self, kind: str, known: Known) -> bool | None:
+        """Whether this Blazar makes reservations of this kind: by the options, by its leases, or asked."""
+        seen = {each["resource_type"] for lease in known.leases for each in lease["reservations"]}
+        return bool(self._kinds) or kind in seen or self._prober.offers(kind)
 
     def _hidden(self, seen: Seen, kind: str, now: datetime, end: datetime) -> Calendar:
         """Of a cloud that hides its calendar: the caller's own reservations, and no space to promise."""
@@ -113,8 +127,7 @@ class BlazarSource:
         lines = " and ".join(seen.hidden)
         yield (
             "this cloud hides its calendar from you: only your own project's reservations are seen. To see "
-            "it, ask its "
-            f"operator to open {lines} in Blazar's policy.yaml to project members (reading only)"
+            f"it, ask its operator to open {lines} in Blazar's policy.yaml to project members (reading only)"
         )
         if self._prober.left:
             yield f"{self._prober.left} questions may be put to the cloud itself (option probes)"
@@ -139,7 +152,10 @@ def _within(found: Calendar, start: datetime) -> Calendar:
 
 
 def _kinds(options: Mapping[str, Any], where: str) -> tuple[str, ...]:
-    kinds = options.get("kinds", KINDS)
+    """Those that the options name; none: they don't say."""
+    kinds = options.get("kinds")
+    if kinds is None:
+        return ()
     if isinstance(kinds, str) or not isinstance(kinds, Sequence) or not kinds or not set(kinds) <= set(KINDS):
         raise InputError(f"{where}.kinds: expected a list of {', '.join(KINDS)}, got {kinds!r}")
     return tuple(kinds)

@@ -93,7 +93,7 @@ def test_a_member_sees_their_own_and_is_told_what_to_ask_for(source_of, cloud, t
         (mine,) = calendars["virtual:instance"].taken
         assert (mine.ours, mine.amounts[VCPU], mine.holder) == ("mine", 6, "astro")
         assert calendars["physical:host"].taken == ()
-        (remark,) = calendars["physical:host"].remarks
+        remark = calendars["physical:host"].remarks[0]
         assert "open blazar:oshosts:get and blazar:oshosts:get_allocations in Blazar's policy.yaml" in remark
         question = Question(HOSTS, HOUR, tomorrow, tomorrow + timedelta(days=1))
         assert openings(calendars["physical:host"], question) == []
@@ -110,7 +110,7 @@ def test_a_member_sees_their_own_and_is_told_what_to_ask_for(source_of, cloud, t
 @pytest.mark.cloud
 def test_a_member_may_ask_the_cloud_itself_a_few_times(source_of, tomorrow):
     source_of("other").leases().reserve("hosts", HOSTS.of(3), "physical:host", tomorrow, tomorrow + HOUR)
-    member = source_of("member", probes=4)
+    member = source_of("member", probes=4, kinds=["virtual:instance"])
     before = len(member.leases().list())
 
     def ask(start, need=INSTANCES, kind="virtual:instance"):
@@ -126,6 +126,21 @@ def test_a_member_may_ask_the_cloud_itself_a_few_times(source_of, tomorrow):
     assert (start, answer.fit) == (starts[1], Fit.FITS)
     assert ask(tomorrow + 9 * HOUR) is Fit.UNKNOWN  # none is left
     assert len(member.leases().list()) == before
+
+
+@pytest.mark.cloud
+def test_kinds_that_a_cloud_does_not_make_are_left_out(source_of, cloud, tomorrow):
+    assert tuple(by_kind(source_of("member", probes=9), tomorrow, tomorrow)) == KINDS
+    cloud.configure(
+        "blazar-manager", {"manager": {"plugins": "physical.host.plugin,virtual.instance.plugin"}}
+    )
+    assumed = by_kind(source_of("member"), tomorrow, tomorrow)
+    assert any("all are assumed" in remark for remark in assumed["flavor:instance"].remarks)
+    asked = by_kind(source_of("member", probes=9), tomorrow, tomorrow)
+    assert tuple(asked) == KINDS[:2]
+    assert not any("all are assumed" in remark for each in asked.values() for remark in each.remarks)
+    named = source_of("member", kinds=["physical:host"])
+    assert [each.kind for each in named.calendars(tomorrow, tomorrow)] == ["physical:host"]
 
 
 @pytest.mark.cloud
