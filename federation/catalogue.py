@@ -225,6 +225,7 @@ def _site(site_id: str, table: SiteTable) -> Site:
         iperf3_address=table.iperf3_address,
         iperf3_port=table.iperf3_port,
         perfsonar_hosts=tuple(table.perfsonar_hosts),
+        link_bits_per_second=table.link,
         host=_host(table.host),
         platform=_platform(table.platform),
         space=tuple(Space(each.source, each.options) for each in table.space),

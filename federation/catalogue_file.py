@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import PydanticCustomError
 
 from federation.errors import InputError
-from federation.units import A_DURATION, A_SIZE, parse_duration, parse_size_bytes
+from federation.units import A_DURATION, A_SIZE, parse_bits_per_second, parse_duration, parse_size_bytes
 
 _GIB = 1 << 30
 
@@ -51,6 +51,7 @@ Network = Annotated[Text, AfterValidator(_network_or_host)]
 SiteId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?$")]
 Gib = Annotated[int, _by(_whole_gib), Field(ge=1)]
 Seconds = Annotated[float, _by(_whole_seconds), Field(gt=0)]
+Rate = Annotated[float, _by(parse_bits_per_second), Field(gt=0)]
 Price = Annotated[float, Field(ge=0)]
 Port = Annotated[int, Field(ge=1, le=65_535)]
 # which directory a relative one would begin at, nobody could tell
@@ -141,6 +142,7 @@ class SiteTable(Table):
     iperf3_address: Text | None = Field(default=None, description="a host name or an address")
     iperf3_port: int = Field(default=5201, ge=1, le=65_535, description="a port between 1 and 65535")
     perfsonar_hosts: list[Text] = Field(default=[], description="a list of host names or addresses")
+    link: Rate | None = Field(default=None, description='a rate such as "10 Gbit/s"')
     host: HostTable | None = Field(default=None, description='a table such as { kind = "local" }')
     platform: PlatformTable | None = Field(default=None, description="a table")
     space: list[SpaceTable] = Field(default=[], description="tables [[sites.ID.space]]")

@@ -126,6 +126,8 @@ class Site:
     iperf3_port: int = 5201
     # names and addresses of the site's perfSONAR hosts, as meshes and archives have them
     perfsonar_hosts: tuple[str, ...] = ()
+    # what its own link to the network carries, which all paths to it share; None: not known
+    link_bits_per_second: float | None = None
     # where the site's own measuring and staging commands run
     host: Host = field(default_factory=LocalHost)
     platform: Platform | None = None

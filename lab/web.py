@@ -46,6 +46,8 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server_version = "FairleadLab"
     timeout = PATIENCE_SECONDS
+    # as storage servers do: else the end of each file waits until what is before it is acknowledged
+    disable_nagle_algorithm = True
     directory = Path()
 
     def do_HEAD(self) -> None:

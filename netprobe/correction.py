@@ -15,18 +15,19 @@ from statistics import median
 from typing import cast
 
 from federation.sites import Federation
+from netprobe.batch_model import PathModel, batch_seconds, equal_seconds, relative_noise
 from netprobe.conformal import Interval, Miss, calibrate
 from netprobe.history import History
 from netprobe.ladder import Evidence, Rung, round_trip, segment_bytes, track
-from netprobe.measurement import Kind
-from netprobe.transfer_model import file_seconds
-from netprobe.weights import LogSpread, age_weight, log_spread
+from netprobe.measurement import Kind, Measurement
+from netprobe.parallel import stream_gain
+from netprobe.weights import LogSpread, age_weight, log_spread, weighted_quantile
 
 # A mover's overheads change more slowly than a path's rate does.
 HALF_LIFE_SECONDS = 24 * 3600.0
 # Before any transfer was seen: on 434 real ones the ratio's quartiles were 1.00 and 1.04 around 1.02, with a
 # tail to 1.26 (95 %). Slower than predicted is likelier than faster.
-PRIOR = LogSpread(1.02, 0.06, 0.14)
+PRIOR = LogSpread(1.03, 0.06, 0.14)
 # How many new transfers the prior is worth against the federation's, and those against a path's own.
 PRIOR_COUNT = 3.0
 FEDERATION_COUNT = 3.0
@@ -38,7 +39,10 @@ LEAST_KNOWN = 3
 
 @dataclass(frozen=True)
 class Correction:
-    """Ratio actual / predicted seconds, the transfers of this path behind it, and how many anywhere.
+    """Ratio actual / predicted seconds, the transfers of this path behind it, and how many anywhere. Its
+    half-widths are those of a long transfer: `batch_model.relative_noise` says how much wider others are.
+
+    `gain`: how many times the rate of one stream several reach together.
 
     `interval`: whose errors made the ratio's quantiles. They then hold for the whole prediction, the rate's
     own error included. None: too few transfers; the quantiles are the ratio's, and the rate's come on top.
@@ -48,14 +52,16 @@ class Correction:
     transfers: int
     anywhere: int
     interval: Interval | None = None
+    gain: float = 1.0
 
 
 @dataclass(frozen=True)
 class Ratio:
-    """One transfer: when (seconds), and actual / predicted seconds."""
+    """One transfer: when (seconds), actual / predicted seconds, and how noisy one of its length is."""
 
     time: float
     value: float
+    noise: float = 1.0
 
 
 def learn(
@@ -72,18 +78,19 @@ def learn(
     what was predicted then: so the ratio means the same whatever was learnt in between.
     """
     measured = evidence.rung is Rung.MEASURED
+    gain = stream_gain(history, source, destination, now)
     own = _ratios(history, federation, source, destination, None if measured else evidence.rate.median, now)
     if source == destination:
         # a copy within a site has nothing in common with paths between sites
-        return Correction(_shrunk(_weighted(own, now), PRIOR, FEDERATION_COUNT), len(own), len(own))
+        return Correction(_shrunk(own, now, PRIOR, FEDERATION_COUNT), len(own), len(own))
     others = {
         (start, end): _ratios(history, federation, start, end, None, now)
         for start, end in history.paths(Kind.TRANSFER)
         if start != end
     }
     everywhere = [ratio for path in others.values() for ratio in path]
-    common = _shrunk(_weighted(everywhere, now), PRIOR, PRIOR_COUNT)
-    ratio = _shrunk(_weighted(own, now), common, FEDERATION_COUNT)
+    common = _shrunk(everywhere, now, PRIOR, PRIOR_COUNT)
+    ratio = _shrunk(own, now, common, FEDERATION_COUNT)
     others.pop((source, destination), None)
     sites = {source, destination}
     interval = None
@@ -95,11 +102,12 @@ def learn(
         )
     if interval is not None:
         ratio = interval.around(ratio.median).widened(evidence.drift)
-    return Correction(ratio.at_least(FLOOR), len(own), len(everywhere), interval)
+    return Correction(ratio.at_least(FLOOR), len(own), len(everywhere), interval, gain)
 
 
 def _misses(ratios: Sequence[Ratio]) -> list[Miss]:
-    """How wrong each transfer's prediction would have been, as corrected by the path's other ones."""
+    """How wrong each transfer's prediction would have been, as corrected by the path's other ones; by the
+    measure of a long transfer."""
     logs = [math.log(ratio.value) for ratio in ratios]
     others = len(logs) - 1
     if others < LEAST_KNOWN:
@@ -109,7 +117,7 @@ def _misses(ratios: Sequence[Ratio]) -> list[Miss]:
     for number, ratio in enumerate(ratios):
         middle = median(logs[:number] + logs[number + 1 :])
         expected = share * middle + (1 - share) * math.log(PRIOR.median)
-        found.append(Miss(ratio.time, logs[number] - expected))
+        found.append(Miss(ratio.time, (logs[number] - expected) / ratio.noise))
     return found
 
 
@@ -149,30 +157,36 @@ def _worked_out(
         if not transfer.succeeded or size <= 0 or actual <= 0 or rate is None:
             continue
         rtt = round_trip(history, federation, source, destination, transfer.started).seconds
-        files = max(transfer.figures.get("files", 1.0), 1.0)
-        predicted = files * file_seconds(size / files, rate, rtt, segment)
-        found.append(Ratio(transfer.started.timestamp(), actual / predicted))
+        gain = stream_gain(history, source, destination, transfer.started)
+        predicted = _modelled(transfer, PathModel(rate, rtt, segment, gain))
+        noise = relative_noise(predicted)
+        found.append(Ratio(transfer.started.timestamp(), actual / predicted, noise))
     return found
 
 
-def _weighted(ratios: Sequence[Ratio], now: datetime) -> list[tuple[float, float]]:
-    """(ratio, weight by age)."""
-    newest = now.timestamp()
-    return [(ratio.value, age_weight(newest - ratio.time, HALF_LIFE_SECONDS)) for ratio in ratios]
+def _modelled(transfer: Measurement, path: PathModel) -> float:
+    """What the model says of a transfer, by the sizes of its files where these were written down."""
+    sizes = transfer.parameters.get("sizes")
+    if sizes:
+        return batch_seconds([size for count, size in sizes for _ in range(count)], path)
+    files = max(int(transfer.figures.get("files", 1.0)), 1)
+    return equal_seconds(transfer.figures["size_bytes"] / files, files, path)
 
 
-def _shrunk(own: Sequence[tuple[float, float]], towards: LogSpread, count: float) -> LogSpread:
+def _shrunk(own: Sequence[Ratio], now: datetime, towards: LogSpread, count: float) -> LogSpread:
     """Own ratios blended with what is known in general, which counts as `count` new transfers.
 
-    Logarithms of the medians and squares of the half-widths are averaged. The sum of weights, not their
-    number, says how much the own ratios count: they fade into the general with age.
+    Logarithms of the medians and squares of the half-widths are averaged. The sum of weights by age, not
+    their number, says how much the own ratios count: they fade into the general with age.
     """
     if not own:
         return towards
-    values, weights = zip(*own, strict=True)
-    spread = log_spread(values, weights)
+    weights = [age_weight(now.timestamp() - ratio.time, HALF_LIFE_SECONDS) for ratio in own]
+    middle = weighted_quantile([ratio.value for ratio in own], weights, 0.5)
+    # as if all were long ones
+    spread = log_spread([math.exp(math.log(ratio.value / middle) / ratio.noise) for ratio in own], weights)
     share = sum(weights) / (sum(weights) + count)
-    median = math.exp(share * math.log(spread.median) + (1 - share) * math.log(towards.median))
+    median = math.exp(share * math.log(middle) + (1 - share) * math.log(towards.median))
     below, above = (
         math.sqrt(share * mine**2 + (1 - share) * theirs**2)
         for mine, theirs in ((spread.below, towards.below), (spread.above, towards.above))

@@ -51,6 +51,8 @@ class Forecast:
     forecaster: str | None = None
     # when the path's rate last moved to another level (older tests are left out), None where it never did
     changed: datetime | None = None
+    # how many times the rate of one stream several reach together
+    gain: float = 1.0
 
 
 class ForecastPath(Protocol):
@@ -112,6 +114,7 @@ def forecast_from(
         correction_is_whole=correction.interval is not None,
         forecaster=choice.name if choice and choice.chosen else None,
         changed=choice.changed if choice else None,
+        gain=correction.gain,
     )
 
 

@@ -69,7 +69,7 @@ def assess(
         )
         for item in data
     ]
-    staging = plan_staging(items, site.id, forecast)
+    staging = plan_staging(items, site.id, forecast, site.link_bits_per_second)
     image = backend.image_seconds(request.executable)
     seconds = staging.seconds
     # `image` is a 90 % quantile: at best the image is there already

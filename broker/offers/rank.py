@@ -162,7 +162,7 @@ def _data_notes(placement: Placement) -> list[Note]:
             "p50": format_seconds(seconds.p50),
             "p90": format_seconds(seconds.p90),
         }
-        text = "All {files} files ({size}), one after the other: {p10}, {p50}, {p90} (10, 50, 90 %)"
+        text = "All {files} files ({size}) together: {p10}, {p50}, {p90} (10, 50, 90 %)"
         notes.append(Note("data-total", text, values, Level.INFO))
     return notes
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -125,6 +125,14 @@ class OffersItself(Protocol):
 Progress = Callable[[int], None]
 
 
+@dataclass(frozen=True)
+class Staged:
+    """Where each item lies at the site, by uuid, and a measurement for each path that some came over."""
+
+    paths: Mapping[str, Path]
+    measurements: tuple[Measurement, ...] = ()
+
+
 class Platform(Protocol):
     """Runs containers at one site. Made once per site.
 
@@ -141,14 +149,11 @@ class Platform(Protocol):
         """How long (P90) until the image is in place. Doesn't use the network."""
         ...
 
-    async def stage(
-        self, job_id: str, item: DataItem, move: Move, progress: Progress
-    ) -> tuple[Path, Measurement | None]:
-        """Bring `item` to this site by `move`.
+    async def stage(self, job_id: str, wanted: Sequence[tuple[DataItem, Move]], progress: Progress) -> Staged:
+        """Bring these items to this site, each by its move, those of different sources beside each other.
 
-        Returns the path of the file here, and the measurement of the transfer (None where nothing was moved
-        over a network). The file is complete and its checksum right, or PlatformError is raised and no file
-        is left. Already there and right: returns at once, with None.
+        Every file is complete and its checksum right, or PlatformError is raised: then files that were done
+        may stay, and of others nothing is left. What is there already and right is not moved again.
         """
         ...
 

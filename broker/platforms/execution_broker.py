@@ -25,6 +25,7 @@ from broker.platforms import (
     Progress,
     ReadyOffer,
     SeenThere,
+    Staged,
     Status,
     StoredFile,
 )
@@ -35,7 +36,6 @@ from federation.clock import Clock
 from federation.errors import InputError
 from federation.sites import Federation, Site
 from netprobe.cost import Move
-from netprobe.measurement import Measurement
 
 T = TypeVar("T")
 DEFAULTS = {
@@ -103,9 +103,7 @@ class ExecutionBrokerPlatform:
         wanted = Phase.REJECTED if seen.phase is Phase.OFFERED else Phase.CANCELLED
         await self._in_thread(partial(self._remote.move, reference, wanted.value))
 
-    async def stage(
-        self, job_id: str, item: DataItem, move: Move, progress: Progress
-    ) -> tuple[Path, Measurement | None]:
+    async def stage(self, job_id: str, wanted: Sequence[tuple[DataItem, Move]], progress: Progress) -> Staged:
         raise self._does_itself()
 
     async def make_storage(self, job_id: str, name: str) -> Path:

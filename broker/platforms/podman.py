@@ -14,7 +14,7 @@ from typing import Any
 
 from broker.catalogues.urls import allowed_at
 from broker.model import Connector, DataItem, Executable, Job, Note
-from broker.platforms import PlatformError, Progress, State, Status, StoredFile, notebook, results
+from broker.platforms import PlatformError, Progress, Staged, State, Status, StoredFile, notebook, results
 from broker.platforms.container_log import read_log
 from broker.platforms.options import architecture, check_executable
 from broker.platforms.places import job_directory, storage_path
@@ -30,13 +30,12 @@ from broker.platforms.podman_run import (
     run_arguments,
     write_environment,
 )
-from broker.platforms.staging import make_job_directory, stage_file
+from broker.platforms.staging import make_job_directory, stage_files
 from broker.platforms.usage import Usage
 from federation.clock import Clock
 from federation.errors import InputError
 from federation.sites import Federation, Site
 from netprobe.cost import Move
-from netprobe.measurement import Measurement
 from netprobe.tools import _process
 
 __all__ = ["PodmanPlatform", "usable"]
@@ -98,11 +97,9 @@ class PodmanPlatform:
         in_place = self._images.has(as_oci(self._container(executable)).locations)
         return PRESENT_SECONDS if in_place else float(self._options["image_seconds"])
 
-    async def stage(
-        self, job_id: str, item: DataItem, move: Move, progress: Progress
-    ) -> tuple[Path, Measurement | None]:
+    async def stage(self, job_id: str, wanted: Sequence[tuple[DataItem, Move]], progress: Progress) -> Staged:
         here = self._site, self._allowed, self._clock, self._root
-        return await stage_file(*here, job_id, item, move, progress)
+        return await stage_files(*here, job_id, wanted, progress)
 
     async def make_storage(self, job_id: str, name: str) -> Path:
         path = storage_path(self._root, job_id, name)
@@ -138,9 +135,9 @@ class PodmanPlatform:
             return
         item = notebook.notebook_item(job.executable)
         move = notebook.notebook_move(job.executable, self._site.id)
-        path, _ = await self.stage(job.id, item, move, lambda size: None)
+        staged = await self.stage(job.id, [(item, move)], lambda size: None)
         try:
-            notebook.hand_over(self._root, job, path)
+            notebook.hand_over(self._root, job, staged.paths[item.uuid])
         except OSError as problem:
             raise self._error(f"{problem.filename}: {problem.strerror}") from problem
 

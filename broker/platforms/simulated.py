@@ -17,15 +17,14 @@ from pathlib import Path
 from zlib import crc32
 
 from broker.model import Connector, DataItem, Executable, Job, Note, Port
-from broker.platforms import PlatformError, Progress, State, Status, StoredFile, notebook
+from broker.platforms import PlatformError, Progress, Staged, State, Status, StoredFile, notebook
 from broker.platforms.options import check_executable, read_options
 from broker.platforms.places import data_path, job_directory, storage_path
 from broker.platforms.podman_ports import connector
 from federation.clock import Clock
 from federation.errors import InputError
 from federation.sites import Federation, Site
-from netprobe.cost import Move
-from netprobe.measurement import Measurement
+from netprobe.cost import Move, grouped, together
 
 DEFAULTS = {
     "stage_seconds": 2.0,  # a transfer takes what was forecast, but no longer than this
@@ -80,18 +79,18 @@ class SimulatedPlatform:
     def image_seconds(self, executable: Executable) -> float:
         return 0.0 if executable.locations in self._images else self._image_seconds
 
-    async def stage(
-        self, job_id: str, item: DataItem, move: Move, progress: Progress
-    ) -> tuple[Path, Measurement | None]:
-        self._fault("data", f"{item.name} can't be moved")
-        path = data_path(self._root, job_id, item)
-        if path not in self._staged:
-            seconds = min(move.seconds.p50, self._stage_seconds)
+    async def stage(self, job_id: str, wanted: Sequence[tuple[DataItem, Move]], progress: Progress) -> Staged:
+        for item, _ in wanted:
+            self._fault("data", f"{item.name} can't be moved")
+        paths = {item.uuid: data_path(self._root, job_id, item) for item, _ in wanted}
+        moves = [move for item, move in wanted if paths[item.uuid] not in self._staged]
+        if moves:
+            seconds = min(together(grouped(moves)).p50, self._stage_seconds)
             for step in range(1, PROGRESS_STEPS + 1):
                 await self._clock.sleep(seconds / PROGRESS_STEPS)
-                progress(move.size_bytes * step // PROGRESS_STEPS)
-            self._staged.add(path)
-        return path, None
+                progress(sum(move.size_bytes for move in moves) * step // PROGRESS_STEPS)
+            self._staged.update(paths.values())
+        return Staged(paths)
 
     async def make_storage(self, job_id: str, name: str) -> Path:
         self._fault("storage", "no room for storage")

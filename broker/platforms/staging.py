@@ -1,4 +1,4 @@
-"""Bring one file to a site, for every platform that keeps real files: room, the move, the proof."""
+"""Bring files to a site, for every platform that keeps real files: room, the move, the proof."""
 
 from __future__ import annotations
 
@@ -6,71 +6,115 @@ import asyncio
 import hashlib
 import os
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from broker.model import DataItem
-from broker.platforms import PlatformError, Progress
+from broker.platforms import PlatformError, Progress, Staged
 from broker.platforms.places import data_path, job_directory
 from federation.clock import Clock
 from federation.sites import Site
 from netprobe.addresses import Allowed
-from netprobe.cost import Move
-from netprobe.measurement import Measurement
-from netprobe.tools.transfer import TransferError, fetch, measurement
+from netprobe.cost import Move, grouped, together
+from netprobe.mover_file import File
+from netprobe.quantiles import Quantiles
+from netprobe.tools.transfer import Moved, TransferError, fetch_all, group_measurement
 
 BLOCK_BYTES = 1024 * 1024
 # the source, where no site of the federation holds the file
 OUTSIDE = "outside"
+S3_KIND = "S3-data-resource"
 
 
-async def stage_file(
+async def stage_files(
     site: Site,
     allowed: Allowed,
     clock: Clock,
     root: Path,
     job_id: str,
-    item: DataItem,
-    move: Move,
+    wanted: Sequence[tuple[DataItem, Move]],
     progress: Progress,
-) -> tuple[Path, Measurement | None]:
-    """See `Platform.stage`. The mover runs on the site's host; `allowed` is what it may fetch there."""
-    path = data_path(root, job_id, item)
-    try:
-        if await asyncio.to_thread(is_right, path, item):
-            return path, None
-        make_job_directory(root, job_id)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        size = item.size_bytes if item.size_bytes is not None else move.size_bytes
-        check_room(site, path.parent, size)
-    except OSError as problem:
-        raise PlatformError(f"site {site.id}: {path}: {problem.strerror or problem}") from problem
+) -> Staged:
+    """See `Platform.stage`. One mover on the site's host brings all of them: it has a few workers for each
+    source. `allowed` is what it may fetch there."""
+    paths = {item.uuid: data_path(root, job_id, item) for item, _ in wanted}
+    missing = await asyncio.to_thread(_missing, site, root, job_id, wanted, paths)
+    if not missing:
+        return Staged(paths)
     started = clock.now()
-    # the mover itself verifies sha256 while it writes; the others are left to us
-    by_mover = item.checksum is not None and item.checksum[0] == "sha256"
+    moves = [move for _, move in missing]
+    groups = grouped(moves)
     try:
-        moved = await fetch(
+        batch = await fetch_all(
             site.host,
-            move.url,
-            path,
-            item.size_bytes,
-            ":".join(item.checksum) if item.checksum and by_mover else None,
+            [_file(item, move, paths[item.uuid]) for item, move in missing],
             progress,
-            time_limit_seconds=time_limit_seconds(move),
-            allowed=allowed,
+            time_limit_seconds(together(groups)),
+            allowed,
         )
     except TransferError as problem:
-        raise PlatformError(f"site {site.id}: {item.name}: {problem}") from problem
-    if item.checksum is not None and not by_mover:
-        await asyncio.to_thread(verify, site, path, item.name, item.checksum)
-    source = move.source or OUTSIDE
-    return path, measurement(moved, source, site.id, started, move.seconds)
+        about = f"{missing[0][0].name}: " if len(missing) == 1 else ""
+        raise PlatformError(f"site {site.id}: {about}{problem}") from problem
+    for item, _ in missing:
+        if item.checksum is not None and not _by_mover(item):
+            await asyncio.to_thread(verify, site, paths[item.uuid], item.name, item.checksum)
+    by_source: dict[str | None, list[Moved]] = {}
+    for move, moved in zip(moves, batch.files, strict=True):
+        by_source.setdefault(move.source, []).append(moved)
+    return Staged(
+        paths,
+        tuple(
+            group_measurement(
+                by_source[group.source],
+                batch.groups[group.source or OUTSIDE].seconds,
+                group.source or OUTSIDE,
+                site.id,
+                started,
+                group.seconds,
+            )
+            for group in groups
+        ),
+    )
 
 
-def time_limit_seconds(move: Move) -> float:
+def _missing(
+    site: Site,
+    root: Path,
+    job_id: str,
+    wanted: Sequence[tuple[DataItem, Move]],
+    paths: Mapping[str, Path],
+) -> list[tuple[DataItem, Move]]:
+    """What isn't there yet, with a directory and room for all of it. Reads what is there. Blocks."""
+    try:
+        missing = [(item, move) for item, move in wanted if not is_right(paths[item.uuid], item)]
+        if not missing:
+            return []
+        make_job_directory(root, job_id)
+        for item, _ in missing:
+            paths[item.uuid].parent.mkdir(parents=True, exist_ok=True)
+        sizes = [move.size_bytes if item.size_bytes is None else item.size_bytes for item, move in missing]
+        check_room(site, paths[missing[0][0].uuid].parent, sum(sizes))
+    except OSError as problem:
+        where = problem.filename or job_directory(root, job_id)
+        raise PlatformError(f"site {site.id}: {where}: {problem.strerror or problem}") from problem
+    return missing
+
+
+def _by_mover(item: DataItem) -> bool:
+    """Whether the mover itself verifies the item while it writes it; the other kinds are left to us."""
+    return item.checksum is not None and item.checksum[0] == "sha256"
+
+
+def _file(item: DataItem, move: Move, path: Path) -> File:
+    checksum = ":".join(item.checksum) if item.checksum and _by_mover(item) else None
+    s3 = item.kind == S3_KIND
+    return File(move.url, str(path), item.size_bytes, checksum, move.source or OUTSIDE, s3)
+
+
+def time_limit_seconds(seconds: Quantiles) -> float:
     """When a transfer is given up: well past what the forecast holds for possible, and never early."""
-    return 300.0 + 5 * move.seconds.p90
+    return 300.0 + 5 * seconds.p90
 
 
 def make_job_directory(root: Path, job_id: str) -> Path:

@@ -1,7 +1,6 @@
 """Everything that a container needs, in order: storage, data, volumes, image.
 
-Data items come one after the other, as `netprobe.cost.Staging` forecast them: together they would share the
-paths, and each would take longer than it was promised.
+All data items come together, by one mover, as `netprobe.cost.Staging` forecast them.
 """
 
 from __future__ import annotations
@@ -35,17 +34,17 @@ async def prepare(row: Row, platform: Platform, request: Request, placement: Pla
             paths[place.uuid] = str(path)
         if paths:
             await row.staged(paths)
-        items = {item.uuid: item for item in request.data}
-        for move in placement.staging.moves:
-            item = items[move.key]
-            progress.begin_move(item.name, move, clock.now())
-            path, moved = await stage(clock, platform, row.uuid, item, move, progress.moved)
-            progress.end_move()
-            if moved is not None:
-                measurement, note = moved
-                await row.worker.in_thread(partial(row.around.archive.add, [measurement]))
-                await row.note(note)
-            paths[item.uuid] = str(path)
+        progress.begin_data(clock.now())
+        staging = placement.staging
+        where, moved = await stage(clock, platform, row.uuid, request.data, staging, progress.moved)
+        progress.end_data()
+        if moved:
+            measurements = [measurement for measurement, _ in moved]
+            await row.worker.in_thread(partial(row.around.archive.add, measurements))
+        for _, note in moved:
+            await row.note(note)
+        if where:
+            paths |= {uuid: str(path) for uuid, path in where.items()}
             await row.staged(paths)
         missing = [mount.path for mount in request.mounts if mount.resource not in paths]
         if missing:

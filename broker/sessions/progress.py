@@ -11,7 +11,7 @@ from datetime import datetime
 from broker.model import Level, Note
 from federation.clock import Clock
 from federation.units import format_seconds, format_size
-from netprobe.cost import Move, Staging
+from netprobe.cost import Staging
 
 # between two looks at how far it is: what takes less is never told
 SHOW_SECONDS = 5.0
@@ -23,53 +23,47 @@ RATE_SECONDS = 2.0
 class Progress:
     """Written by the steps as they go; `note` is how it reads.
 
-    Bytes count as moved for a file that was there already, too. Seconds left: the present transfer at the
-    rate that it has had so far, then what was forecast (median) for the others and for the image.
+    Bytes count as moved for a file that was there already, too. Seconds left: the data at the rate that they
+    have had so far, then what the image was forecast to take.
     """
 
     staging: Staging
     image_seconds: float
     step: str = "storage"
-    move: Move | None = None
-    name: str = ""
-    move_began: datetime | None = None
-    move_bytes: int = 0
-    done_bytes: int = 0
-    done_moves: int = 0
+    data_began: datetime | None = None
+    # of what is moved now
+    data_bytes: int = 0
+    data_done: bool = False
 
-    def begin_move(self, name: str, move: Move, now: datetime) -> None:
-        self.step, self.name, self.move, self.move_began, self.move_bytes = "data", name, move, now, 0
+    def begin_data(self, now: datetime) -> None:
+        self.step, self.data_began = "data", now
 
     def moved(self, so_far: int) -> None:
-        """So many bytes of the present transfer."""
-        self.move_bytes = so_far
+        """So many bytes, of all files together."""
+        self.data_bytes = so_far
 
-    def end_move(self) -> None:
-        if self.move is not None:
-            self.done_bytes += self.move.size_bytes
-            self.done_moves += 1
-        self.move, self.move_bytes = None, 0
+    def end_data(self) -> None:
+        self.data_done = True
 
     def begin_image(self) -> None:
         self.step = "image"
 
     @property
     def moved_bytes(self) -> int:
-        return min(self.done_bytes + self.move_bytes, self.staging.size_bytes)
+        total = self.staging.size_bytes
+        return total if self.data_done else min(self.data_bytes, total)
 
     def seconds_left(self, now: datetime) -> float:
-        if self.step == "image":
-            return self.image_seconds
-        later = self.staging.moves[self.done_moves + (self.move is not None) :]
-        return self._move_seconds_left(now) + sum(each.seconds.p50 for each in later) + self.image_seconds
+        return self.image_seconds + (0.0 if self.data_done else self._data_seconds_left(now))
 
-    def _move_seconds_left(self, now: datetime) -> float:
-        if self.move is None or self.move_began is None:
-            return 0.0
-        passed = (now - self.move_began).total_seconds()
-        if passed >= RATE_SECONDS and self.move_bytes > 0:
-            return passed * max(self.move.size_bytes - self.move_bytes, 0) / self.move_bytes
-        return max(self.move.seconds.p50 - passed, 0.0)
+    def _data_seconds_left(self, now: datetime) -> float:
+        forecast = self.staging.seconds.p50
+        if self.data_began is None:
+            return forecast
+        passed = (now - self.data_began).total_seconds()
+        if passed >= RATE_SECONDS and self.moved_bytes > 0:
+            return passed * (self.staging.size_bytes - self.moved_bytes) / self.moved_bytes
+        return max(forecast - passed, 0.0)
 
     def percent(self, now: datetime) -> int:
         """Of the bytes, where there are any, else of the steps; 100 only when all is done."""
@@ -88,19 +82,18 @@ class Progress:
             "seconds_left": f"{left:.0f}",
             "left": format_seconds(left),
         }
-        if self.move is not None:
+        if self.step == "data" and self.staging.moves:
+            sources = dict.fromkeys(move.source or "outside the federation" for move in self.staging.moves)
             values |= {
-                "name": self.name,
-                "moved": format_size(self.move_bytes),
-                "size": format_size(self.move.size_bytes),
-                "source": self.move.source or "outside the federation",
-                "destination": self.move.destination,
-                "all_moved": format_size(self.moved_bytes),
-                "all_size": format_size(self.staging.size_bytes),
+                "files": str(len(self.staging.moves)),
+                "moved": format_size(self.moved_bytes),
+                "size": format_size(self.staging.size_bytes),
+                "source": ", ".join(sources),
+                "destination": self.staging.destination,
             }
             text = (
-                "{name}: {moved} of {size} moved from {source} to {destination}; "
-                "{percent} % of all data ({all_moved} of {all_size}), about {left} left"
+                "{moved} of {size} in {files} files moved from {source} to {destination}; "
+                "{percent} % of all data, about {left} left"
             )
         else:
             text = "Preparing: {step}; {percent} % done, about {left} left"
@@ -117,7 +110,7 @@ async def shown(
         last: tuple[object, ...] | None = None
         while True:
             await clock.sleep(SHOW_SECONDS)
-            state = (progress.step, progress.name, progress.moved_bytes)
+            state = (progress.step, progress.moved_bytes)
             if state != last:
                 last = state
                 await show(progress.note(clock.now()))

@@ -10,8 +10,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, urlsplit
 
 from federation.clock import Clock, SystemClock
 from federation.errors import InputError, OutsideError
@@ -26,7 +28,9 @@ from netprobe.quantiles import Quantiles
 from netprobe.tools import Test, _parameters, _process
 
 PREDICTED = ("predicted_seconds", "predicted_seconds_p10", "predicted_seconds_p90")
-NAMES = ("url", "path", "size_bytes", "checksum", *PREDICTED)
+NAMES = ("url", "path", "size_bytes", "checksum", "endpoint", *PREDICTED)
+# of the files of a transfer, how many sizes are kept at most
+SIZES = 64
 # what the mover may take to remove its partial file
 GRACE_SECONDS = 0.8
 
@@ -201,34 +205,63 @@ def measurement(
     moved: Moved, source: str, destination: str, started: datetime, predicted: Quantiles | None = None
 ) -> Measurement:
     """A transfer as the archive keeps it; `predicted` is what had been forecast for it, in seconds."""
+    return group_measurement([moved], moved.seconds, source, destination, started, predicted)
+
+
+def group_measurement(
+    moved: Sequence[Moved],
+    seconds: float,
+    source: str,
+    destination: str,
+    started: datetime,
+    predicted: Quantiles | None = None,
+) -> Measurement:
+    """The files that came over one path together, in `seconds`, as one transfer; at least one."""
+    size_bytes = sum(one.size_bytes for one in moved)
     figures = {
-        "seconds": moved.seconds,
-        "size_bytes": float(moved.size_bytes),
-        "files": 1.0,
-        "bits_per_second": moved.size_bytes * 8 / moved.seconds,
+        "seconds": seconds,
+        "size_bytes": float(size_bytes),
+        "files": float(len(moved)),
+        "bits_per_second": size_bytes * 8 / seconds,
     }
     if predicted is not None:
         figures["predicted_seconds"] = predicted.p50
         figures["predicted_seconds_p10"] = predicted.p10
         figures["predicted_seconds_p90"] = predicted.p90
+    parameters: dict[str, Any] = {"url": moved[0].url, "sha256": moved[0].sha256}
+    if len(moved) > 1:
+        parameters = {"first_url": moved[0].url, "sizes": _summary([one.size_bytes for one in moved])}
     return Measurement(
         kind=Kind.TRANSFER,
         source=source,
         destination=destination,
         started=started,
-        seconds=moved.seconds,
+        seconds=seconds,
         tool=Transfer.name,
         origin=Origin.STAGING,
         figures=figures,
-        parameters={"url": shown(moved.url), "sha256": moved.sha256},
-        source_address=moved.source_address,
-        destination_address=moved.destination_address,
-        raw=moved.document,
+        parameters=parameters,
+        source_address=moved[0].source_address,
+        destination_address=moved[0].destination_address,
+        raw=moved[0].document if len(moved) == 1 else {"files": [one.document for one in moved]},
     )
 
 
+def _summary(sizes: Sequence[int]) -> list[list[int]]:
+    """[count, mean size] of at most SIZES slices of the sizes in order: what forecasts look at."""
+    ordered = sorted(sizes, reverse=True)
+    slices = min(len(ordered), SIZES)
+    ends = [len(ordered) * n // slices for n in range(slices + 1)]
+    parts = [ordered[start:end] for start, end in pairwise(ends)]
+    return [[len(part), round(sum(part) / len(part))] for part in parts]
+
+
 class Transfer:
-    """Moves the file `url` to the destination's host; without `path`, to a temporary place."""
+    """Moves the file `url` to the destination's host; without `path`, to a temporary place.
+
+    `url` may be s3://bucket/object, of the S3 service at `endpoint`: an object that everybody may read, or
+    one whose URL is signed already, then given as https://. With `endpoint`, what the store says is verified.
+    """
 
     name = "transfer"
     # a transfer fills the path as iperf3 does
@@ -240,7 +273,9 @@ class Transfer:
     def check(self, parameters: Mapping[str, Any]) -> None:
         _parameters.known(self.name, parameters, NAMES)
         if _parameters.text(self.name, parameters, "url") is None:
-            raise InputError("transfer: url: expected the http:// or https:// URL to move, got none")
+            raise InputError("transfer: url: expected the http://, https:// or s3:// URL to move, got none")
+        _parameters.text(self.name, parameters, "endpoint")
+        _http_url(parameters)
         _parameters.text(self.name, parameters, "path")
         _parameters.text(self.name, parameters, "checksum")
         size = parameters.get("size_bytes")
@@ -262,11 +297,12 @@ class Transfer:
         try:
             moved = await fetch(
                 test.destination.host,
-                given["url"],
+                _http_url(given),
                 path,
                 given.get("size_bytes"),
                 given.get("checksum"),
                 time_limit_seconds=test.time_limit_seconds,
+                s3="endpoint" in given,
             )
         except TransferError as problem:
             return Measurement(
@@ -281,6 +317,20 @@ class Transfer:
                 error=f"{source} to {destination}: {problem}",
             )
         return measurement(moved, source, destination, started, _predicted(given))
+
+
+def _http_url(parameters: Mapping[str, Any]) -> str:
+    """What is fetched: s3://bucket/object by path under the endpoint, which every S3 service understands."""
+    url, endpoint = str(parameters["url"]), parameters.get("endpoint")
+    parts = urlsplit(url)
+    if parts.scheme != "s3":
+        return url
+    if not endpoint or urlsplit(endpoint).scheme not in ("http", "https"):
+        raise InputError(f"transfer: endpoint: expected the URL of the S3 service of {url}, got {endpoint!r}")
+    if not parts.netloc or not parts.path.strip("/"):
+        raise InputError(f"transfer: url: expected s3://bucket/object, got {url!r}")
+    key = quote(url.partition("://")[2].partition("/")[2], safe="/~")
+    return f"{endpoint.rstrip('/')}/{parts.netloc}/{key}"
 
 
 def _predicted(parameters: Mapping[str, Any]) -> Quantiles | None:

@@ -12,6 +12,7 @@ from broker.platforms.simulated import SimulatedPlatform
 from broker.records import Owner
 from broker.service import Broker
 from broker.tables import holds
+from netprobe.cost import grouped
 from netprobe.measurement import Kind, Measurement, Origin
 from tests.broker.conftest import NOW, make_document
 
@@ -37,16 +38,27 @@ class Recording(SimulatedPlatform):
         if name in self.hanging:
             await asyncio.Event().wait()
 
-    async def stage(self, job_id, item, move, progress):
+    async def stage(self, job_id, wanted, progress):
         await self._do("stage")
-        known = item.uuid in self.calls
-        path, _ = await super().stage(job_id, item, move, progress)
-        if known or move.source == move.destination:
-            return path, None
-        self.calls.append(item.uuid)
-        figures = {"seconds": 2.0, "size_bytes": float(move.size_bytes), "files": 1.0}
-        return path, Measurement(
-            Kind.TRANSFER, move.source, move.destination, NOW, 2.0, "simulated", Origin.STAGING, figures
+        new = [move for item, move in wanted if item.uuid not in self.calls]
+        staged = await super().stage(job_id, wanted, progress)
+        self.calls += [move.key for move in new]
+        moved = grouped([move for move in new if move.source != move.destination])
+        return replace(
+            staged,
+            measurements=tuple(
+                Measurement(
+                    Kind.TRANSFER,
+                    group.source,
+                    self.site.id,
+                    NOW,
+                    2.0,
+                    "simulated",
+                    Origin.STAGING,
+                    {"seconds": 2.0, "size_bytes": float(group.size_bytes), "files": float(group.files)},
+                )
+                for group in moved
+            ),
         )
 
     async def prepare(self, job):

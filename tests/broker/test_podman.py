@@ -26,6 +26,7 @@ from tests.contracts.platform_support import (
     make_job,
     make_move,
     make_platform,
+    stage_one,
     until_exited,
 )
 from tests.netprobe.servers import FileServer, file_server
@@ -57,7 +58,7 @@ def test_a_staged_file_s_checksum_is_what_the_container_prints(
         platform, draft = make_platform("podman", tmp_path), make_job(image)
         item = make_item(server.url("/good"))
         move = make_move(item)
-        path, measured = await platform.stage(draft.id, item, move, lambda size: None)
+        path, measured = await stage_one(platform, draft.id, item, move)
         assert measured is not None
         assert (measured.kind, measured.origin) == (Kind.TRANSFER, Origin.STAGING)
         assert (measured.source, measured.destination) == ("there", "here")

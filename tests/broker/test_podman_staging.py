@@ -16,7 +16,7 @@ from broker.platforms import Platform, PlatformError, load_platform
 from federation.clock import SystemClock
 from federation.sites import Federation, Place, Policy, Site
 from federation.sites import Platform as SitePlatform
-from tests.contracts.platform_support import CONTENT, make_item, make_move, make_platform
+from tests.contracts.platform_support import CONTENT, make_item, make_move, make_platform, stage_one
 from tests.netprobe.servers import FileServer, file_server
 
 
@@ -28,7 +28,7 @@ def server() -> Iterator[FileServer]:
 
 def stage(root: Path, item: DataItem) -> Path:
     platform = make_platform("podman", root)
-    path, _ = asyncio.run(platform.stage("job", item, make_move(item), lambda size: None))
+    path, _ = asyncio.run(stage_one(platform, "job", item, make_move(item)))
     return path
 
 
@@ -115,7 +115,7 @@ def test_what_the_site_does_not_allow_is_not_fetched(
     # this machine's loopback is nobody else's storage, whatever the catalogue says of another site
     item = make_item(server.url("/good"))
     with pytest.raises(PlatformError, match=r"site here: cube\.fits: .*127\.0\.0\.1 is no public address"):
-        asyncio.run(at(tmp_path, (), other).stage("job", item, make_move(item), lambda size: None))
+        asyncio.run(stage_one(at(tmp_path, (), other), "job", item, make_move(item)))
     assert server.requests == []
     assert files(tmp_path) == []
     # a redirect from the site's own storage leads nowhere else either
@@ -124,7 +124,7 @@ def test_what_the_site_does_not_allow_is_not_fetched(
         item = make_item(own.url("/away"))
         platform = at(tmp_path, (f"127.0.0.1:{own.server_address[1]}",), other)
         with pytest.raises(PlatformError, match=r"127\.0\.0\.1 is no public address"):
-            asyncio.run(platform.stage("job", item, make_move(item), lambda size: None))
+            asyncio.run(stage_one(platform, "job", item, make_move(item)))
     assert server.requests == []
     assert files(tmp_path) == []
 
@@ -132,7 +132,7 @@ def test_what_the_site_does_not_allow_is_not_fetched(
 def test_what_the_site_s_policy_allows_is_fetched(tmp_path: Path, server: FileServer) -> None:
     item = make_item(server.url("/good"))
     platform = at(tmp_path, ("127.0.0.0/8",))
-    path, _ = asyncio.run(platform.stage("job", item, make_move(item), lambda size: None))
+    path, _ = asyncio.run(stage_one(platform, "job", item, make_move(item)))
     assert path.read_bytes() == CONTENT
 
 

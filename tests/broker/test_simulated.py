@@ -15,7 +15,7 @@ from broker.platforms import Platform, PlatformError, State
 from broker.platforms.simulated import STEPS
 from federation.clock import ManualClock
 from federation.errors import InputError
-from tests.contracts.platform_support import make_item, make_job, make_move, make_platform
+from tests.contracts.platform_support import make_item, make_job, make_move, make_platform, stage_one
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -42,7 +42,7 @@ def test_a_transfer_takes_what_was_forecast_but_no_longer_than_the_cap(
     async def live() -> float:
         clock = ManualClock(START)
         item = make_item("http://nowhere.example/a", size_bytes=10**12)
-        staging = platform(tmp_path, clock).stage("job", item, make_move(item, forecast), lambda size: None)
+        staging = stage_one(platform(tmp_path, clock), "job", item, make_move(item, forecast))
         return await turned_until(clock, asyncio.create_task(staging), 0.125)
 
     assert asyncio.run(live()) == pytest.approx(taken)
@@ -80,7 +80,7 @@ def test_nothing_is_written(tmp_path: Path) -> None:
         clock = ManualClock(START)
         here, job = platform(tmp_path, clock, stage_seconds=0.0, image_seconds=0.0), make_job("any/image:1")
         item = make_item("http://nowhere.example/a")
-        await here.stage(job.id, item, make_move(item), lambda size: None)
+        await stage_one(here, job.id, item, make_move(item))
         await here.make_storage(job.id, "results")
         await here.prepare(job)
         await here.start(job)
@@ -95,7 +95,7 @@ async def through(platform: Platform, clock: ManualClock, job: Job, reached: lis
     item = make_item("http://nowhere.example/a")
     await platform.make_storage(job.id, "results")
     reached.append("storage")
-    await platform.stage(job.id, item, make_move(item), lambda size: None)
+    await stage_one(platform, job.id, item, make_move(item))
     reached.append("data")
     await platform.prepare(job)
     reached.append("image")

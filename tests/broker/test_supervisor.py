@@ -51,7 +51,7 @@ def test_a_session_runs_from_acceptance_to_its_end(make_broker, engine, clock):
     assert {Phase.PREPARING, Phase.RUNNING, Phase.COMPLETED} <= set(seen)
     assert held(engine) == set()
     steps = [call for call in platform.calls if call in ("stage", "prepare", "start", "release")]
-    assert steps == ["stage", "stage", "prepare", "start", "release"]
+    assert steps == ["stage", "prepare", "start", "release"]
     assert notes(broker, uuid, "exit-code")[0].note.values["code"] == "0"
     outcome = broker.session(uuid).outcome
     assert outcome.exit_code == 0

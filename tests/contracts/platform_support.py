@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from broker.model import DataItem, Executable, Job, MountMode, Replica
-from broker.platforms import Platform, State, Status, load_platform
+from broker.platforms import Platform, Progress, State, Status, load_platform
 from federation.clock import Clock, SystemClock
 from federation.sites import Federation, Place, Site
 from federation.sites import Platform as SitePlatform
 from netprobe.cost import Move
 from netprobe.forecast import from_outside
+from netprobe.measurement import Measurement
 from netprobe.quantiles import Quantiles
 
 CONTENT = bytes(range(256)) * 4096
@@ -50,6 +51,16 @@ def make_move(item: DataItem, seconds: float = 0.05) -> Move:
     url, size = item.replicas[0].url, item.size_bytes or 0
     spread = Quantiles(seconds / 2, seconds, seconds * 2)
     return Move(item.uuid, url, "there", "here", size, spread, from_outside("here"))
+
+
+async def stage_one(
+    platform: Platform, job_id: str, item: DataItem, move: Move, progress: Progress = lambda size: None
+) -> tuple[Path, Measurement | None]:
+    """Stage a single item: where it lies, and the measurement of the transfer (None: nothing was moved)."""
+    staged = await platform.stage(job_id, [(item, move)], progress)
+    assert set(staged.paths) == {item.uuid}
+    assert len(staged.measurements) <= 1
+    return staged.paths[item.uuid], staged.measurements[0] if staged.measurements else None
 
 
 async def until_exited(platform: Platform, job: Job, time_limit_seconds: float = 20.0) -> Status:

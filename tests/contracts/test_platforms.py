@@ -22,6 +22,7 @@ from tests.contracts.platform_support import (
     make_job,
     make_move,
     make_platform,
+    stage_one,
     until_exited,
 )
 from tests.netprobe.servers import FileServer, file_server
@@ -91,7 +92,7 @@ def test_a_job_s_life_from_data_to_release(case: Case, server: FileServer) -> No
         platform, job = case.platform(), case.job("sh", "-c", ":")
         item = make_item(server.url("/good"))
         assert (await platform.poll(job)).state is State.ABSENT
-        path, _ = await platform.stage(job.id, item, make_move(item), lambda size: None)
+        path, _ = await stage_one(platform, job.id, item, make_move(item))
         assert path.is_relative_to(case.root)
         assert not path.exists() or path.read_bytes() == CONTENT
         await platform.prepare(job)
@@ -110,7 +111,7 @@ def test_progress_grows_to_the_size(case: Case, server: FileServer) -> None:
     async def live() -> list[int]:
         platform, job, item = case.platform(), case.job(), make_item(server.url("/good"))
         seen: list[int] = []
-        await platform.stage(job.id, item, make_move(item), seen.append)
+        await stage_one(platform, job.id, item, make_move(item), seen.append)
         return seen
 
     seen = asyncio.run(live())
@@ -121,9 +122,9 @@ def test_progress_grows_to_the_size(case: Case, server: FileServer) -> None:
 def test_staging_again_returns_at_once(case: Case, server: FileServer) -> None:
     async def live() -> None:
         platform, job, item = case.platform(), case.job(), make_item(server.url("/good"))
-        path, _ = await platform.stage(job.id, item, make_move(item), lambda size: None)
+        path, _ = await stage_one(platform, job.id, item, make_move(item))
         asked = len(server.requests)
-        assert await platform.stage(job.id, item, make_move(item), lambda size: None) == (path, None)
+        assert await stage_one(platform, job.id, item, make_move(item)) == (path, None)
         assert len(server.requests) == asked
 
     asyncio.run(live())
@@ -133,7 +134,7 @@ def test_two_items_of_one_name_do_not_meet(case: Case, server: FileServer) -> No
     async def live() -> set[Path]:
         platform, job = case.platform(), case.job()
         items = [make_item(server.url("/good")) for _ in range(2)]
-        return {(await platform.stage(job.id, one, make_move(one), lambda size: None))[0] for one in items}
+        return {(await stage_one(platform, job.id, one, make_move(one)))[0] for one in items}
 
     assert len(asyncio.run(live())) == 2
 
@@ -143,7 +144,7 @@ def test_names_never_lead_out_of_the_job_s_directory(case: Case, server: FileSer
     async def live() -> list[Path]:
         platform, job = case.platform(), case.job()
         item = make_item(server.url("/good"), name)
-        staged, _ = await platform.stage(job.id, item, make_move(item), lambda size: None)
+        staged, _ = await stage_one(platform, job.id, item, make_move(item))
         return [staged, await platform.make_storage(job.id, name)]
 
     for path in asyncio.run(live()):
@@ -218,9 +219,7 @@ def test_releasing_a_running_job_leaves_its_neighbour(case: Case) -> None:
 def test_a_cancelled_stage_can_be_done_again(case: Case, server: FileServer) -> None:
     async def live() -> None:
         platform, job, item = case.platform(), case.job(), make_item(server.url("/stalled"))
-        staging = asyncio.create_task(
-            platform.stage(job.id, item, make_move(item, seconds=30.0), lambda size: None)
-        )
+        staging = asyncio.create_task(stage_one(platform, job.id, item, make_move(item, seconds=30.0)))
         if case.kind == "simulated":
             await asyncio.sleep(0)
         else:
@@ -230,7 +229,7 @@ def test_a_cancelled_stage_can_be_done_again(case: Case, server: FileServer) -> 
             await staging
         assert not [path for path in case.root.rglob("*") if path.is_file()]
         good = make_item(server.url("/good"), uuid=item.uuid)
-        await platform.stage(job.id, good, make_move(good), lambda size: None)
+        await stage_one(platform, job.id, good, make_move(good))
 
     asyncio.run(live())
 

@@ -177,8 +177,8 @@ def file_server(content: bytes) -> Iterator[FileServer]:
 
 class KeptServer(http.server.ThreadingHTTPServer):
     """Serves `files` by path over connections that stay open. `connections` counts them; `together` is how
-    many answers were under way at most; `headers` are added to the answers of a path, `asked` is each request's
-    path and headers. A connection ends after `answers` of them (None: never), as servers do when they like.
+    many answers were under way at most; `extra` headers are added to the answers of a path, `asked` is each
+    request's path and headers. A connection ends after `answers` of them (None: never), without a word.
 
     `gate`: each answer waits for it, once it is counted.
     """

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+import random
+from dataclasses import replace
+from statistics import NormalDist
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from netprobe.cost import Item, plan_staging, seconds_for
+from netprobe.cost import Group, Item, plan_staging, seconds_for, together
 from netprobe.forecast import Forecast, Rung
+from netprobe.mover_batch import WORKERS
 from netprobe.quantiles import Quantiles
 
 sizes = st.integers(0, 10**13)
@@ -52,13 +56,12 @@ def test_a_better_rate_is_never_slower(size: int, first: float, second: float, s
         assert getattr(better, name) <= getattr(worse, name) * (1 + 1e-9)
 
 
-@given(sizes, rates, spreads, st.integers(1, 500))
-def test_more_files_of_the_same_bytes_are_never_faster(
-    size: int, rate: float, spread: float, files: int
+@given(st.integers(10**8, 10**12), st.floats(1e6, 1e9), st.integers(1, 300))
+def test_many_small_files_are_slower_than_their_bytes_in_as_many_large_ones_as_there_are_workers(
+    size: int, rate: float, more: int
 ) -> None:
-    assert seconds_for(made(rate, spread), size, files).p50 >= seconds_for(made(rate, spread), size).p50 * (
-        1 - 1e-9
-    )
+    few, many = (seconds_for(made(rate), size, files).p50 for files in (WORKERS, WORKERS * (1 + more)))
+    assert many >= few * 0.97
 
 
 @given(sizes, rates, spreads)
@@ -76,7 +79,8 @@ def test_a_large_file_takes_about_size_over_rate() -> None:
 def test_small_files_cost_round_trips_not_bytes() -> None:
     exact = Quantiles(1.0, 1.0, 1.0)
     found = seconds_for(made(1e9, rtt=0.2, correction=exact), 100_000, files=100)
-    assert found.p50 > 100 * 2 * 0.2
+    # each of the workers asks for a quarter of the files, and connects once
+    assert (100 / WORKERS + 1) * 0.2 < found.p50 < (100 / WORKERS + 4) * 0.2 * 1.2
 
 
 def test_no_files_and_negative_sizes_are_refused() -> None:
@@ -97,7 +101,13 @@ def test_the_fastest_replica_is_chosen_for_each_file() -> None:
     ]
     assert staging.size_bytes == 10**8 + 1000
     assert staging.destination == "z"
-    assert staging.seconds.p50 == pytest.approx(sum(move.seconds.p50 for move in staging.moves))
+    # from two sources beside each other: hardly longer than the longer of them
+    longest = max(move.seconds.p50 for move in staging.moves)
+    assert longest <= staging.seconds.p50 <= 1.05 * longest
+    assert [(group.source, group.files, group.size_bytes) for group in staging.groups] == [
+        ("fast", 1, 10**8),
+        ("near", 1, 1000),
+    ]
 
 
 def test_of_two_equal_medians_the_surer_path_is_chosen() -> None:
@@ -144,15 +154,64 @@ def test_a_path_is_forecast_once_however_many_files() -> None:
     assert asked == [("a", "z")]
 
 
-def test_widths_add_over_one_path_and_as_squares_over_two() -> None:
+def staged(paths: object, sources: str, link: float | None = None) -> Quantiles:
+    items = [Item(str(n), 10**9, [("u", source)]) for n, source in enumerate(sources)]
+    return plan_staging(items, "z", paths, link).seconds  # type: ignore[arg-type]
+
+
+def test_files_share_a_path_and_paths_go_beside_each_other() -> None:
     paths = network(a=made(1e8), b=made(1e8, source="b"))
-    one = plan_staging([Item("x", 10**8, [("u", "a")])], "z", paths).seconds  # type: ignore[arg-type]
-    same = plan_staging([Item(n, 10**8, [("u", "a")]) for n in "xy"], "z", paths).seconds  # type: ignore[arg-type]
-    apart = plan_staging([Item(n, 10**8, [("u", n)]) for n in "ab"], "z", paths).seconds  # type: ignore[arg-type]
-    assert same.p50 == pytest.approx(2 * one.p50)
-    assert same.p90 - same.p50 == pytest.approx(2 * (one.p90 - one.p50))
-    assert apart.p50 == pytest.approx(same.p50)
-    assert apart.p90 - apart.p50 == pytest.approx(math.sqrt(2) * (one.p90 - one.p50))
+    one, same, apart = (staged(paths, sources) for sources in ("a", "aa", "ab"))
+    assert same.p50 == pytest.approx(2 * one.p50, rel=0.03)
+    # the later of two alike is later than either usually is: both are below their median once in four cases
+    assert one.p50 < apart.p50 < one.p90 < apart.p90 < 1.2 * one.p90
+    assert one.p10 < apart.p10
+
+
+def test_quantiles_of_the_last_of_independent_groups() -> None:
+    spread = math.exp(NormalDist().inv_cdf(0.9))
+    alike = [Group(name, 1, 1, Quantiles(1 / spread, 1.0, spread)) for name in "abc"]
+    drawn = random.Random(5)
+    latest = sorted(max(math.exp(drawn.gauss(0, 1)) for _ in alike) for _ in range(100_000))
+    found = together(alike)
+    for name, share in (("p10", 0.1), ("p50", 0.5), ("p90", 0.9)):
+        assert getattr(found, name) == pytest.approx(latest[int(share * len(latest))], rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("link", "times"),
+    # two want 100 Mbit/s each
+    [(None, 1.0), (1e9, 1.0), (2e8, 1.0), (1e8, 2.0), (5e7, 4.0)],
+)
+def test_paths_share_the_link_of_the_destination(link: float | None, times: float) -> None:
+    paths = network(a=made(1e8), b=made(1e8, source="b"))
+    free, shared = staged(paths, "ab"), staged(paths, "ab", link)
+    assert shared.p50 == pytest.approx(times * free.p50, rel=0.03)
+    assert shared.p90 == pytest.approx(times * free.p90, rel=0.03)
+
+
+def test_a_small_group_leaves_the_shared_link_to_the_other() -> None:
+    paths = network(a=made(1e8), b=made(1e8, source="b"))
+    small, large = Item("s", 10**8, [("u", "a")]), Item("l", 10**9, [("u", "b")])
+    found = plan_staging([small, large], "z", paths, 1e8).seconds  # type: ignore[arg-type]
+    # all bytes over one link, and the small ones are not waited for twice
+    assert found.p50 == pytest.approx(1.02 * 1.1e9 * 8 / 1e8, rel=0.05)
+
+
+def test_several_streams_reach_what_was_measured_of_them() -> None:
+    alone = replace(made(1e7), gain=1.0)
+    several = replace(made(1e7), gain=3.0)
+    assert seconds_for(several, 10**9, 1) == seconds_for(alone, 10**9, 1)
+    assert seconds_for(several, 10**9, 40).p50 == pytest.approx(
+        seconds_for(alone, 10**9, 40).p50 / 3, rel=0.06
+    )
+
+
+def test_short_transfers_have_wider_intervals() -> None:
+    found = replace(made(1e8), correction_is_whole=True)
+    short, long = (seconds_for(found, size) for size in (10**5, 10**10))
+    assert short.p90 / short.p50 > 1.1 * long.p90 / long.p50
+    assert short.p50 / short.p10 > 1.05 * long.p50 / long.p10
 
 
 @given(st.lists(st.tuples(st.integers(1, 10**10), st.sampled_from("abc")), min_size=1, max_size=8), spreads)
@@ -162,4 +221,5 @@ def test_another_file_never_makes_a_staging_faster(files: list[tuple[int, str]],
     items = [Item(str(n), size, [("u", source)]) for n, (size, source) in enumerate(files)]
     fewer, all_of_them = (plan_staging(some, "z", paths).seconds for some in (items[:-1], items))  # type: ignore[arg-type]
     for name in ("p10", "p50", "p90"):
-        assert getattr(fewer, name) <= getattr(all_of_them, name) * (1 + 1e-9)
+        # a worker may be freed a little sooner where the largest file comes first
+        assert getattr(fewer, name) <= getattr(all_of_them, name) * 1.1

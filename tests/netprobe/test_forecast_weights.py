@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from netprobe.quantiles import Quantiles
 from netprobe.transfer_model import (
     DOUBLING_ROUND_TRIPS,
-    INITIAL_WINDOW_SEGMENTS,
     arrived_bytes,
     file_seconds,
+    initial_window_bytes,
     ramp_seconds,
     sustained_bits_per_second,
 )
@@ -134,7 +134,7 @@ def test_slow_start_costs_something_but_no_more_than_its_rounds(
 ) -> None:
     found = ramp_seconds(size, rate, rtt, segment)
     plain = size * 8 / rate
-    rounds = max(math.ceil(math.log2(max(rate / 8 * rtt / (INITIAL_WINDOW_SEGMENTS * segment), 1))), 0)
+    rounds = max(math.ceil(math.log2(max(rate / 8 * rtt / initial_window_bytes(segment), 1))), 0)
     assert plain * (1 - 1e-9) <= found <= plain + (rounds + 1) * DOUBLING_ROUND_TRIPS * rtt + 1e-6 * found
 
 
