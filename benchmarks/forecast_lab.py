@@ -3,10 +3,11 @@
     flock /tmp/quiet.lock python benchmarks/forecast_lab.py [--seed 1] [--rounds 130] [--folder DIRECTORY]
 
 Needs root, and a quarter of an hour. Ten pairs of sites, each with a path of its own (20 to 60 Mbit/s): one
-is quiet, on others real iperf3 flows of TCP or UDP come and go, packets are lost, the rate halves for good, goes
-by day and night, wanders (forecast_lab_conditions.py). In every round all paths are tested at once by iperf3
-(3 s, the first one not counted), no site in two tests; after every fourth a file is moved over each. A round
-stands for two hours: so far apart are the times that are written down. All else is as it was measured.
+is quiet, on others real iperf3 flows of TCP or UDP come and go, packets are lost, the rate halves for good,
+goes by day and night, wanders (forecast_lab_conditions.py). In every round all paths are tested at once by
+iperf3 (3 s, the first one not counted), no site in two tests; after every fourth a file is moved over each.
+A round stands for two hours: so far apart are the times that are written down. All else is as it was
+measured.
 
 What was measured is kept in --folder (a temporary one that is named), where `python benchmarks/forecast.py
 --folder` reads it again. Exit status 1: some single forecaster has a smaller mean error than the choice, or
