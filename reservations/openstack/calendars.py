@@ -127,17 +127,19 @@ def calendar(
     until: datetime,
     remarks: Sequence[str] = (),
 ) -> Calendar:
-    """The calendar of one kind, of a Blazar whose hosts and allocations are known."""
+    """The calendar of one kind up to `until`, of a Blazar whose hosts and allocations are known."""
     offered = known.flavours if kind == FLAVOUR else {}
+    rules = ways.rules(kind)
     return Calendar(
         site=site,
         source="blazar",
         kind=kind,
         hosts=tuple(_host(document, kind, known, ways) for document in known.hosts),
-        taken=tuple(each for each in _taken(known, kind) if each.start <= until + ways.cleaning + MINUTE),
-        rules=ways.rules(kind),
+        taken=tuple(each for each in _taken(known, kind) if each.start < until),
+        rules=rules,
         known_at=now,
-        until=until,
+        # what begins at `until` isn't here, and would be in the way of what ends just before
+        until=until - rules.cleaning - rules.gap,
         remarks=(*remarks, *_remarks(known, kind)),
         flavours={each.id: (each.name, {**each.asked, PEACE + each.wants: 1}) for each in offered.values()},
     )

@@ -114,7 +114,7 @@ class BlazarSource:
             source="blazar",
             kind=kind,
             hosts=(host,),
-            taken=tuple(_own(own, seen.known, now)),
+            taken=tuple(each for each in _own(own, seen.known, now) if each.start < end),
             rules=self._ways.rules(kind),
             known_at=now,
             until=end,

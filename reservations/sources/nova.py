@@ -57,7 +57,7 @@ class NovaSource:
             hosts.append(_host(provider, flavours, why is None))
             if any(provider.used.values()):
                 busy = {name: amount for name, amount in provider.used.items() if amount}
-                taken.append(Taken(provider.id, now, None, busy, _USED, _USED))
+                taken.append(Taken(provider.id, start, None, busy, _USED, _USED))
         return (
             Calendar(
                 site=self._site.id,
@@ -103,8 +103,7 @@ class NovaSource:
         if providers is None:
             yield (
                 "this cloud shows its hosts to administrators only: your quota says what you may ask for, "
-                "not what "
-                "is free"
+                "not what is free"
             )
         else:
             yield "what runs without a reservation has no end that is known: it is counted as taken for ever"
@@ -115,9 +114,8 @@ class NovaSource:
             kept = sum(not host.bookable for host in hosts)
             if kept:
                 yield (
-                    f"{kept} of {len(hosts)} hosts take no servers without a reservation: Blazar keeps "
-                    "them, or they are "
-                    "disabled or down"
+                    f"{kept} of {len(hosts)} hosts take no servers without a reservation: Blazar keeps them, "
+                    "or they are disabled or down"
                 )
         if nova.INSTANCES in caps:
             left = caps[nova.INSTANCES] - used.get(nova.INSTANCES, 0)

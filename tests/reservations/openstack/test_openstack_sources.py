@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from federation.clock import ManualClock
+from federation.clock import ManualClock, SystemClock
 from federation.errors import InputError
 from federation.sites import Space
 from reservations.calendar import DISK_GB, MEMORY_MB, PGPU, VCPU, Need, Sight
@@ -15,6 +15,7 @@ from reservations.openstack.kinds import KINDS
 from reservations.openstack.probe import Fit
 from reservations.sources import load_source
 from reservations.windows import Question, openings
+from tests.contracts.capacity_support import check
 from tests.reservations.openstack.conftest import SITE
 
 HOUR = timedelta(hours=1)
@@ -80,6 +81,14 @@ def test_an_administrator_sees_three_calendars_of_the_same_hosts(source_of, tomo
     again = by_kind(source, tomorrow, tomorrow + timedelta(days=1))
     assert len(again["physical:host"].taken) == 2
     assert {each.amounts[VCPU] for each in again["virtual:instance"].taken if each.amounts} == {2}
+
+
+@pytest.mark.cloud
+@pytest.mark.parametrize("entry", ["admin", "member"])
+@pytest.mark.parametrize("source", ["blazar", "nova"])
+def test_a_source_keeps_the_contract(source_of, tomorrow, source, entry):
+    source_of("member").leases().reserve("x", INSTANCES, "virtual:instance", tomorrow, tomorrow + HOUR)
+    assert check(source_of(entry, source), SITE, SystemClock())
 
 
 @pytest.mark.cloud
