@@ -182,15 +182,17 @@ def in_words(
     fits = []
     units = largest(accounts, need, duration, at, flavours).most
     if isinstance(units, int) and units:
-        fits.append(
-            f"{units} {unit}{'s' if units > 1 else ''} for {format_seconds(duration.total_seconds())}"
-        )
+        fits.append(f"{_counted(units, unit)} for {spoken(duration)}")
     time = longest(accounts, need, at, amounts, flavours).most
     if isinstance(time, timedelta) and time:
-        fits.append(f"{need.units} for {spoken(time)}")
+        fits.append(f"{need.units if fits else _counted(need.units, unit)} for {spoken(time)}")
     would = f": {', or '.join(fits)} would fit" if fits else ""
     cost = f"this would cost {amount(short.units)} {short.account.unit}"
     return f"{cost}; {left_in_words(short.account, at)}{would}"
+
+
+def _counted(units: int, unit: str) -> str:
+    return f"{units} {unit}{'' if units == 1 else 's'}"
 
 
 def left_in_words(account: Account, now: datetime) -> str:

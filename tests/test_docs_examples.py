@@ -36,6 +36,8 @@ RUN = (
     "fairlead probe matrix",
     "fairlead probe forecast",
     "fairlead probe distances",
+    "fairlead credits show",
+    "fairlead credits flavour",
     "curl ",
 )
 SIMULATED_CATALOGUE = ROOT / "federation" / "data" / "simulated.toml"

@@ -235,7 +235,8 @@ def serve(
 
     token, say = _secret(token_file), messages()
     asked = None if cloud is None else Cloud(cloud, "--cloud")
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("reservations").setLevel(logging.INFO)
     with listen(host, port) as listening, _engine(database) as engine:
         enforcement = Enforcement(
             engine,
@@ -261,7 +262,6 @@ def serve(
         running.run(sockets=[listening])
         if not running.started:
             raise typer.Exit(3)
-    say.print("stopped")
 
 
 @contextmanager

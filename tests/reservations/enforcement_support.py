@@ -27,12 +27,11 @@ def recorded(path: str, name: str | None = None) -> dict[str, Any]:
     raise AssertionError(f"no {path} of {name}")
 
 
-def create(name: str = "lease", hours: float = 2, hosts: int = 1, project: str = PROJECT) -> dict[str, Any]:
-    """A question for hosts of 10 VCPUs each from START on."""
+def create(name: str = "lease", hours: float = 2, hosts: int = 1, start: datetime = START) -> dict[str, Any]:
+    """A question for hosts of 10 VCPUs each."""
     body = recorded("check-create", "ok1")
-    body["context"]["project_id"] = project
     lease = body["lease"]
-    lease.update(name=name, project_id=project, end_date=naive(START + timedelta(hours=hours)))
+    lease.update(name=name, start_date=naive(start), end_date=naive(start + timedelta(hours=hours)))
     (reservation,) = lease["reservations"]
     reservation.update(min=hosts, max=hosts, allocations=reservation["allocations"] * hosts)
     return body
