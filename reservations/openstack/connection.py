@@ -178,7 +178,10 @@ class Cloud:
                 )
             case auth.MissingRequiredOptions() | auth.MissingAuthPlugin() | auth.NoMatchingPlugin():
                 return InputError(f"{who}: the credentials are not complete: {_first_line(error)}")
-            case auth.Unauthorized() | auth.AuthorizationFailure():
+            case auth.NotFound() if "token" not in str(error):
+                return OutsideError(f"{here} answers 404: {_first_line(error)}")
+            # Keystone says 404 of a token that it doesn't know (any more)
+            case auth.Unauthorized() | auth.AuthorizationFailure() | auth.NotFound():
                 return InputError(
                     f"{who}: Keystone refuses these credentials: expected a user, password and project that "
                     "are valid, or a token or application credential that hasn't expired"

@@ -73,11 +73,27 @@ def test_wrong_credentials_are_input_errors(entry, cloud, monkeypatch):
     assert refuses in line(entry({"project_name": "nosuch"}), InputError)
     assert "for no project" in line(entry({"project_name": None, "project_domain_name": None}), InputError)
     assert "not complete" in line(entry({"auth_url": None}), InputError)
-    expired = entry(
-        {"token": SECRET, "username": None, "password": None, "user_domain_name": None}, auth_type="v3token"
-    )
-    assert refuses in line(expired, InputError)
+    assert refuses in line(entry(by_token(SECRET), auth_type="v3token"), InputError)
     assert "'nosuch' was not found" in line(Cloud("nosuch", "[[sites.perth.space]] blazar"), InputError)
+
+
+def by_token(token):
+    return {"token": token, "username": None, "password": None, "user_domain_name": None}
+
+
+@pytest.mark.cloud
+def test_a_token_that_ends_while_we_work_is_told(entry, cloud):
+    with cloud.connect("member") as member:
+        token = member.session.get_token()
+        mine = entry(by_token(token), auth_type="v3token")
+        assert mine.ask("reservation", "GET", "/leases").ok
+        own = mine.caller()
+        assert (own.project_id, own.application_credential) == (cloud.projects["astro"], False)
+        for each in {token, mine._connection.session.get_token()}:
+            member.identity.delete("/auth/tokens", headers={"X-Subject-Token": each})
+    text = line(mine, InputError)
+    assert "credentials" in text
+    assert token not in text
 
 
 @pytest.mark.cloud
