@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from itertools import combinations
+from typing import TypeVar
 
 from hypothesis import strategies as st
 
@@ -15,6 +16,7 @@ from reservations.windows import Question
 ZERO = datetime(2026, 1, 1, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 HORIZON = 24
+T = TypeVar("T")
 
 
 def at(minute: int) -> datetime:
@@ -31,48 +33,56 @@ def minutes(least: int, most: int) -> st.SearchStrategy[timedelta]:
     return st.integers(least, most).map(lambda n: n * MINUTE)
 
 
+@st.composite
+def rarely(draw: st.DrawFn, value: st.SearchStrategy[T], otherwise: T | None = None) -> T | None:
+    """One time in eight: so that a calendar seldom has a limit under which nothing fits."""
+    return draw(value) if draw(st.sampled_from([False] * 9 + [True])) else otherwise
+
+
 rules_strategy = st.builds(
     Rules,
     step=minutes(1, 3),
     gap=minutes(0, 2),
-    cleaning=minutes(0, 2),
+    cleaning=minutes(0, 1),
     whole_peaks=st.booleans(),
-    longest=st.none() | minutes(1, 12),
-    furthest=st.none() | minutes(0, HORIZON + 10),
+    longest=rarely(minutes(1, 12)),
+    furthest=rarely(minutes(0, HORIZON + 10)),
 )
 
 
 @st.composite
 def hosts_strategy(draw: st.DrawFn) -> tuple[Host, ...]:
-    amounts = st.fixed_dictionaries({VCPU: st.integers(0, 4)}, optional={MEMORY_MB: st.integers(0, 6)})
+    both = st.fixed_dictionaries({VCPU: st.integers(2, 6), MEMORY_MB: st.integers(2, 6)})
+    amounts = both | both | st.fixed_dictionaries({VCPU: st.integers(0, 6)})
     return tuple(
         Host(
             f"h{n}",
             f"host {n}",
             draw(amounts),
             properties=draw(st.dictionaries(st.just("gpu"), st.sampled_from(["a", "b"]))),
-            most=draw(st.dictionaries(st.just(VCPU), st.integers(1, 3))),
-            bookable=draw(st.integers(0, 7)) > 0,
+            most=draw(rarely(st.dictionaries(st.just(VCPU), st.integers(1, 3)), {})),
+            bookable=draw(rarely(st.just(False), True)),
         )
-        for n in range(draw(st.integers(1, 3)))
+        for n in range(draw(st.sampled_from([2, 3, 1])))
     )
 
 
 @st.composite
 def calendars(draw: st.DrawFn, rules: st.SearchStrategy[Rules] = rules_strategy) -> Calendar:
     hosts = draw(hosts_strategy())
-    amounts = st.none() | st.dictionaries(st.sampled_from([VCPU, MEMORY_MB]), st.integers(0, 3))
+    parts = st.fixed_dictionaries({VCPU: st.integers(0, 4)}, optional={MEMORY_MB: st.integers(0, 3)})
+    amounts = st.one_of(parts, parts, st.none())
     taken = []
-    for n in range(draw(st.integers(0, 7))):
-        start = draw(st.integers(-3, HORIZON))
-        end = draw(st.none() | st.integers(start, start + 10)) if n == 0 else start + draw(st.integers(0, 9))
+    for _ in range(draw(st.sampled_from([6, 5, 4, 3, 7, 2, 1, 0]))):
+        start = draw(st.integers(-3, HORIZON - 6))
+        end = draw(rarely(st.none(), start + draw(st.integers(0, 9))))
         taken.append(
             Taken(
                 draw(st.sampled_from(hosts)).id,
                 at(start),
                 None if end is None else at(end),
                 draw(amounts),
-                f"booking {n}",
+                f"booking {len(taken)}",
             )
         )
     return Calendar(
@@ -83,39 +93,36 @@ def calendars(draw: st.DrawFn, rules: st.SearchStrategy[Rules] = rules_strategy)
         tuple(taken),
         draw(rules),
         known_at=ZERO,
-        until=at(HORIZON + draw(st.integers(0, 6))),
-        caps=draw(st.dictionaries(st.just(VCPU), st.integers(0, 9), max_size=1))
-        if draw(st.booleans())
-        else {},
+        until=at(HORIZON + draw(st.integers(0, 12))),
+        caps=draw(rarely(st.dictionaries(st.just(VCPU), st.integers(0, 9)), {})),
         used=draw(st.dictionaries(st.just(VCPU), st.integers(0, 2), max_size=1)),
     )
 
 
 needs = st.builds(
     Need,
-    st.dictionaries(st.sampled_from([VCPU, MEMORY_MB]), st.integers(0, 3)),
-    units=st.integers(1, 4),
-    whole_hosts=st.booleans(),
-    spread=st.sampled_from(Spread),
-    properties=st.sampled_from(
-        [
-            Expression(),
-            Expression(),
-            Expression((Condition("gpu", "==", "a"),)),
-            Expression((Condition("gpu", "!=", "a"),)),
-        ]
+    st.one_of(
+        st.fixed_dictionaries({VCPU: st.integers(1, 2)}),
+        st.fixed_dictionaries({VCPU: st.integers(0, 2), MEMORY_MB: st.integers(0, 2)}),
+    ),
+    units=st.sampled_from([1, 2, 2, 3, 4]),
+    whole_hosts=rarely(st.just(True), False),
+    spread=st.sampled_from([Spread.ANY, *Spread]),
+    properties=rarely(
+        st.builds(lambda sign: Expression((Condition("gpu", sign, "a"),)), st.sampled_from(["==", "!="])),
+        Expression(),
     ),
 )
 
 
 @st.composite
 def questions(draw: st.DrawFn) -> Question:
-    after = draw(st.integers(-2, HORIZON))
+    after = draw(st.integers(-2, HORIZON // 2))
     return Question(
         draw(needs),
-        draw(st.integers(1, 9)) * MINUTE,
+        draw(st.integers(1, 6)) * MINUTE,
         at(after),
-        at(after + draw(st.integers(0, HORIZON))),
+        at(after + draw(st.integers(HORIZON // 2, HORIZON) | st.integers(0, HORIZON))),
     )
 
 

@@ -20,7 +20,7 @@ def starts_of(calendar, found):
     ]
 
 
-@settings(max_examples=500)
+@settings(max_examples=300)
 @given(calendars(), questions())
 def test_the_openings_are_exactly_the_starts_at_which_it_fits(calendar, question):
     found = openings(calendar, question, 1000)
@@ -28,7 +28,6 @@ def test_the_openings_are_exactly_the_starts_at_which_it_fits(calendar, question
     assert all(a.latest_start + calendar.rules.step < b.start for a, b in pairwise(found))
 
 
-@settings(max_examples=300)
 @given(calendars(), questions())
 def test_the_hosts_of_an_opening_have_room_for_its_units(calendar, question):
     need, step = question.need, calendar.rules.step

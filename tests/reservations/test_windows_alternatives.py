@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import timedelta
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from reservations.calendar import VCPU, Calendar, Host, Need, Rules, Taken
@@ -56,7 +56,6 @@ def asked_start(calendar, question):
     return minute_of(epoch + -((epoch - question.after) // step) * step)
 
 
-@settings(max_examples=200)
 @given(calendars(), questions())
 def test_of_each_size_the_soonest_and_the_one_that_loses_least_are_found(calendar, question):
     found = alternatives(calendar, question)
@@ -78,7 +77,6 @@ def test_of_each_size_the_soonest_and_the_one_that_loses_least_are_found(calenda
         assert min(each.lost for each in ours) == min(lost for _, _, lost in possible)
 
 
-@settings(max_examples=200)
 @given(calendars(), questions())
 def test_every_compromise_is_possible_and_the_list_is_in_order(calendar, question):
     found = alternatives(calendar, question)

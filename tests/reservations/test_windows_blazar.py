@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import replace
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from reservations.calendar import MEMORY_MB, VCPU, Calendar, Host, Need, Rules, Spread, Taken
@@ -62,7 +62,6 @@ needs = st.builds(
 )
 
 
-@settings(max_examples=300)
 @given(blazars(INSTANCES), needs, st.integers(1, 12))
 def test_instances_are_counted_as_blazar_counts_them(calendar, need, length):
     for start in range(40):

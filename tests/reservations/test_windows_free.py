@@ -4,7 +4,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from federation.errors import InputError
@@ -59,7 +59,6 @@ def test_it_is_full_until_a_core_is_free(calendar, after):
     assert until == (at(right[0]) if right else None)
 
 
-@settings(max_examples=200)
 @given(calendars(), questions(), st.data())
 def test_removing_a_booking_never_loses_a_start(calendar, question, data):
     kept = data.draw(st.lists(st.sampled_from(calendar.taken), unique_by=id)) if calendar.taken else []
@@ -67,7 +66,6 @@ def test_removing_a_booking_never_loses_a_start(calendar, question, data):
     assert starts(calendar, question) <= starts(fewer, question)
 
 
-@settings(max_examples=200)
 @given(calendars(), questions(), st.data())
 def test_a_smaller_need_never_loses_a_start(calendar, question, data):
     need = question.need

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from reservations.calendar import MEMORY_MB, PGPU, VCPU, Calendar, Host, Need, Rules, Spread, Taken
 from reservations.properties import parse_expression
@@ -78,7 +78,6 @@ def test_sentences():
     )
 
 
-@settings(max_examples=200)
 @given(calendars(), questions())
 def test_there_is_an_obstacle_just_where_there_is_no_opening(calendar, question):
     found = obstacles(calendar, question)
@@ -87,7 +86,6 @@ def test_there_is_an_obstacle_just_where_there_is_no_opening(calendar, question)
         assert openings(replace(calendar, taken=()), question) == []
 
 
-@settings(max_examples=200)
 @given(calendars(), questions())
 def test_the_most_units_are_one_less_than_what_doesnt_fit(calendar, question):
     units = most_units(calendar, question)
