@@ -138,10 +138,16 @@ def grouped(moves: Iterable[Move]) -> tuple[Group, ...]:
             source,
             len(some),
             sum(move.size_bytes for move in some),
-            seconds_of(some[0].forecast, [float(move.size_bytes) for move in some]),
+            _moved_seconds(some),
         )
         for source, some in found.items()
     )
+
+
+def _moved_seconds(moves: Sequence[Move]) -> Quantiles:
+    if len(moves) == 1:
+        return moves[0].seconds
+    return seconds_of(moves[0].forecast, [float(move.size_bytes) for move in moves])
 
 
 def together(groups: Sequence[Group], link_bits_per_second: float | None = None) -> Quantiles:

@@ -7,6 +7,7 @@ import hashlib
 import subprocess
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -162,3 +163,24 @@ def test_a_disk_that_fills_up_on_the_way_is_an_error_and_nothing_is_left(
     with pytest.raises(PlatformError, match=r"site here: cube\.fits: .*no space left on the disk"):
         stage(small_disk, item)
     assert files(small_disk) == []
+
+
+def test_many_files_come_by_one_mover_and_each_path_is_measured(tmp_path: Path, server: FileServer) -> None:
+    platform = make_platform("podman", tmp_path)
+    items = [make_item(server.url("/good"), f"file-{n}") for n in range(6)]
+    moves = [make_move(item) for item in items]
+    elsewhere = [replace(move, source=None) for move in moves[:2]]
+    wanted = list(zip(items, [*elsewhere, *moves[2:]], strict=True))
+    asyncio.run(platform.stage("job", wanted[:3], lambda size: None))
+    asked = len(server.requests)
+    staged = asyncio.run(platform.stage("job", wanted, lambda size: None))
+    # what was there already is not moved again, nor measured
+    assert len(server.requests) == asked + 3
+    assert [path.read_bytes() == CONTENT for path in staged.paths.values()] == [True] * 6
+    [measured] = staged.measurements
+    assert (measured.source, measured.destination) == ("there", "here")
+    assert measured.figures["files"] == 3
+    assert measured.parameters["sizes"] == [[1, len(CONTENT)]] * 3
+    assert measured.figures["predicted_seconds_p10"] < measured.figures["predicted_seconds"]
+    again = asyncio.run(platform.stage("job", wanted, lambda size: None))
+    assert again.measurements == ()

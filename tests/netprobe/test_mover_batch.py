@@ -16,12 +16,13 @@ from typing import Any
 
 import pytest
 
+from federation.errors import InputError
 from federation.hosts import LocalHost
 from netprobe import mover_batch
 from netprobe.mover_file import File
 from netprobe.mover_http import MoverError
 from netprobe.tools import transfer
-from tests.netprobe.servers import KeptServer, file_server, kept_server
+from tests.netprobe.servers import KeptServer, file_server, kept_server, loopback_test
 
 drawn = random.Random(3)
 CONTENTS = {f"/{number}": drawn.randbytes(drawn.randint(0, 300_000)) for number in range(20)}
@@ -220,3 +221,27 @@ def test_a_signed_url_gets_no_header_that_its_signature_lacks(tmp_path: Path) ->
         assert "x-amz-checksum-mode" not in server.asked[0][1]
         assert server.asked[0][0].endswith("s3cret")
         assert "s3cret" not in str(done)
+
+
+def test_the_transfer_tool_takes_an_object_by_its_bucket(tmp_path: Path) -> None:
+    with kept_server({"/bucket/a%20key/x": BODY}) as server:
+        server.extra["/bucket/a%20key/x"] = {**ID, "x-amz-checksum-sha256": SHA256}
+        given = {"url": "s3://bucket/a key/x", "endpoint": server.url("/"), "path": str(tmp_path / "key")}
+        found = asyncio.run(transfer.Transfer().run(loopback_test(0, **given)))
+    assert found.error is None
+    assert found.raw is not None
+    assert found.raw["verified"] == "store-sha256"
+    assert (tmp_path / "key").read_bytes() == BODY
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"url": "s3://bucket/key"}, "expected the URL of the S3 service of s3://bucket/key"),
+        ({"url": "s3://bucket/key", "endpoint": "minio"}, "got 'minio'"),
+        ({"url": "s3://bucket", "endpoint": "https://s3.example.org"}, "expected s3://bucket/object"),
+    ],
+)
+def test_an_object_without_its_service_or_its_name_is_refused(given: dict[str, Any], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        transfer.Transfer().check(given)
