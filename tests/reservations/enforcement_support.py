@@ -9,6 +9,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from federation.clock import ManualClock
+from reservations.enforcement import purses
+from reservations.enforcement.app import Enforcement
+
 FILE = Path(__file__).parent / "data" / "blazar" / "enforcement.jsonl"
 RECORDED = [json.loads(line) for line in FILE.read_text().splitlines()]
 PROJECT = "8a7a9248a0024f9dbca6e48d2824791d"
@@ -64,3 +68,28 @@ def listed(question: Mapping[str, Any], number: str = "lease-1", **values: Any) 
 
 def naive(instant: datetime) -> str:
     return instant.astimezone(UTC).replace(tzinfo=None).isoformat()
+
+
+class World:
+    """A ledger, its clock, and a cloud whose leases a test writes down."""
+
+    def __init__(self, engine, with_cloud=False, **options):
+        self.engine, self.clock, self.leases = engine, ManualClock(BEFORE), []
+        self.enforcement = Enforcement(
+            engine, self.clock, (lambda: self.leases) if with_cloud else None, **options
+        )
+        self.ledger = self.enforcement.ledger
+
+    def grant(self, units=40.0, per_hour=None, project=PROJECT, name="2026Q4", **more):
+        purses.grant(
+            self.engine, self.clock.now(), project, name, units, "core-hours", per_hour or {"VCPU": 1}, **more
+        )
+
+    def left(self, project=PROJECT):
+        return [account.left for account in self.ledger.accounts(project)]
+
+    def states(self):
+        return [str(each.state) for each in self.ledger.bookings(over=True)]
+
+    def until(self, instant):
+        self.clock.advance((instant - self.clock.now()).total_seconds())
