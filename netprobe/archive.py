@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from heapq import nlargest
@@ -122,24 +122,16 @@ class Archive:
         So any number of failures in a row hides no success. Few questions for all paths together: what it
         costs depends on the number of paths, not on the size of the archive.
         """
-        rows: list[tuple[Any, ...]] = []
         with self._engine.connect() as connection:
-            for kind in _HISTORY_KINDS:
-                chosen = queries.paths(connection, kind)
-                for failed in (False, True):
-                    rows += queries.newest_of_each(
-                        connection,
-                        queries.LIGHT,
-                        kind,
-                        chosen,
-                        failed=failed,
-                        since=since,
-                        limit=per_path,
-                        as_successes=failed,
-                    )
-        # of one instant, what came last is the newest
-        rows.sort(key=itemgetter(0), reverse=True)
-        return History.of(built(row) for row in rows)
+            paths = {kind: queries.paths(connection, kind) for kind in _HISTORY_KINDS}
+            return _newest(connection, paths, per_path, since)
+
+    def history_after(self, known: History, version: int, per_path: int = 100) -> History:
+        """As `history`, by one that is `known` of the archive's `version`: only paths of which something was
+        added since then are read."""
+        with self._engine.connect() as connection:
+            added = queries.paths_added(connection, version, _HISTORY_KINDS)
+            return known.with_newer(_newest(connection, added, per_path, None))
 
     def all(self, kind: Kind | None = None) -> Iterator[Measurement]:
         """Every measurement, in the order in which they came; an archive of any size can be walked.
@@ -189,6 +181,31 @@ class Archive:
                 pages = connection.execute(text("PRAGMA page_count")).scalar_one()
                 return int(pages * connection.execute(text("PRAGMA page_size")).scalar_one())
             return int(connection.execute(text("SELECT pg_total_relation_size('measurements')")).scalar_one())
+
+
+def _newest(
+    connection: Connection,
+    paths: Mapping[Kind, Sequence[tuple[str, str]]],
+    per_path: int,
+    since: datetime | None,
+) -> History:
+    """What forecasts look at of these paths."""
+    rows: list[tuple[Any, ...]] = []
+    for kind, chosen in paths.items():
+        for failed in (False, True):
+            rows += queries.newest_of_each(
+                connection,
+                queries.LIGHT,
+                kind,
+                chosen,
+                failed=failed,
+                since=since,
+                limit=per_path,
+                as_successes=failed,
+            )
+    # of one instant, what came last is the newest
+    rows.sort(key=itemgetter(0), reverse=True)
+    return History.of(built(row) for row in rows)
 
 
 def _chosen_paths(

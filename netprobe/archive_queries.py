@@ -204,5 +204,18 @@ def paths(connection: Connection, kind: Kind) -> list[tuple[str, str]]:
     return sorted(found)
 
 
+def paths_added(
+    connection: Connection, number: int, kinds: Iterable[Kind]
+) -> dict[Kind, list[tuple[str, str]]]:
+    """The paths of which something of these kinds was added after row `number`; reads the rows since then."""
+    columns = (measurements.c.kind, measurements.c.source, measurements.c.destination)
+    rows = connection.execute(select(*columns).where(measurements.c.number > number))
+    found: dict[Kind, set[tuple[str, str]]] = {kind: set() for kind in kinds}
+    for kind, source, destination in rows:
+        if kind in found:
+            found[Kind(kind)].add((source, destination))
+    return {kind: sorted(paths) for kind, paths in found.items()}
+
+
 def _outcome(failed: bool) -> ColumnElement[bool]:
     return measurements.c.error.is_not(None) if failed else measurements.c.error.is_(None)

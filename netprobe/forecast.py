@@ -83,7 +83,10 @@ class Forecaster:
         version = self._archive.version()
         known = self._known
         if known is None or known[0] != version:
-            known = (version, self._archive.history())
+            history = (
+                self._archive.history() if known is None else self._archive.history_after(known[1], known[0])
+            )
+            known = (version, history)
             self._known = known
         return known[1]
 

@@ -28,6 +28,10 @@ class History:
             path.sort(key=lambda measurement: measurement.started, reverse=True)
         return cls(found)
 
+    def with_newer(self, newer: History) -> History:
+        """The same, but for the paths of `newer`; what was worked out is worked out again."""
+        return History({**self.by_path, **newer.by_path})
+
     def path(self, kind: Kind, source: str, destination: str) -> Sequence[Measurement]:
         """What was measured of that kind from `source` to `destination`, newest first."""
         return self.by_path.get((kind, source, destination), ())

@@ -200,10 +200,14 @@ def test_a_history_is_what_its_words_say(
         chosen = {one.id for one in (*good, *bad[:per_path])}
         if chosen:
             expected[key] = [one for one in newest if one.id in chosen]
+    archive = Archive(one_database)
     with write(one_database) as connection:
         connection.execute(delete(measurements))
-        insert(connection, rows)
-    assert Archive(one_database).history(per_path, start).by_path == expected
+        insert(connection, rows[: len(rows) // 2])
+    before, version = archive.history(per_path), archive.version()
+    archive.add(rows[len(rows) // 2 :])
+    assert archive.history(per_path, start).by_path == expected
+    assert archive.history_after(before, version, per_path).by_path == archive.history(per_path).by_path
 
 
 def test_the_paths_of_a_kind_also_where_all_failed(engine: Engine) -> None:

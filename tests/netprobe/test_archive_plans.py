@@ -16,6 +16,7 @@ import sqlalchemy as sa
 
 from netprobe.archive import Archive
 from netprobe.coverage import coverage
+from netprobe.history import History
 from netprobe.measurement import Kind, Measurement
 from netprobe.meshes.psconfig import Expected
 from netprobe.retention import Retention, prune
@@ -38,6 +39,7 @@ def mesh() -> Iterator[Measurement]:
 QUESTIONS: dict[str, Callable[[Archive], Any]] = {
     "history": lambda archive: archive.history(per_path=5),
     "history since": lambda archive: archive.history(per_path=5, since=SINCE),
+    "history after": lambda archive: archive.history_after(History({}), ROWS - 500, per_path=5),
     "last of every pair": lambda archive: archive.last_by_pair(Kind.LATENCY),
     "paths": lambda archive: archive.paths(Kind.THROUGHPUT),
     "newest of a path": lambda archive: archive.recent(Kind.THROUGHPUT, "a", "b", limit=5),
