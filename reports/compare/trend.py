@@ -1,0 +1,131 @@
+"""How one series went: a slope, and the times at which its level changed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import numpy as np
+from scipy.special import ndtr
+
+from netprobe.changes import LEAST_STEP, SHORTEST, changes
+from reports.compare.statistics import Floats, effective, ranks, thinned
+
+# Ranks of 5 tests against 5 that are wholly apart stand 2.6 standard deviations away; of 5 against 15, 3.3.
+_SCREEN = 2.5
+_WINDOW, _STEP = 40, 10
+
+
+@dataclass(frozen=True)
+class Trend:
+    """Theil and Sen's slope of logarithms a day, and Mann and Kendall's p, its variance widened for tests
+    that depend on the one before (Yue and Wang 2004, on what is left without the slope)."""
+
+    slope_per_day: float
+    p: float
+
+
+@dataclass(frozen=True)
+class Step:
+    """A level that changed with the test at index `start`; medians of both sides in the series' own unit.
+
+    `p` is that of Mann and Whitney on the two levels, for as many as they are worth in independent tests and
+    times the places where it could have been cut.
+    """
+
+    start: int
+    when: datetime
+    before: float
+    after: float
+    p: float
+    # whose: filled in by who knows
+    side: str = ""
+
+
+def trend(times: Floats, values: Floats) -> Trend:
+    """Of three values or more; times in seconds, values as logarithms. Of long series, 500 evenly spaced."""
+    times, values = thinned(times), thinned(values)
+    first, second = np.triu_indices(len(values), 1)
+    apart = (times[second] - times[first]) / 86_400
+    later = apart > 0
+    rises = values[second] - values[first]
+    if not later.any():
+        return Trend(0.0, 1.0)
+    slope = float(np.median(rises[later] / apart[later]))
+    score = float(np.sign(rises).sum())
+    count = len(values)
+    _, ties = ranks(values)
+    _, counts = np.unique(values, return_counts=True)
+    variance = count * (count - 1) * (2 * count + 5) / 18
+    variance -= float((counts * (counts - 1.0) * (2 * counts + 5)).sum()) / 18 if ties else 0.0
+    variance *= count / effective(values - slope * times / 86_400)
+    if variance <= 0:
+        return Trend(slope, 1.0)
+    return Trend(slope, 2 * float(ndtr(-max(abs(score) - 1, 0) / math.sqrt(variance))))
+
+
+def steps(times: Floats, values: Floats, logarithms: Floats, side: str = "") -> tuple[Step, ...]:
+    """The level's changes, oldest first: those of `netprobe.changes`, each with its medians and its p.
+
+    The search takes milliseconds a series, so it is made only where ranks say that there may be one.
+    """
+    if len(values) < 2 * SHORTEST or not _may_have_changed(logarithms):
+        return ()
+    starts = [one.start for one in changes([float(one) for one in logarithms])]
+    return tuple(
+        _step(times, values, logarithms, (before, start, after), side)
+        for before, start, after in zip([0, *starts], starts, [*starts[1:], len(values)], strict=False)
+    )
+
+
+def _step(times: Floats, values: Floats, logarithms: Floats, places: tuple[int, int, int], side: str) -> Step:
+    begin, start, end = places
+    ahead, behind = logarithms[begin:start], logarithms[start:end]
+    together = np.concatenate((ahead, behind))
+    found, ties = ranks(together)
+    first, second, count = len(ahead), len(behind), len(together)
+    levels = np.concatenate((ahead - np.median(ahead), behind - np.median(behind)))
+    variance = first * second / 12 * (count + 1 - ties / (count * (count - 1)))
+    away = abs(float(found[first:].sum()) - second * (count + 1) / 2)
+    score = away / math.sqrt(variance) * math.sqrt(effective(levels) / count) if variance > 0 else 0.0
+    return Step(
+        start,
+        datetime.fromtimestamp(float(times[start]), UTC),
+        float(np.median(values[begin:start])),
+        float(np.median(values[start:end])),
+        min(1.0, 2 * float(ndtr(-score)) * max(len(values) - 2 * SHORTEST + 1, 1)),
+        side,
+    )
+
+
+def _may_have_changed(values: Floats) -> bool:
+    """Whether in some window of 40 tests (10, 20, ... at the start) ranks before and after a place differ."""
+    count = len(values)
+    if float(values.max() - values.min()) < LEAST_STEP:
+        return False
+    ends = sorted({*range(2 * SHORTEST, count, _STEP), count})
+    return any(_apart(values[max(0, end - _WINDOW) : end]) for end in ends)
+
+
+def _apart(values: Floats) -> bool:
+    found, _ = ranks(values)
+    count = len(values)
+    before = np.arange(SHORTEST, count - SHORTEST + 1)
+    if not len(before):
+        return False
+    sums = np.cumsum(found)[before - 1]
+    expected, spread = before * (count + 1) / 2, np.sqrt(before * (count - before) * (count + 1) / 12)
+    return bool((np.abs(sums - expected) / spread).max() >= _SCREEN)
+
+
+def near(first: Sequence[Step], second: Sequence[Step], within_seconds: float) -> list[tuple[Step, Step]]:
+    """Steps of two series that came at the same time and went the same way."""
+    return [
+        (one, two)
+        for one in first
+        for two in second
+        if abs((one.when - two.when).total_seconds()) <= within_seconds
+        and (one.after > one.before) == (two.after > two.before)
+    ]
