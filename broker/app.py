@@ -79,7 +79,7 @@ def make_app(front: Front, clock: Clock, lifespan: object = None) -> FastAPI:
     )
     router = make_router(front)
     app.include_router(router)
-    app.state.routes, app.state.audit = router.routes, front.audit
+    app.state.routes, app.state.audit, app.state.front = router.routes, front.audit, front
     app.add_exception_handler(Refused, _refused)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_middleware(Visits, audit=front.audit, clock=clock, failed=_unexpected)

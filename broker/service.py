@@ -62,7 +62,7 @@ class Broker:
         self._lifetime = timedelta(seconds=settings.offer_lifetime_seconds)
         self._deciding = Turns(DECIDING)
         self._archive = Archive(engine)
-        self._forecaster = Forecaster(self._archive, federation, clock)
+        self.forecaster = Forecaster(self._archive, federation, clock)
         self._catalogues = load_catalogues(federation, online)
         self._platforms = platforms or {
             site.id: load_platform(site, federation, clock, settings.work_directory / site.id)
@@ -241,7 +241,7 @@ class Broker:
                 self._federation,
                 self._platforms,
                 request,
-                self._forecaster.path,
+                self.forecaster.path,
                 self._clock.now(),
                 document,
             )

@@ -46,6 +46,8 @@ class Settings:
     sessions_per_site: int = 64
     # whether this process drives sessions, or only answers; another one on the same database must then
     supervise: bool = True
+    # reports that were made are listed among the pages, for those who may sign in
+    reports_directory: Path | None = None
     # what one caller may ask in a minute; 0: anything
     requests_per_minute: int = 600
     # tokens of this OpenID Connect issuer are taken, if they are meant for this audience
@@ -178,6 +180,7 @@ _READERS: Mapping[str, Callable[[Any, Path], Any]] = {
     "audit_retention_seconds": _retention,
     "sessions_per_site": _count(1),
     "supervise": _yes_or_no,
+    "reports_directory": _path,
     "requests_per_minute": _count(0),
     "oidc_issuer": _issuer,
     "oidc_audience": _text,

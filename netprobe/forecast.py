@@ -75,11 +75,12 @@ class Forecaster:
 
     def path(self, source: str, destination: str) -> Forecast:
         """The forecast for one path (site ids); on the ladder's lowest rungs where nothing is known of it."""
-        return forecast_from(self._history(), self._federation, source, destination, self._clock.now())
+        return forecast_from(self.history(), self._federation, source, destination, self._clock.now())
 
     __call__ = path
 
-    def _history(self) -> History:
+    def history(self) -> History:
+        """What forecasts are made of, as the archive has it now."""
         version = self._archive.version()
         known = self._known
         if known is None or known[0] != version:

@@ -98,17 +98,23 @@ async def read_body(request: Request) -> Any:
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding != "identity":
         raise Refused(415, f"content encoding {encoding} is not read here: send the body as it is")
+    body = await read_limited(request)
+    try:
+        # a megabyte of elements takes a second or two, in which others are answered
+        return await run_in_threadpool(codec.read, body)
+    except Malformed as error:
+        raise malformed(error) from None
+
+
+async def read_limited(request: Request) -> bytes:
+    """A request's body. Raises Refused (413)."""
     body = bytearray()
     async for piece in request.stream():
         body += piece
         if len(body) > BODY_LIMIT:
             # the rest is not read, so the connection is of no more use
             raise Refused(413, f"the body is larger than {BODY_LIMIT} bytes", {"Connection": "close"})
-    try:
-        # a megabyte of elements takes a second or two, in which others are answered
-        return await run_in_threadpool(codec.read, bytes(body))
-    except Malformed as error:
-        raise malformed(error) from None
+    return bytes(body)
 
 
 def malformed(error: Malformed) -> Refused:

@@ -69,6 +69,8 @@ class Visit:
     # whether somebody reads what is another's, by being operator or administrator
     foreign: bool = False
     target: str | None = None
+    # what the audit log calls it, where it came by another way than the API's paths
+    action: str | None = None
     # more headers for the answer
     headers: dict[str, str] = field(default_factory=dict)
 
@@ -158,7 +160,8 @@ class Visits:
             action = LOGIN_FAILED
         elif (method in _CHANGES and status != 429) or visit.foreign:
             # of HEAD, what GET would be
-            action = _ACTIONS.get(("GET" if method == "HEAD" else method, path), f"{method} {path}")
+            key = ("GET" if method == "HEAD" else method, path)
+            action = visit.action or _ACTIONS.get(key, f"{method} {path}")
         else:
             return
         place = headers.get("location", "").rsplit("/", 1)[-1] if method == "POST" else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,7 +17,6 @@ from federation.errors import InputError
 if TYPE_CHECKING:
     from federation.clock import Clock
     from federation.sites import Federation
-    from reservations.calendar import Need
     from reservations.credits import Account
     from reservations.snapshots import Known, Snapshots
     from reservations.sources import Placed
@@ -115,76 +114,6 @@ def accounts(clouds: Asked, sites: Sequence[str] | None, project: str | None) ->
             source = load_credits(site, SystemClock())
             found += [] if source is None else source.accounts(project)
     return found
-
-
-def read_need(
-    cores: int | None,
-    memory: str | None,
-    disk: str | None,
-    gpu: int | None,
-    hosts: int | None,
-    instances: int | None,
-    flavour: str | None,
-    spread: str,
-    properties: str,
-) -> Need:
-    """The options as a need. Raises InputError for those that don't go together, or for nothing at all."""
-    from federation.units import parse_size_bytes
-    from reservations.calendar import DISK_GB, MEMORY_MB, PGPU, VCPU, Need, Spread
-    from reservations.properties import parse_expression
-
-    if hosts is not None and (instances is not None or flavour is not None):
-        raise InputError("--hosts is whole machines: expected it without --instances and --flavour")
-    if flavour is not None and any(each is not None for each in (cores, memory, disk, gpu)):
-        raise InputError(
-            "--flavour says what a unit has: expected it without --cores, --memory, --disk, --gpu"
-        )
-    if spread not in list(Spread):
-        raise InputError(f"--spread: expected one of {', '.join(Spread)}, got {spread!r}")
-    amounts = {VCPU: cores, PGPU: gpu}
-    for option, name, text, size in (
-        ("--memory", MEMORY_MB, memory, 1 << 20),
-        ("--disk", DISK_GB, disk, 1 << 30),
-    ):
-        if text is not None:
-            try:
-                amounts[name] = -(-parse_size_bytes(text) // size)
-            except InputError as error:
-                raise InputError(f"{option}: {error}") from None
-    asked_for = {name: amount for name, amount in amounts.items() if amount}
-    if not asked_for and hosts is None and flavour is None:
-        raise InputError("nothing is asked for: expected --cores, --memory, --gpu, --flavour or --hosts")
-    return Need(
-        asked_for,
-        units=hosts or instances or 1,
-        whole_hosts=hosts is not None,
-        spread=Spread(spread),
-        properties=parse_expression(properties, "--properties"),
-        flavour=flavour,
-    )
-
-
-def read_range(duration: str, after: str, before: str, now: datetime) -> tuple[timedelta, datetime, datetime]:
-    """How long, and the range of starts. Raises InputError with the option's name."""
-    from federation.units import parse_duration, parse_instant
-
-    def read(option: str, text: str) -> datetime:
-        try:
-            return parse_instant(text, now)
-        except InputError as error:
-            raise InputError(f"{option}: {error}") from None
-
-    try:
-        length = parse_duration(duration)
-    except InputError as error:
-        raise InputError(f"--for: {error}") from None
-    if length <= timedelta(0):
-        raise InputError(f"--for: expected more than nothing, got {duration!r}")
-    first, last = read("--after", after), read("--before", before)
-    first = max(first, now)
-    if last < first:
-        raise InputError(f"--before: expected an instant after {first:%Y-%m-%d %H:%M} UTC, got {before!r}")
-    return length, first, last
 
 
 def table(*titles: str) -> Any:

@@ -64,9 +64,10 @@ def when(
     as_json: JsonOption = False,
 ) -> None:
     """Find the first windows in which all of it fits, for the whole time, on the same hosts."""
-    from fairlead.cli._space import asked, read_need, read_range
-    from fairlead.space_answers import answer_document
+    from fairlead.cli._space import asked
+    from reservations.answers import answer_document
     from reservations.asking import ask, remarks
+    from reservations.reading import read_need, read_range
     from reservations.windows import Question
     from reservations.words import need_words
 
@@ -103,7 +104,7 @@ def now(
     from datetime import timedelta
 
     from fairlead.cli._space import asked
-    from fairlead.space_answers import State, state_now
+    from reservations.answers import State, state_now
     from reservations.asking import remarks
 
     clouds = asked(catalogue, cloud)
@@ -129,7 +130,7 @@ def now(
 
 
 def _show(answers: list[Answer], told: list[str], need: str, now: datetime) -> None:
-    from fairlead.space_answers import compromise_words, host_words, how_seen, span_words
+    from reservations.answers import compromise_words, host_words, how_seen, span_words
     from reservations.calendar import Sight
 
     console = output()

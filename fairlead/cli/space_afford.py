@@ -54,8 +54,9 @@ def afford(
 ) -> None:
     """Say what the credits allow: how long for this size, how large for this long, and what it costs."""
     from fairlead.cli._space import accounts as purses_of
-    from fairlead.cli._space import asked, read_need, read_range
+    from fairlead.cli._space import asked
     from reservations.afford import affordable, in_words, largest, left_in_words, longest, spoken
+    from reservations.reading import read_need, read_range
 
     need = read_need(cores, memory, disk, gpu, hosts, instances, flavour, spread, properties)
     clouds = asked(catalogue, cloud)

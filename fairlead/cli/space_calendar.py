@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from reservations.calendar import Calendar
-    from reservations.snapshots import Known
 
 app = typer.Typer()
 
@@ -45,6 +44,7 @@ def calendar(
     from fairlead.cli._space import asked
     from federation.files import write_whole
     from federation.units import parse_duration
+    from reservations.answers import calendar_document, most_telling
     from reservations.asking import remarks
 
     clouds = asked(catalogue, cloud)
@@ -53,7 +53,7 @@ def calendar(
     except InputError as error:
         raise InputError(f"--for: {error}") from None
     known = clouds.known(site, end)
-    shown = [each for each in (_chosen(one, kind) for one in known) if each is not None]
+    shown = [each for each in (most_telling(one, kind) for one in known) if each is not None]
     told = list(
         dict.fromkeys(
             [*remarks(known, []), *(f"{one.site}: {text}" for one in shown for text in one.remarks)]
@@ -76,58 +76,13 @@ def calendar(
         if written is not None:
             messages().print(f"calendar: {written}", markup=False)
     if as_json:
-        print_json({"calendars": [_document(one) for one in shown], "remarks": told})
+        print_json({"calendars": [calendar_document(one) for one in shown], "remarks": told})
     elif not any((png, svg, html, ics)):
         _show(shown, clouds.now, told)
 
 
-def _chosen(known: Known, kind: str | None) -> Calendar | None:
-    """The calendar that shows most of a site: parts of hosts before whole ones; or that of `kind`."""
-    from reservations.asking import PARTS
-    from reservations.calendar import Sight
-
-    seen = [one for one in known.calendars if one.sight is not Sight.NONE]
-    if kind is not None:
-        return next((one for one in seen if one.kind == kind), None)
-    return min(seen, key=lambda one: one.kind not in PARTS or one.kind == "unreserved", default=None)
-
-
-def _document(calendar: Calendar) -> dict[str, Any]:
-    names = {host.id: host.name for host in calendar.hosts}
-    return {
-        "site": calendar.site,
-        "source": calendar.source,
-        "kind": calendar.kind,
-        "known_at": calendar.known_at,
-        "until": calendar.until,
-        "sight": calendar.sight,
-        "hosts": [
-            {
-                "name": host.name,
-                "amounts": dict(host.amounts),
-                "properties": dict(host.properties),
-                "bookable": host.bookable,
-            }
-            for host in calendar.hosts
-        ],
-        "taken": [
-            {
-                "host": names.get(part.host, part.host),
-                "start": part.start,
-                "end": part.end,
-                "amounts": None if part.amounts is None else dict(part.amounts),
-                "booking": part.booking,
-                "name": part.name,
-                "holder": part.holder,
-                "ours": part.ours,
-            }
-            for part in calendar.taken
-        ],
-    }
-
-
 def _show(shown: list[Calendar], now: datetime, told: list[str]) -> None:
-    from fairlead.space_answers import how_seen
+    from reservations.answers import how_seen
     from reservations.words import amount_words
 
     console = output()

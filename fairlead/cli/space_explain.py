@@ -68,9 +68,10 @@ def explain(
 
     With what was asked for (--cores, --for and so on) the cloud is looked at; of a server the cloud knows it.
     """
-    from fairlead.cli._space import accounts, asked, read_need, read_range
+    from fairlead.cli._space import accounts, asked
     from reservations.asking import usual_kind
     from reservations.explain import explain as understand
+    from reservations.reading import read_need, read_range
     from reservations.windows import Question
 
     sized = any(each is not None for each in (cores, memory, disk, gpu, hosts, instances, flavour))

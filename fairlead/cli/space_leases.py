@@ -77,9 +77,10 @@ def reserve(
     as_json: JsonOption = False,
 ) -> None:
     """Reserve the first window in which all fits: the plan is shown first, what is held checked after."""
-    from fairlead.cli._space import asked, read_need, read_range
-    from fairlead.space_answers import host_words
+    from fairlead.cli._space import asked
+    from reservations.answers import host_words
     from reservations.asking import ask
+    from reservations.reading import read_need, read_range
     from reservations.windows import Question
     from reservations.words import need_words
 

@@ -75,6 +75,7 @@ def test_every_setting_can_come_from_the_file_and_from_the_environment(file):
         "audit_retention_seconds": "90 d",
         "sessions_per_site": 3,
         "supervise": False,
+        "reports_directory": "/reports",
         "requests_per_minute": 0,
         "oidc_issuer": "https://iam.example.org/",
         "oidc_audience": "broker",
@@ -109,6 +110,7 @@ def test_every_setting_can_come_from_the_file_and_from_the_environment(file):
         audit_retention_seconds=90 * 86_400.0,
         sessions_per_site=3,
         supervise=False,
+        reports_directory=Path("/reports"),
         requests_per_minute=0,
         oidc_issuer="https://iam.example.org/",
         oidc_audience="broker",
@@ -148,7 +150,7 @@ def test_variables_of_the_clients_and_of_others_are_left_alone():
         ("offer_lifetime_seconds = 0", 1, "offer_lifetime_seconds: expected from 1 second to 1 day, such as 300 or \"5 min\", got 0"),
         ("offer_lifetime_seconds = nan", 1, "offer_lifetime_seconds: expected from 1 second to 1 day, such as 300 or \"5 min\", got nan"),
         ("admin_password = 12345", 1, "admin_password: expected a text that is not empty, got something else"),
-        ("\n\nprot = 1", 3, "prot: unknown setting; expected one of database_url, work_directory, catalogue, host, port, public_url, admin_user, admin_password, offer_lifetime_seconds, retention_seconds, result_lifetime_seconds, audit_retention_seconds, sessions_per_site, supervise, requests_per_minute, oidc_issuer, oidc_audience, oidc_clients, oidc_groups, oidc_scopes, oidc_operator_groups, oidc_admin_groups"),
+        ("\n\nprot = 1", 3, "prot: unknown setting; expected one of database_url, work_directory, catalogue, host, port, public_url, admin_user, admin_password, offer_lifetime_seconds, retention_seconds, result_lifetime_seconds, audit_retention_seconds, sessions_per_site, supervise, reports_directory, requests_per_minute, oidc_issuer, oidc_audience, oidc_clients, oidc_groups, oidc_scopes, oidc_operator_groups, oidc_admin_groups"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_in_the_file_names_the_line(file, text, line, message):

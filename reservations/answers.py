@@ -9,8 +9,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from federation.units import format_age, format_seconds
-from reservations.asking import Answer
+from reservations.asking import PARTS, Answer
 from reservations.calendar import MEMORY_MB, PGPU, VCPU, Calendar, Need, Sight
+from reservations.snapshots import Known
 from reservations.windows import Alternative, Compromise, Opening, Question, openings
 from reservations.words import amount_words, binary_words
 
@@ -183,5 +184,48 @@ def answer_document(answer: Answer) -> dict[str, Any]:
                 "opening": opening_document(calendar, other.opening, other.question.duration),
             }
             for other in answer.alternatives
+        ],
+    }
+
+
+def most_telling(known: Known, kind: str | None) -> Calendar | None:
+    """The calendar that shows most of a site: parts of hosts before whole ones; or that of `kind`."""
+    seen = [one for one in known.calendars if one.sight is not Sight.NONE]
+    if kind is not None:
+        return next((one for one in seen if one.kind == kind), None)
+    return min(seen, key=lambda one: one.kind not in PARTS or one.kind == "unreserved", default=None)
+
+
+def calendar_document(calendar: Calendar) -> dict[str, Any]:
+    """A calendar as JSON has it."""
+    names = {host.id: host.name for host in calendar.hosts}
+    return {
+        "site": calendar.site,
+        "source": calendar.source,
+        "kind": calendar.kind,
+        "known_at": calendar.known_at,
+        "until": calendar.until,
+        "sight": calendar.sight,
+        "hosts": [
+            {
+                "name": host.name,
+                "amounts": dict(host.amounts),
+                "properties": dict(host.properties),
+                "bookable": host.bookable,
+            }
+            for host in calendar.hosts
+        ],
+        "taken": [
+            {
+                "host": names.get(part.host, part.host),
+                "start": part.start,
+                "end": part.end,
+                "amounts": None if part.amounts is None else dict(part.amounts),
+                "booking": part.booking,
+                "name": part.name,
+                "holder": part.holder,
+                "ours": part.ours,
+            }
+            for part in calendar.taken
         ],
     }
