@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import socket
@@ -21,8 +22,10 @@ from federation.sites import Federation
 
 if TYPE_CHECKING:
     import uvicorn
+    from fastapi import FastAPI
     from sqlalchemy import Engine
 
+_log = logging.getLogger(__name__)
 STOP_SECONDS = 10.0
 # longer than clients keep a connection that they don't use (httpx: 5 s): none is closed under their hands
 KEEP_ALIVE_SECONDS = 20
@@ -114,6 +117,7 @@ def server(broker: Broker, url: str, log_level: str = "warning") -> uvicorn.Serv
         raise OutsideError(f"the broker needs {error.name}: pip install 'fairlead[broker]'") from error
     settings = replace(broker.settings, public_url=broker.settings.public_url or url)
     app = create_app(settings, broker.federation, broker.engine, SystemClock(), broker.online)
+    _with_pages(app, settings, broker.federation)
     config = uvicorn.Config(
         app,
         http=PatientProtocol,
@@ -126,3 +130,13 @@ def server(broker: Broker, url: str, log_level: str = "warning") -> uvicorn.Serv
         server_header=False,
     )
     return uvicorn.Server(config)
+
+
+def _with_pages(app: FastAPI, settings: Settings, federation: Federation) -> None:
+    """Add pages and metrics, where what they are drawn with is installed."""
+    try:
+        from reports.pages.app import add_pages
+    except ModuleNotFoundError as error:
+        _log.info("without pages: they need %s: pip install 'fairlead[reports]'", error.name)
+        return
+    add_pages(app, settings, federation, SystemClock())

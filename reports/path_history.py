@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
 import matplotlib.dates
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from federation.errors import OutsideError
+from federation.files import write_whole
 from federation.units import format_bits_per_second
 from netprobe.forecast import Forecast
 from netprobe.ladder import usable
@@ -31,6 +33,22 @@ def draw_path(
     """Write a PNG: the path's throughput `tests` (any order), failures along the foot, the last change, and
     the forecast's 10, 50 and 90 % at `now`. `names` are the sites'. Raises OutsideError where it can't be
     written."""
+    write_whole(path, rendered(tests, forecast, names, now, "png"))
+
+
+def rendered(
+    tests: Sequence[Measurement], forecast: Forecast, names: tuple[str, str], now: datetime, form: str
+) -> bytes:
+    """The picture as "png" or "svg"; the same tests give the same bytes."""
+    # text stays text in an SVG, and nothing random gets in
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "fairlead"}):
+        stream = io.BytesIO()
+        figure = _drawn(tests, forecast, names, now)
+        figure.savefig(stream, format=form, metadata={"Date": None} if form == "svg" else {"Software": None})
+    return stream.getvalue()
+
+
+def _drawn(tests: Sequence[Measurement], forecast: Forecast, names: tuple[str, str], now: datetime) -> Figure:
     figure = Figure(figsize=(8, 4), dpi=140, layout="constrained")
     FigureCanvasAgg(figure)
     # matplotlib takes times, but its types don't say so
@@ -66,10 +84,7 @@ def draw_path(
     axes.tick_params(which="both", labelsize=8)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(fontsize=8, frameon=False, ncols=4, loc="upper left", bbox_to_anchor=(0, -0.08))
-    try:
-        figure.savefig(path, format="png")
-    except OSError as error:
-        raise OutsideError(f"{path}: the picture can't be written: {error.strerror}") from error
+    return figure
 
 
 def _narrow(limits: tuple[float, float]) -> bool:

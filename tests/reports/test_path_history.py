@@ -90,7 +90,7 @@ def test_a_path_without_tests_has_a_picture_of_its_forecast(tmp_path: Path) -> N
 
 
 def test_a_picture_that_cannot_be_written_is_one_clear_line(tmp_path: Path) -> None:
-    with pytest.raises(OutsideError, match="the picture can't be written"):
+    with pytest.raises(OutsideError, match="it can't be written"):
         draw_path([], forecast([]), ("Alpha", "Beta"), tmp_path / "nowhere" / "path.png", NOW)
 
 
