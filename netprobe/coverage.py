@@ -17,7 +17,7 @@ from netprobe.meshes.rows import KINDS, ends
 from netprobe.tables import measurements
 
 # a result is overdue once so many times its interval has passed
-_LATE = 2
+LATE = 2
 
 
 class State(StrEnum):
@@ -193,7 +193,7 @@ def _cell(
     newest = max(found, key=lambda row: row.newest, default=None)
     if newest is None:
         state = State.MISSING
-    elif repeat is not None and until - newest.newest > timedelta(seconds=_LATE * repeat):
+    elif repeat is not None and until - newest.newest > timedelta(seconds=LATE * repeat):
         state = State.STALE
     else:
         state = State.FAILED if newest.failed else State.OK

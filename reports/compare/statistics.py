@@ -135,7 +135,7 @@ def effective(values: Floats) -> float:
 def block_length(values: Floats) -> int:
     """Carlstein's (1986) for first-order autocorrelation: what a block must hold to keep it."""
     found = autocorrelation(values)
-    length = (math.sqrt(6) * found / (1 - found**2)) ** (2 / 3) * len(values) ** (1 / 3)
+    length: float = (math.sqrt(6) * found / (1 - found**2)) ** (2 / 3) * len(values) ** (1 / 3)
     return max(1, min(math.ceil(length), len(values) // 2))
 
 
@@ -153,19 +153,20 @@ def bootstrap(values: Floats, chance: np.random.Generator, statistic: Any = np.m
 
 def summarise(values: Floats, chance: np.random.Generator) -> Summary:
     """One sample, at least one value, in order of time."""
-    quantiles = [float(one) for one in np.quantile(values, (0.1, 0.25, 0.5, 0.75, 0.9))]
-    return Summary(len(values), effective(values), *quantiles, *bootstrap(values, chance))
+    p10, p25, middle, p75, p90 = (float(one) for one in np.quantile(values, (0.1, 0.25, 0.5, 0.75, 0.9)))
+    low, high = bootstrap(values, chance)
+    return Summary(len(values), effective(values), p10, p25, middle, p75, p90, low, high)
 
 
-def centre(values: Floats) -> Shift:
-    """The 20 % trimmed mean with Yuen's (1974) error, for as many as they are worth in independent ones."""
+def centre(values: Floats, trim: float = TRIM) -> Shift:
+    """The trimmed mean with Yuen's (1974) error, for as many as they are worth in independent ones."""
     ordered = np.sort(values)
     count, worth = len(values), effective(values)
-    cut = int(TRIM * count)
+    cut = int(trim * count)
     kept = ordered[cut : count - cut]
     winsorised = np.clip(ordered, kept[0], kept[-1])
-    error = float(np.std(winsorised, ddof=1)) / ((1 - 2 * TRIM) * math.sqrt(worth)) if count > 1 else math.inf
-    return Shift(float(np.mean(kept)), error, max(worth - 2 * int(TRIM * worth) - 1, 1.0))
+    error = float(np.std(winsorised, ddof=1)) / ((1 - 2 * trim) * math.sqrt(worth)) if count > 1 else math.inf
+    return Shift(float(np.mean(kept)), error, max(worth - 2 * int(trim * worth) - 1, 1.0))
 
 
 def between(first: Shift, second: Shift) -> Shift:
@@ -252,7 +253,8 @@ def thinned(values: Floats) -> Floats:
     """At most 500 of them, evenly spaced."""
     if len(values) <= _MOST_OF_PAIRS:
         return values
-    return values[np.linspace(0, len(values) - 1, _MOST_OF_PAIRS).astype(int)]
+    some: Floats = values[np.linspace(0, len(values) - 1, _MOST_OF_PAIRS).astype(int)]
+    return some
 
 
 def needed(shift: Shift, count: int, margin: float) -> int:
@@ -273,6 +275,6 @@ def benjamini_hochberg(p: Floats) -> Floats:
         return p
     order = np.argsort(p)
     scaled = p[order] * count / np.arange(1, count + 1)
-    found = np.empty(count)
+    found: Floats = np.empty(count)
     found[order] = np.minimum(np.minimum.accumulate(scaled[::-1])[::-1], 1.0)
     return found

@@ -1,0 +1,317 @@
+"""The whole mesh: every path compared, side by side on all processors, and then what only all of them say."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from federation.sites import Federation
+from netprobe.measurement import Kind
+from reports.compare import expected, mesh_rules
+from reports.compare.likeness import Values, matched
+from reports.compare.model import Comparison, Finding, Report
+from reports.compare.pairs import beside
+from reports.compare.paths import Job, compare, packets
+from reports.compare.reading import NOTHING, Observed, Reading, Rows
+from reports.compare.rules import Seen, diagnose
+from reports.compare.statistics import benjamini_hochberg
+from reports.compare.trend import Step
+from reports.compare.verdicts import settled, words
+from reports.compare.ways import Quantity, Side
+
+# Below this, starting processes takes longer than the work.
+_FEW = 400
+SHARE_FALSE = 0.05
+KIND_OF = {
+    Quantity.THROUGHPUT: Kind.THROUGHPUT,
+    Quantity.LATENCY: Kind.LATENCY,
+    Quantity.LOSS: Kind.LATENCY,
+}
+# what the children of this process work on
+_jobs: Sequence[Job] = ()
+
+
+def compare_mesh(
+    reading: Reading,
+    wanted: expected.Wanted,
+    quantities: Sequence[Quantity],
+    margin: float,
+    loss_margin: float,
+    federation: Federation | None = None,
+    command: str = "",
+    versions: Sequence[tuple[str, str]] = (),
+    progress: Callable[[float], None] = lambda share: None,
+) -> Report:
+    """The report of what was read. `margin` is a ratio (0.1: ten percent), `loss_margin` a share of
+    packets."""
+    jobs = [
+        job
+        for quantity in quantities
+        for job in _jobs_of(reading, wanted, quantity, loss_margin if quantity is Quantity.LOSS else margin)
+    ]
+    compared = _all_compared(jobs, progress)
+    compared = [settled(one, adjusted) for one, adjusted in zip(compared, _adjusted(compared), strict=True)]
+    steps = _confirmed(compared)
+    looks = [_seen(job, one, found, reading) for job, one, found in zip(jobs, compared, steps, strict=True)]
+    findings = [list(diagnose(seen)) if seen is not None else [] for seen in looks]
+    mesh_rules.add(compared, steps, findings)
+    times = [
+        one.values[[0, -1], 0]
+        for paths in reading.kinds.values()
+        for each in paths.values()
+        for one in each.rows.values()
+    ]
+    return Report(
+        since=reading.since,
+        until=reading.until,
+        margin=margin,
+        loss_margin=loss_margin,
+        rows=reading.rows,
+        first=_instant(min((one[0] for one in times), default=None)),
+        last=_instant(max((one[1] for one in times), default=None)),
+        comparisons=tuple(
+            words(one, tuple(found), seen) for one, found, seen in zip(compared, findings, looks, strict=True)
+        ),
+        remarks=mesh_rules.remarks(reading, compared),
+        command=command,
+        versions=tuple(versions),
+        names={site.id: site.name for site in federation or ()},
+    )
+
+
+def _instant(seconds: float | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(float(seconds), UTC)
+
+
+def _jobs_of(reading: Reading, wanted: expected.Wanted, quantity: Quantity, margin: float) -> Iterator[Job]:
+    kind = KIND_OF[quantity]
+    paths = dict(reading.kinds.get(kind, {}))
+    for of_kind, source, destination in wanted.paths():
+        if of_kind is kind:
+            paths.setdefault((source, destination), Observed(source, destination))
+    busy = _Intervals(reading) if quantity is Quantity.THROUGHPUT else None
+    for (source, destination), observed in sorted(paths.items(), key=lambda item: item[0]):
+        cells = expected.cells(wanted, kind, observed, reading.since, reading.until)
+        scripted, mesh = observed.of(Side.SCRIPTED), observed.of(Side.MESH)
+        back = reading.path(kind, destination, source).of(Side.MESH)
+        pairs = matched(scripted, mesh) if quantity is Quantity.THROUGHPUT else [(scripted, mesh)]
+        for first, second in pairs or [(NOTHING, NOTHING)]:
+            yield Job(
+                quantity,
+                source,
+                destination,
+                {Side.SCRIPTED: first, Side.MESH: second},
+                cells,
+                margin,
+                wanted.repeat((kind, source, destination)),
+                _rtt(reading, source, destination) if busy else None,
+                back,
+                {}
+                if busy is None
+                else {
+                    Side.SCRIPTED: busy.beside(source, destination, first),
+                    Side.MESH: busy.beside(source, destination, second),
+                },
+            )
+
+
+class _Intervals:
+    """When throughput tests ran at each site."""
+
+    def __init__(self, reading: Reading) -> None:
+        spans: dict[str, list[Any]] = defaultdict(list)
+        self._both: dict[tuple[str, str], list[Any]] = defaultdict(list)
+        for (source, destination), observed in reading.kinds.get(Kind.THROUGHPUT, {}).items():
+            for rows in observed.rows.values():
+                span = _span(rows)
+                spans[source].append(span)
+                spans[destination].append(span)
+                self._both[min(source, destination), max(source, destination)].append(span)
+        self._sites = {site: _sorted(found) for site, found in spans.items()}
+
+    def beside(self, source: str, destination: str, rows: Rows) -> Any:
+        """How many other tests ran at either end during each of these."""
+        if not len(rows):
+            return np.empty(0)
+        starts, ends = _span(rows)
+        count = np.zeros(len(rows))
+        for site in (source, destination):
+            # not itself
+            count += beside(starts, ends, *self._sites[site]) - 1
+        # what ran between the same two ends was counted at both
+        both = _sorted(self._both[min(source, destination), max(source, destination)])
+        return count - (beside(starts, ends, *both) - 1)
+
+
+def _span(rows: Rows) -> Any:
+    """Starts and ends; a second is left off, in which a test only connects or ends."""
+    starts = rows["started"]
+    return np.stack((starts, starts + np.maximum(rows["seconds"] - 1, 0.1)))
+
+
+def _sorted(spans: list[Any]) -> tuple[Any, Any]:
+    together = np.concatenate(spans, axis=1)
+    return np.sort(together[0]), np.sort(together[1])
+
+
+def _rtt(reading: Reading, source: str, destination: str) -> float | None:
+    """The path's round trip: of tests of latency, else the least that throughput tests saw."""
+    for path in ((source, destination), (destination, source)):
+        latency = reading.path(Kind.LATENCY, *path)
+        for side in Side:
+            if (known := _known(latency.of(side), "rtt_seconds")) is not None:
+                return float(np.median(known))
+    observed = reading.path(Kind.THROUGHPUT, source, destination)
+    for name in ("rtt_seconds_min", "rtt_seconds"):
+        found = [known for side in Side if (known := _known(observed.of(side), name)) is not None]
+        if found:
+            return float(np.concatenate(found).min())
+    return None
+
+
+def _known(rows: Rows, name: str) -> Any:
+    values = rows[name]
+    values = values[values > 0]
+    return values if len(values) else None
+
+
+def _all_compared(jobs: Sequence[Job], progress: Callable[[float], None]) -> list[Comparison]:
+    """Each job's comparison, in their order. The children inherit the jobs; only results are sent."""
+    global _jobs
+    workers = len(os.sched_getaffinity(0))
+    if len(jobs) < _FEW or workers < 2:
+        return [compare(job) for job in jobs]
+    _jobs = jobs
+    size = max(50, len(jobs) // (20 * workers))
+    spans = [(start, min(start + size, len(jobs))) for start in range(0, len(jobs), size)]
+    found: list[Comparison] = []
+    try:
+        with ProcessPoolExecutor(workers, multiprocessing.get_context("fork")) as pool:
+            for part in pool.map(_part, spans):
+                found += part
+                progress(len(found) / len(jobs))
+    finally:
+        _jobs = ()
+    return found
+
+
+def _part(span: tuple[int, int]) -> list[Comparison]:
+    return [compare(job) for job in _jobs[slice(*span)]]
+
+
+def _adjusted(compared: Sequence[Comparison]) -> list[float]:
+    """The p-values against "no more than the margin apart", adjusted over the paths of each quantity."""
+    found = [1.0] * len(compared)
+    for quantity in Quantity:
+        chosen = [
+            index for index, one in enumerate(compared) if one.quantity is quantity and one.shift is not None
+        ]
+        adjusted = benjamini_hochberg(np.array([compared[index].differs_p for index in chosen]))
+        for index, p in zip(chosen, adjusted, strict=True):
+            found[index] = float(p)
+    return found
+
+
+def _confirmed(compared: Sequence[Comparison]) -> list[tuple[Step, ...]]:
+    """The changes of level that stand after Benjamini and Hochberg over all series, oldest first."""
+    every: list[tuple[int, Step]] = []
+    steady = 0
+    for index, one in enumerate(compared):
+        for series in (one.scripted, one.mesh):
+            if series is not None and one.quantity is not Quantity.LOSS:
+                every += [(index, step) for step in series.steps]
+                steady += not series.steps
+    p = benjamini_hochberg(np.array([step.p for _, step in every] + [1.0] * steady))
+    found: list[list[Step]] = [[] for _ in compared]
+    for (index, step), adjusted in zip(every, p, strict=False):
+        if adjusted < SHARE_FALSE:
+            found[index].append(step)
+    return [tuple(sorted(each, key=lambda step: step.when)) for each in found]
+
+
+def _seen(job: Job, one: Comparison, steps: tuple[Step, ...], reading: Reading) -> Seen | None:
+    if one.scripted is None or one.mesh is None or one.shift is None or one.raw_shift is None:
+        return None
+    path = (job.source, job.destination)
+    scripted, mesh, slow = replace(job, rtt_seconds=None).values()
+    if scripted is None or mesh is None:
+        return None
+    values = {
+        Side.SCRIPTED: Values(scripted.rows, scripted.raw, one.scripted.values, scripted.what),
+        Side.MESH: Values(mesh.rows, mesh.raw, one.mesh.values, mesh.what),
+    }
+    if slow and job.rtt_seconds is not None:
+        slow = "normalised"
+    traces = reading.routes.get(path, [])
+    gaps = [later[0] - earlier[0] for earlier, later in pairwise(traces)]
+    return Seen(
+        job.quantity,
+        values,
+        mesh_rules.low_side(one),
+        one.shift,
+        one.raw_shift,
+        one.margin,
+        job.rtt_seconds,
+        _loss(reading, *path),
+        steps,
+        tuple(traces),
+        max(2 * one.tolerance_seconds, float(np.median(gaps)) if gaps else 0.0),
+        dict(job.overlapped),
+        _mtus(reading, *path),
+        slow,
+        _one_way(job.rows[Side.MESH], job.back) if job.quantity is Quantity.LATENCY else None,
+    )
+
+
+def _loss(reading: Reading, source: str, destination: str) -> tuple[float, float] | None:
+    lost = sent = 0.0
+    latency = reading.path(Kind.LATENCY, source, destination)
+    for side in Side:
+        rows = latency.of(side)
+        rows = rows.where(np.isfinite(rows["loss_ratio"]))
+        if len(rows):
+            count = packets(rows)
+            lost, sent = lost + float(rows["loss_ratio"] @ count), sent + float(count.sum())
+    return (lost / sent, sent) if sent else None
+
+
+def _mtus(reading: Reading, source: str, destination: str) -> tuple[tuple[float, float], ...]:
+    observed = reading.path(Kind.PATH, source, destination)
+    found = []
+    for side in Side:
+        rows = observed.of(side)
+        rows = rows.where(np.isfinite(rows["path_mtu_bytes"]))
+        found += list(zip(rows["started"], rows["path_mtu_bytes"], strict=True))
+    return tuple(sorted((float(time), float(size)) for time, size in found))
+
+
+def _one_way(*directions: Rows) -> tuple[float, float, float] | None:
+    """The worse of the two directions: a clock that is ahead makes one of them too short."""
+    found = [one for rows in directions if (one := _delays(rows)) is not None]
+    return min(found, key=lambda one: one[0], default=None)
+
+
+def _delays(rows: Rows) -> tuple[float, float, float] | None:
+    known = rows.where(np.isfinite(rows["owd_seconds"]))
+    if not len(known):
+        return None
+    least = known["owd_seconds_min"]
+    error = known["clock_error_seconds"]
+    error = error[np.isfinite(error)]
+    # a tenth of the tests must say so: one alone may be of the moment at which a clock was set
+    low = float(np.quantile(least[np.isfinite(least)], 0.1)) if np.isfinite(least).any() else 0.0
+    return low, float(np.median(known["owd_seconds"])), float(np.median(error)) if len(error) else 0.0
+
+
+def findings_of(report: Report) -> Iterator[tuple[Comparison, Finding]]:
+    """Every finding with its path."""
+    return ((one, finding) for one in report.comparisons for finding in one.findings)

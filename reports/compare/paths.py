@@ -1,0 +1,186 @@
+"""One path: two series, what they have in common, and how surely."""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from reports.compare import statistics
+from reports.compare.likeness import Values, rates, traits
+from reports.compare.model import Cell, Comparison, Series
+from reports.compare.pairs import nearest, usual_gap
+from reports.compare.reading import NOTHING, Rows
+from reports.compare.statistics import LEAST, Floats, Shift
+from reports.compare.trend import steps, trend
+from reports.compare.ways import Quantity, Side
+
+# Round trips that differ by less are the same whatever the margin: OWAMP's buckets are a millisecond wide.
+LEAST_SECONDS = 0.0005
+# 0 lost of n: at most 3/n with 95 % (Jovanovic and Levy 1997), as a standard error.
+_NONE_LOST = 3 / 1.645
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is looked at of one path and quantity. `back`: what the mesh measured one way from destination to
+    source. `overlapped`: of throughput tests, how many others ran beside each, row by row."""
+
+    quantity: Quantity
+    source: str
+    destination: str
+    rows: Mapping[Side, Rows]
+    cells: tuple[Cell, ...]
+    margin: float
+    repeat_seconds: float | None = None
+    rtt_seconds: float | None = None
+    back: Rows = NOTHING
+    overlapped: Mapping[Side, Floats] = field(default_factory=dict)
+
+    def values(self) -> tuple[Values | None, Values | None, str]:
+        """What is compared of the scripted tests and of the mesh's, and what became of slow start."""
+        scripted, mesh = self.rows[Side.SCRIPTED], self.rows[Side.MESH]
+        if self.quantity is Quantity.THROUGHPUT:
+            return rates(scripted, mesh, self.rtt_seconds)
+        of = _round_trips if self.quantity is Quantity.LATENCY else _losses
+        within = self.tolerance()
+        return of(scripted, NOTHING, within), of(mesh, self.back, within), ""
+
+    def tolerance(self) -> float:
+        """Half the mesh's repeat: what its template says, else its usual gap, else an hour."""
+        repeat = self.repeat_seconds or usual_gap(self.rows[Side.MESH]["started"]) or 3600.0
+        return repeat / 2
+
+
+def compare(job: Job) -> Comparison:
+    """Everything that this path says by itself: no diagnosis, and no verdict yet.
+
+    The bootstrap's chance is seeded by the path's name: the same data give the same report.
+    """
+    name = f"{job.quantity} {job.source} {job.destination}"
+    chance = np.random.default_rng(zlib.crc32(name.encode()))
+    scripted, mesh, slow = job.values()
+    plain = job.quantity is Quantity.LOSS
+    found = Comparison(
+        job.quantity,
+        job.source,
+        job.destination,
+        _series(job, Side.SCRIPTED, scripted, chance),
+        _series(job, Side.MESH, mesh, chance),
+        job.cells,
+        margin=job.margin,
+        tolerance_seconds=job.tolerance(),
+    )
+    if scripted is None or mesh is None:
+        return found
+    one, two = (_scale(plain, side.values) for side in (scripted, mesh))
+    left, right = nearest(scripted.times, mesh.times, job.tolerance())
+    first, second = one[left], two[right]
+    fields = vars(found) | {
+        "traits": traits(job.quantity, scripted, mesh, slow, _shares(job)),
+        "pairs": np.column_stack((scripted.times[left], scripted.values[left], mesh.values[right])),
+        "unpaired": statistics.unpaired(one, two),
+        "margin": _margin(job, scripted),
+    }
+    if len(left) >= 3:
+        fields["agreement"] = statistics.bland_altman(first, second)
+        fields["paired"] = statistics.paired(second - first)
+    trim = 0.0 if plain else statistics.TRIM
+    raw = [_scale(plain, side.raw) for side in (scripted, mesh)]
+    if len(left) >= LEAST:
+        shift = statistics.centre(second - first, trim)
+        fields["raw_shift"] = statistics.centre(raw[1][right] - raw[0][left], trim)
+    elif min(len(one), len(two)) >= 2:
+        shift = statistics.between(statistics.centre(one, trim), statistics.centre(two, trim))
+        of_raw = [statistics.centre(values, trim) for values in raw]
+        fields["raw_shift"] = statistics.between(*of_raw)
+    else:
+        shift = Shift(float(np.median(two) - np.median(one)), math.inf, 1.0)
+        fields["raw_shift"] = Shift(float(np.median(raw[1]) - np.median(raw[0])), math.inf, 1.0)
+    if plain:
+        shift = _resolved(shift, scripted, mesh)
+    fields["shift"] = shift
+    count = len(left) if len(left) >= LEAST else min(len(one), len(two))
+    if count >= LEAST:
+        fields["same_p"] = shift.inside(fields["margin"])
+        fields["differs_p"] = shift.beyond(fields["margin"])
+        fields["more_tests"] = statistics.needed(shift, count, fields["margin"]) - count
+    else:
+        fields["more_tests"] = LEAST - count
+    return Comparison(**fields)
+
+
+def _scale(plain: bool, values: Floats) -> Floats:
+    """Rates and times by their logarithms: differences are then ratios."""
+    return values if plain else np.log(values)
+
+
+def _margin(job: Job, scripted: Values) -> float:
+    if job.quantity is Quantity.LOSS:
+        return job.margin
+    margin = math.log1p(job.margin)
+    if job.quantity is Quantity.LATENCY:
+        margin = max(margin, math.log1p(LEAST_SECONDS / float(np.median(scripted.values))))
+    return margin
+
+
+def _series(job: Job, side: Side, found: Values | None, chance: np.random.Generator) -> Series | None:
+    if found is None:
+        return None
+    times, values = found.times, found.values
+    plain = job.quantity is Quantity.LOSS
+    logarithms = _scale(plain, values)
+    return Series(
+        found.rows.usual_way(),
+        statistics.summarise(values, chance),
+        trend(times, logarithms) if len(values) >= LEAST else None,
+        () if plain else steps(times, values, logarithms, side.value),
+        times,
+        values,
+    )
+
+
+def _shares(job: Job) -> dict[Side, float]:
+    return {
+        side: float((job.overlapped[side] > 0).mean()) if len(job.overlapped.get(side, ())) else 0.0
+        for side in Side
+    }
+
+
+def _resolved(shift: Shift, *sides: Values) -> Shift:
+    """No surer than the packets that were counted allow: none lost of a hundred is not no loss."""
+    least = math.hypot(*(_NONE_LOST / max(float(packets(side.rows).sum()), 1.0) for side in sides))
+    return Shift(shift.estimate, max(shift.error, least), shift.freedom)
+
+
+def packets(rows: Rows) -> Floats:
+    """How many packets each test of latency sent: as it says, else as it was told."""
+    told = np.array([one.count or 0.0 for one in rows.ways])
+    sent = rows["packets_sent"]
+    return np.where(np.isfinite(sent), sent, told[rows["way"].astype(int)] if len(told) else 0.0)
+
+
+def _round_trips(rows: Rows, back: Rows, within: float) -> Values | None:
+    """Round trips; where there are none, one-way delays there and back added, of tests of one time."""
+    known = rows.where(rows["rtt_seconds"] > 0)
+    if len(known):
+        return Values(known, known["rtt_seconds"], known["rtt_seconds"], "round trip")
+    there, again = (one.where(np.isfinite(one["owd_seconds"])) for one in (rows, back))
+    left, right = nearest(there["started"], again["started"], within)
+    both = there["owd_seconds"][left] + again["owd_seconds"][right]
+    there, both = there.where(left).where(both > 0), both[both > 0]
+    return Values(there, both, both, "one way and back") if len(both) else None
+
+
+def _losses(rows: Rows, back: Rows, within: float) -> Values | None:
+    """Losses of a round trip; of one-way tests those of both ways put together."""
+    known = rows.where(np.isfinite(rows["loss_ratio"]))
+    if len(known) and (np.isfinite(known["rtt_seconds"]).any() or not len(back)):
+        return Values(known, known["loss_ratio"], known["loss_ratio"], "round trip")
+    again = back.where(np.isfinite(back["loss_ratio"]))
+    left, right = nearest(known["started"], again["started"], within)
+    both = 1 - (1 - known["loss_ratio"][left]) * (1 - again["loss_ratio"][right])
+    return Values(known.where(left), both, both, "one way and back") if len(both) else None
