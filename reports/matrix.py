@@ -6,14 +6,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from federation.sites import Federation
 from netprobe.history import History
 from netprobe.ladder import usable
 from netprobe.measurement import Kind, Measurement
 from netprobe.weights import age_weight, weighted_quantile
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class State(StrEnum):
@@ -50,6 +52,9 @@ class Matrix:
 
     def frame(self) -> pd.DataFrame:
         """A row for each ordered pair of different sites."""
+        # takes a second to import, which only tables cost
+        import pandas as pd
+
         rows = []
         for pair, throughput in self.throughput.items():
             if throughput.state is State.SELF:
@@ -77,6 +82,8 @@ class Matrix:
 
     def values(self, cells: dict[tuple[str, str], Cell]) -> pd.DataFrame:
         """One kind's values: rows send, columns receive; NaN where there is none."""
+        import pandas as pd
+
         sites = list(self.federation.sites)
         rows = [[cells[row, column].value for column in sites] for row in sites]
         return pd.DataFrame(rows, index=sites, columns=sites, dtype=float)

@@ -17,13 +17,18 @@ from federation.sites import Federation
 from netprobe.archive import Archive
 from reports.pages.desk import Desk, refusal, see_other
 from reports.pages.federation import add_federation
+from reports.pages.made import add_made
+from reports.pages.offers import add_offers
 from reports.pages.path import add_path
+from reports.pages.sessions import add_sessions
 from reports.pages.sign_in import add_sign_in
 from reports.pages.signed_in import SignedIn
+from reports.pages.space import add_space
 from reports.pages.templates import STATIC, static, static_version
 from reservations.snapshots import Snapshots
 from reservations.sources import load_sources
 
+_ROOMS = (add_sign_in, add_federation, add_path, add_space, add_offers, add_sessions, add_made)
 _YEAR = int(timedelta(days=365).total_seconds())
 
 
@@ -46,7 +51,7 @@ def add_pages(app: FastAPI, settings: Settings, federation: Federation, clock: C
     )
     router = APIRouter()
     _add_static(router, desk)
-    for add in (add_sign_in, add_federation, add_path):
+    for add in _ROOMS:
         add(router, desk)
     _add_rest(router, desk)
     app.include_router(router)
