@@ -135,8 +135,9 @@ def server(broker: Broker, url: str, log_level: str = "warning") -> uvicorn.Serv
 def _with_pages(app: FastAPI, settings: Settings, federation: Federation) -> None:
     """Add pages and metrics, where what they are drawn with is installed."""
     try:
+        from reports.metrics import add_metrics
         from reports.pages.app import add_pages
     except ModuleNotFoundError as error:
         _log.info("without pages: they need %s: pip install 'fairlead[reports]'", error.name)
         return
-    add_pages(app, settings, federation, SystemClock())
+    add_metrics(app, add_pages(app, settings, federation, SystemClock()))

@@ -111,17 +111,23 @@ def shown_to(calendar: Calendar, viewer: Viewer) -> Calendar:
     return replace(calendar, taken=hidden)
 
 
+def known_space(desk: Desk, sites: Sequence[str], until: datetime) -> list[Known]:
+    """What is known of these sites, with what this broker itself has promised of their platforms. Blocks while
+    clouds are asked."""
+    with desk.front.engine.connect() as connection:
+        promised = ledger.occupancy(connection, desk.clock.now(), sites)
+    return [
+        replace(site, calendars=tuple(_with_promises(each, promised) for each in site.calendars))
+        for site in desk.snapshots.known(sites, until)
+    ]
+
+
 def add_space(router: APIRouter, desk: Desk) -> None:
     def known(sites: Sequence[str], until: datetime, viewer: Viewer) -> list[Known]:
-        """What the viewer may know of these sites, with what this broker itself has promised there."""
-        now = desk.clock.now()
-        with desk.front.engine.connect() as connection:
-            promised = ledger.occupancy(connection, now, sites)
-        found = []
-        for site in desk.snapshots.known(sites, until):
-            calendars = tuple(shown_to(_with_promises(each, promised), viewer) for each in site.calendars)
-            found.append(replace(site, calendars=calendars))
-        return found
+        return [
+            replace(site, calendars=tuple(shown_to(each, viewer) for each in site.calendars))
+            for site in known_space(desk, sites, until)
+        ]
 
     @lru_cache(maxsize=16)
     def picture(drawn: _Drawn) -> Markup:
