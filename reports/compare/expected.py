@@ -4,7 +4,7 @@ of each path."""
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -61,9 +61,12 @@ def wanted(
     until: datetime,
     federation: Federation | None,
     kinds: Iterable[Kind],
+    sites: Collection[str] | None = None,
 ) -> Wanted:
-    """What templates and plans ask for between these times. Raises InputError for a plan of sites that aren't
-    in the federation."""
+    """What templates and plans ask for between these times, and between these sites (None: all).
+
+    Raises InputError for a plan of sites that aren't in the federation.
+    """
     chosen = set(kinds)
     of_mesh: dict[Path, list[coverage.Cell]] = defaultdict(list)
     expected = [one for one in templates if KINDS.get(one.test) in chosen]
@@ -78,7 +81,12 @@ def wanted(
                 side = Side.MESH if one.tool.name in _ON_THE_MESH else Side.SCRIPTED
                 path = (kind, one.test.source.site, one.test.destination.site)
                 of_plans[side, path].append(plan.blocks[one.block].every_seconds)
-    return Wanted(of_mesh, of_plans)
+    if sites is None:
+        return Wanted(of_mesh, of_plans)
+    return Wanted(
+        {path: found for path, found in of_mesh.items() if {*path[1:]} <= {*sites}},
+        {key: found for key, found in of_plans.items() if {*key[1][1:]} <= {*sites}},
+    )
 
 
 def cells(want: Wanted, kind: Kind, observed: Observed, since: datetime, until: datetime) -> tuple[Cell, ...]:

@@ -112,8 +112,10 @@ def shown_to(calendar: Calendar, viewer: Viewer) -> Calendar:
 
 
 def known_space(desk: Desk, sites: Sequence[str], until: datetime) -> list[Known]:
-    """What is known of these sites, with what this broker itself has promised of their platforms. Blocks while
-    clouds are asked."""
+    """What is known of these sites, with what this broker itself has promised there.
+
+    Blocks while clouds are asked.
+    """
     with desk.front.engine.connect() as connection:
         promised = ledger.occupancy(connection, desk.clock.now(), sites)
     return [

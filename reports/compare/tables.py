@@ -1,0 +1,194 @@
+"""The report as data: a row for each path and quantity, for CSV, Parquet and JSON; and as Markdown."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+from typing import Any
+
+import pandas as pd
+
+from reports.compare.model import Comparison, Outcome, Report
+from reports.compare.ranking import counts, coverage, headline, ranked
+from reports.compare.statistics import Summary
+from reports.compare.verdicts import amount, form
+from reports.compare.ways import Quantity, Side
+
+_MOST_IN_MARKDOWN = 100
+
+
+def rows(report: Report) -> list[dict[str, Any]]:
+    """Flat, worst first. Ratios are of the mesh over the scripted tests; shifts of loss plain differences."""
+    return [_row(one) for one in ranked(report)]
+
+
+def _row(one: Comparison) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "quantity": one.quantity.value,
+        "source": one.source,
+        "destination": one.destination,
+        "verdict": one.outcome.value,
+        "causes": ", ".join(cause.value for cause in one.causes),
+        "words": one.words,
+        "try_next": one.next_steps[0] if one.next_steps else None,
+    }
+    for side in Side:
+        series, cell = one.series(side), next((each for each in one.cells if each.side is side), None)
+        summary = series.summary if series is not None else None
+        found |= {f"{side.value}_{name}": _of(summary, name) for name in _SUMMARY}
+        found[f"{side.value}_state"] = cell.state.value if cell else None
+        found[f"{side.value}_expected"] = cell.expected if cell else None
+        found[f"{side.value}_failed"] = cell.failed if cell else None
+        trend = series.trend if series is not None else None
+        found[f"{side.value}_slope_per_day"] = trend.slope_per_day if trend else None
+        found[f"{side.value}_trend_p"] = trend.p if trend else None
+        steps = series.steps if series is not None else ()
+        found[f"{side.value}_changes"] = ", ".join(f"{step.when:%Y-%m-%dT%H:%MZ}" for step in steps)
+    low, high = one.shift.interval(0.9) if one.shift else (None, None)
+    agreement, paired, unpaired = one.agreement, one.paired, one.unpaired
+    return found | {
+        "pairs": one.count,
+        "ratio": _ratio(one, one.shift.estimate if one.shift else None),
+        "ratio_low": _ratio(one, low),
+        "ratio_high": _ratio(one, high),
+        "ratio_as_measured": _ratio(one, one.raw_shift.estimate if one.raw_shift else None),
+        "equivalence_p": one.same_p,
+        "difference_p": one.differs_p,
+        "difference_p_adjusted": one.adjusted_p,
+        "limit_low": _ratio(one, agreement.limits[0] if agreement else None),
+        "limit_high": _ratio(one, agreement.limits[1] if agreement else None),
+        "proportional_slope": agreement.slope if agreement else None,
+        "proportional_p": agreement.slope_p if agreement else None,
+        "wilcoxon_p": paired.wilcoxon_p if paired else None,
+        "hodges_lehmann": _ratio(one, paired.hodges_lehmann if paired else None),
+        "mann_whitney_p": unpaired.mann_whitney_p if unpaired else None,
+        "cliffs_delta": unpaired.cliffs_delta if unpaired else None,
+        "ks_distance": unpaired.ks_distance if unpaired else None,
+        "ks_p": unpaired.ks_p if unpaired else None,
+        "more_tests": one.more_tests,
+    }
+
+
+_SUMMARY = ("count", "effective", "p10", "p25", "median", "p75", "p90", "low", "high")
+
+
+def _of(summary: Summary | None, name: str) -> float | None:
+    return None if summary is None else getattr(summary, name)
+
+
+def _ratio(one: Comparison, shift: float | None) -> float | None:
+    if shift is None or not math.isfinite(shift):
+        return None
+    return shift if one.quantity is Quantity.LOSS else math.exp(min(shift, 700))
+
+
+def csv(report: Report) -> bytes:
+    return str(pd.DataFrame(rows(report)).to_csv(index=False)).encode()
+
+
+def parquet(report: Report) -> bytes:
+    """Needs pyarrow (`fairlead[exchange]`)."""
+    stream = io.BytesIO()
+    pd.DataFrame(rows(report)).to_parquet(stream, index=False)
+    return stream.getvalue()
+
+
+def document(report: Report) -> dict[str, Any]:
+    """The whole report for programs: what made it, counts, remarks, and the rows with traits and findings."""
+    return {
+        "title": "Scripted tests against the perfSONAR mesh",
+        "since": report.since.isoformat(),
+        "until": report.until.isoformat(),
+        "first": report.first.isoformat() if report.first else None,
+        "last": report.last.isoformat() if report.last else None,
+        "measurements": report.rows,
+        "margin": report.margin,
+        "loss_margin": report.loss_margin,
+        "command": report.command,
+        "versions": dict(report.versions),
+        "headline": headline(report),
+        "remarks": list(report.remarks),
+        "verdicts": {outcome.value: number for outcome, number in counts(report).items()},
+        "coverage": {
+            quantity.value: {
+                side.value: {state.value: number for state, number in states.items()}
+                for side, states in sides.items()
+            }
+            for quantity, sides in coverage(report).items()
+        },
+        "comparisons": [
+            row
+            | {
+                "traits": [
+                    {
+                        "name": trait.name,
+                        "scripted": trait.scripted,
+                        "mesh": trait.mesh,
+                        "likeness": trait.likeness.value,
+                        "remark": trait.remark,
+                    }
+                    for trait in one.traits
+                ],
+                "findings": [
+                    {
+                        "cause": finding.cause.value,
+                        "explains": finding.explains,
+                        "side": finding.side.value if finding.side else None,
+                        "text": finding.text,
+                    }
+                    for finding in one.findings
+                ],
+            }
+            for row, one in zip(rows(report), ranked(report), strict=True)
+        ],
+    }
+
+
+def as_json(report: Report) -> bytes:
+    return json.dumps(document(report), indent=1, ensure_ascii=False).encode()
+
+
+def markdown(report: Report) -> bytes:
+    """The first page, and a line for each of the worst hundred."""
+    lines = [
+        "# Scripted tests against the perfSONAR mesh",
+        "",
+        f"{report.since:%Y-%m-%d %H:%M} to {report.until:%Y-%m-%d %H:%M} UTC, {report.rows:,} measurements.",
+        "",
+        headline(report),
+        "",
+        *(f"> {remark}\n" for remark in report.remarks),
+        "| verdict | comparisons |",
+        "| --- | ---: |",
+        *(f"| {outcome.value} | {number:,} |" for outcome, number in counts(report).items()),
+        "",
+        "| coverage | ok | stale | failed | missing |",
+        "| --- | ---: | ---: | ---: | ---: |",
+    ]
+    for quantity, sides in coverage(report).items():
+        for side, states in sides.items():
+            cells = " | ".join(str(states[state]) for state in ("ok", "stale", "failed", "missing"))  # type: ignore[index]
+            lines.append(f"| {quantity}, {side.value} | {cells} |")
+    lines += [
+        "",
+        "| path | quantity | scripted | mesh | mesh over scripted | verdict |",
+        "| --- | --- | ---: | ---: | ---: | --- |",
+    ]
+    shown = ranked(report)[:_MOST_IN_MARKDOWN]
+    for one in shown:
+        values = [
+            form(one.quantity, series.summary.median) if (series := one.series(side)) else "–"
+            for side in Side
+        ]
+        shift = f"{amount(one, one.shift.estimate)} %" if one.shift else "–"
+        found = "; also ".join(f"{each.cause.value}: {each.text}" for each in one.findings)
+        told = one.words if one.outcome is Outcome.DISAGREE or not found else f"{one.words}. {found}"
+        path = f"{report.name(one.source)} → {report.name(one.destination)}"
+        columns = [path, one.quantity.value, *values, shift, told]
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in columns) + " |")
+    left = len(report.comparisons) - len(shown)
+    lines += ["", f"{left:,} more are in the CSV file."] if left else []
+    made = ", ".join(f"{name} {version}" for name, version in report.versions)
+    lines += ["", f"Made by `{report.command}` ({made}).", ""]
+    return "\n".join(lines).encode()
