@@ -29,8 +29,8 @@ def _group() -> None:
 
 
 @app.command(
-    epilog="Example: fairlead report compare --since 30d --mesh mesh.json --format html,pdf --out report. Exit "
-    "status: 0 nothing disagrees, 1 some paths do or nothing could be compared, 2 wrong usage or input."
+    epilog="Example: fairlead report compare --since 30d --mesh mesh.json --format html,pdf --out report. "
+    "Exit status: 0 nothing disagrees, 1 some paths do or nothing could be compared, 2 wrong usage or input."
 )
 def compare(
     out: Annotated[

@@ -116,7 +116,7 @@ def agreement(one: Comparison) -> str:
         for index in _some(len(ratio))
     ]
     told = [
-        (up(value), f"{name}{amount(one, value)} %")
+        (up(value), f"{name}{amount(one, value)}")
         for name, value in (
             ("+2 sd ", one.agreement.limits[1]),
             ("bias ", one.agreement.bias),
@@ -130,7 +130,7 @@ def agreement(one: Comparison) -> str:
     ]
     parts.append(_text((plot[0] + plot[2]) / 2, plot[3] + 30, "middle of a pair", _PALE, 9, "middle"))
     for value in (-reach / 1.15, 0.0, reach / 1.15):
-        parts.append(_text(plot[0] - 4, up(value) + 3, f"{amount(one, value)} %", _PALE, 9, "end"))
+        parts.append(_text(plot[0] - 4, up(value) + 3, f"{amount(one, value)}", _PALE, 9, "end"))
     return _svg(
         width, height, parts, f"{one.source} to {one.destination}: the mesh over scripted, pair by pair"
     )
@@ -138,14 +138,15 @@ def agreement(one: Comparison) -> str:
 
 def forest(some: Sequence[Comparison], names: Callable[[str], str]) -> str:
     """How much more or less the mesh sees on each path: estimate, 90 % interval, and the margin behind."""
-    shown = [one for one in some if one.shift is not None and math.isfinite(one.shift.error)][:20]
-    shown = [one for one in shown if one.quantity is not Quantity.LOSS]
+    compared = [one for one in some if one.shift is not None and math.isfinite(one.shift.error)]
+    shown = [one for one in compared if one.quantity is not Quantity.LOSS][:20]
     if not shown:
         return ""
     width, row, left, right = 760, 20, 250, 190
     height = row * len(shown) + 34
     ends = [one.shift.interval(0.9) for one in shown if one.shift]
-    reach = min(1.1 * max(*(abs(end) for pair in ends for end in pair), 1.5 * shown[0].margin), math.log(30))
+    # beyond a factor of four a point stands at the edge, and its figure says how far
+    reach = min(1.1 * max(*(abs(end) for pair in ends for end in pair), 1.5 * shown[0].margin), math.log(4))
 
     def across(value: float) -> float:
         return left + (max(min(value / reach, 1), -1) + 1) / 2 * (width - left - right)
@@ -165,13 +166,15 @@ def forest(some: Sequence[Comparison], names: Callable[[str], str]) -> str:
             _text(left - 8, y + 4, _short(name), _INK, 11, "end"),
             f'<line x1="{across(low):.1f}" x2="{across(high):.1f}" y1="{y}" y2="{y}" stroke="{colour}" '
             'stroke-width="3"/>',
-            f'<circle cx="{across(estimate):.1f}" cy="{y}" r="4" fill="{colour}"/>',
-            _text(width - right + 8, y + 4, f"{amount(one, estimate)} %  {_why(one)}", _INK, 11),
+            _beyond(across(estimate), y, colour, estimate > 0)
+            if abs(estimate) > reach
+            else f'<circle cx="{across(estimate):.1f}" cy="{y}" r="4" fill="{colour}"/>',
+            _text(width - right + 8, y + 4, f"{amount(one, estimate)}  {_why(one)}", _INK, 11),
         ]
     for value in (-reach / 1.1, -margin, 0.0, margin, reach / 1.1):
         if abs(value) in (0.0, margin) and reach > 8 * margin and value:
             continue
-        parts.append(_text(across(value), height - 18, f"{amount(shown[0], value)} %", _PALE, 10, "middle"))
+        parts.append(_text(across(value), height - 18, f"{amount(shown[0], value)}", _PALE, 10, "middle"))
     parts.append(
         _text(across(0), height - 4, "the mesh over scripted; band: the margin", _PALE, 10, "middle")
     )
@@ -208,6 +211,12 @@ def covered(report: Report) -> str:
         parts.append(_text(x + 15, height - 4, state.value, _INK, 11))
         x += 90
     return _svg(width, height, parts, "Coverage: paths by state")
+
+
+def _beyond(x: float, y: float, colour: str, right: bool) -> str:
+    """An arrow: further out than the picture goes."""
+    way = 8 if right else -8
+    return f'<path d="M{x - way:.1f} {y - 5}l{way} 5l{-way} 5z" fill="{colour}"/>'
 
 
 def _why(one: Comparison) -> str:

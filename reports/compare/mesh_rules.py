@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 
 from federation.units import format_bits_per_second, format_seconds
@@ -138,16 +138,16 @@ def _site_differs(compared: Sequence[Comparison]) -> Iterator[tuple[int, Finding
     ]
     for quantity in Quantity:
         of_quantity = [index for index in judged if compared[index].quantity is quantity]
-        sites = {
-            site for index in of_quantity for site in (compared[index].source, compared[index].destination)
-        }
-        for site in sorted(sites):
-            own = [i for i in of_quantity if site in (compared[i].source, compared[i].destination)]
-            others = [i for i in of_quantity if i not in set(own)]
+        of_site: dict[str, list[int]] = defaultdict(list)
+        worse: dict[Side | None, int] = Counter(low_side(compared[index]) for index in of_quantity)
+        for index in of_quantity:
+            for site in (compared[index].source, compared[index].destination):
+                of_site[site].append(index)
+        for site, own in sorted(of_site.items()):
+            others = len(of_quantity) - len(own)
             for side in Side:
-                same = [i for i in own if low_side(compared[i]) is side]
-                elsewhere = [i for i in others if low_side(compared[i]) is side]
-                few = len(elsewhere) < 0.2 * len(others) if others else False
+                same = [index for index in own if low_side(compared[index]) is side]
+                few = worse[side] - len(same) < 0.2 * others
                 if len(same) >= SITE_PAIRS and len(same) >= 0.8 * len(own) and few:
                     text = (
                         f"{len(same)} of {len(own)} paths of {site} are worse in the {side.value} tests: "

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from msgspec.structs import astuple
 from sqlalchemy import Engine, func, select
 
 from netprobe.archive_queries import bare
@@ -51,6 +52,12 @@ _INDEX = {name: index for index, name in enumerate(COLUMNS)}
 _BATCH = 20_000
 
 
+_NAN = math.nan
+# the figures as one struct, which is read and laid out by the decoder itself
+_Figures = msgspec.defstruct("_Figures", [(name, float, _NAN) for name in FIGURES])
+_decode_figures = msgspec.json.Decoder(_Figures).decode
+
+
 class _End(msgspec.Struct):
     processors_percent: float | None = None
     tcp_rmem: Any = None
@@ -72,7 +79,6 @@ class _Context(msgspec.Struct):
 
 
 _decode_context = msgspec.json.Decoder(_Context).decode
-_decode = msgspec.json.Decoder().decode
 
 
 @dataclass(frozen=True)
@@ -206,7 +212,6 @@ class _Codes:
 
 
 _NO_CONTEXT = _Context()
-_NAN = math.nan
 _COLUMN_NAMES = (
     *("source", "destination", "started", "seconds", "tool", "origin", "figures", "parameters", "context"),
     *("source_address", "destination_address"),
@@ -236,7 +241,7 @@ def _paths(
         query = query.where(table.source.in_(sites), table.destination.in_(sites))
     query = query.order_by(table.source, table.destination, table.started, table.number)
     with engine.connect().execution_options(yield_per=_BATCH) as connection:
-        rows = (tuple(row) for batch in connection.execute(query).partitions() for row in batch)
+        rows = (row for batch in connection.execute(query).partitions() for row in batch)
         for path, group in groupby(rows, key=lambda row: (row[0], row[1])):
             yield path, list(group)
 
@@ -244,7 +249,7 @@ def _paths(
 def _seconds(started: Any) -> float:
     """Since 1970: SQLite gives text in UTC."""
     if isinstance(started, str):
-        return datetime.fromisoformat(f"{started}+00:00").timestamp()
+        return datetime.fromisoformat(started + "+00:00").timestamp()
     return float(started.astimezone(UTC).timestamp())
 
 
@@ -256,22 +261,21 @@ def _observed(
     addresses: dict[Side, dict[str, set[str]]],
 ) -> Observed:
     sides: dict[Side, list[tuple[float, ...]]] = {side: [] for side in Side}
-    for _, _, started, seconds, tool, origin, figures, parameters, context, *ends in rows:
-        measured = _decode(figures)
+    for _, _, started, seconds, tool, origin, figures, parameters, context, _, _ in rows:
         explained = _context(context)
-        side = SIDES[origin]
-        sides[side].append(
+        sides[SIDES[origin]].append(
             (
                 _seconds(started),
                 seconds,
-                *(measured.get(name, _NAN) for name in FIGURES),
+                *astuple(_decode_figures(figures)),
                 *_explained(explained),
                 codes.of(tool, parameters, explained),
             )
         )
+    for origin, *ends in {(row[5], row[9], row[10]) for row in rows}:
         for site, address in zip((source, destination), ends, strict=True):
             if address:
-                addresses[side][site].add(address)
+                addresses[SIDES[origin]][site].add(address)
     found = Observed(source, destination)
     ways = tuple(codes.ways)
     for side, values in sides.items():

@@ -210,6 +210,12 @@ def bland_altman(first: Floats, second: Floats) -> BlandAltman:
 
 def ranks(values: Floats) -> tuple[Floats, float]:
     """Ranks from 1, ties shared; and the sum of t^3 - t over ties of t."""
+    order = np.argsort(values)
+    ordered = values[order]
+    if (ordered[1:] != ordered[:-1]).all():
+        plain = np.empty(len(values))
+        plain[order] = np.arange(1.0, len(values) + 1)
+        return plain, 0.0
     _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
     last = np.cumsum(counts)
     found = (last - (counts - 1) / 2)[inverse]

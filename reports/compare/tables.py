@@ -181,7 +181,7 @@ def markdown(report: Report) -> bytes:
             form(one.quantity, series.summary.median) if (series := one.series(side)) else "–"
             for side in Side
         ]
-        shift = f"{amount(one, one.shift.estimate)} %" if one.shift else "–"
+        shift = amount(one, one.shift.estimate) if one.shift else "–"
         found = "; also ".join(f"{each.cause.value}: {each.text}" for each in one.findings)
         told = one.words if one.outcome is Outcome.DISAGREE or not found else f"{one.words}. {found}"
         path = f"{report.name(one.source)} → {report.name(one.destination)}"

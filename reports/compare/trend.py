@@ -13,8 +13,8 @@ from scipy.special import ndtr
 from netprobe.changes import LEAST_STEP, SHORTEST, changes
 from reports.compare.statistics import Floats, effective, ranks, thinned
 
-# Ranks of 5 tests against 5 that are wholly apart stand 2.6 standard deviations away; of 5 against 15, 3.3.
-_SCREEN = 2.5
+# Ranks of 5 tests that are wholly apart from 15 others stand 3.3 standard deviations away, from 35, 3.6.
+_SCREEN = 3.0
 _WINDOW, _STEP = 40, 10
 
 
@@ -56,10 +56,9 @@ def trend(times: Floats, values: Floats) -> Trend:
     slope = float(np.median(rises[later] / apart[later]))
     score = float(np.sign(rises).sum())
     count = len(values)
-    _, ties = ranks(values)
     _, counts = np.unique(values, return_counts=True)
     variance = count * (count - 1) * (2 * count + 5) / 18
-    variance -= float((counts * (counts - 1.0) * (2 * counts + 5)).sum()) / 18 if ties else 0.0
+    variance -= float((counts * (counts - 1.0) * (2 * counts + 5)).sum()) / 18
     variance *= count / effective(values - slope * times / 86_400)
     if variance <= 0:
         return Trend(slope, 1.0)

@@ -61,11 +61,15 @@ def margin(one: Comparison) -> str:
     )
 
 
-def amount(one: Comparison, estimate: float, sign: bool = True) -> str:
-    """A shift in percent; of loss in points of percent."""
-    value = 100 * (estimate if one.quantity is Quantity.LOSS else math.expm1(min(estimate, 20)))
-    digits = 3 if one.quantity is Quantity.LOSS else 0 if abs(value) >= 20 else 1
-    return f"{value:{'+' if sign else ''}.{digits}f}".replace("-", "−")
+def amount(one: Comparison, estimate: float) -> str:
+    """A shift with its unit: "+4.2 %", "×12" from three times on, "÷12"; of loss in points of percent."""
+    if one.quantity is Quantity.LOSS:
+        return f"{100 * estimate:+.3f} %".replace("-", "−")
+    if abs(estimate) > math.log(3):
+        factor = math.exp(min(abs(estimate), 50))
+        return f"{'×' if estimate > 0 else '÷'}{factor:{'.1f' if factor < 10 else ',.0f'}}"
+    value = 100 * math.expm1(estimate)
+    return f"{value:+.{0 if abs(value) >= 20 else 1}f} %".replace("-", "−")
 
 
 def form(quantity: Quantity, value: float) -> str:
@@ -84,7 +88,7 @@ def _count(one: Comparison) -> int:
 def _shift(one: Comparison) -> str:
     if one.shift is None:
         return "nothing to compare"
-    text = f"the mesh sees {amount(one, one.shift.estimate)} %"
+    text = f"the mesh sees {amount(one, one.shift.estimate)}"
     if one.quantity is Quantity.LOSS:
         text += " of packets lost"
     if math.isfinite(one.shift.error):
