@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import threading
+from functools import cache
 
 from markupsafe import Markup
 
@@ -17,6 +19,17 @@ _THEMED = {
     "#b3261e": "--bad",
 }
 _COLOUR = re.compile("|".join(_THEMED))
+
+
+@cache
+def warm_up() -> None:
+    """Import what draws, which takes seconds, while somebody types a password; once."""
+
+    def load() -> None:
+        import reports.path_history
+        import reports.space_calendar  # noqa: F401
+
+    threading.Thread(target=load, name="pages-warm-up", daemon=True).start()
 
 
 def inline(svg: bytes, themed: bool = True) -> Markup:

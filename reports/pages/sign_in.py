@@ -24,6 +24,7 @@ from reports.pages.desk import (
     see_other,
     with_authorization,
 )
+from reports.pages.figures import warm_up
 from reports.pages.signed_in import LIFETIME
 
 # where a form may send people back to: a page of ours
@@ -58,6 +59,7 @@ def add_sign_in(router: APIRouter, desk: Desk) -> None:
             after = after_of(request, asked_of(request, "next").get("next", ""))
             if "authorization" not in request.headers and await find_viewer(desk, request) is not None:
                 return see_other(after)
+            warm_up()
             return form(request, after)
         except Refused as error:
             return refusal(desk, request, error)
