@@ -5,8 +5,8 @@
 
 The first makes an archive of throughput tests of every ordered pair, half of them scripted and half the
 mesh's, over thirty days, and runs `fairlead report compare` on it in a process of its own: seconds, and the
-most memory of it and of its children together. The second compares so many meshes of 20 paths in which nothing is wrong,
-and counts those with any false "disagree" or change of level, beside the stated rate.
+most memory of it and of its children together. The second compares so many meshes of 20 paths in which
+nothing is wrong, and counts those with any false "disagree" or change of level, beside the stated rate.
 """
 
 from __future__ import annotations

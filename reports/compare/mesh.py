@@ -129,14 +129,15 @@ class _Intervals:
 
     def __init__(self, reading: Reading) -> None:
         spans: dict[str, list[Any]] = defaultdict(list)
-        self._both: dict[tuple[str, str], list[Any]] = defaultdict(list)
+        both: dict[tuple[str, str], list[Any]] = defaultdict(list)
         for (source, destination), observed in reading.kinds.get(Kind.THROUGHPUT, {}).items():
             for rows in observed.rows.values():
                 span = _span(rows)
                 spans[source].append(span)
                 spans[destination].append(span)
-                self._both[min(source, destination), max(source, destination)].append(span)
+                both[min(source, destination), max(source, destination)].append(span)
         self._sites = {site: _sorted(found) for site, found in spans.items()}
+        self._pairs = {pair: _sorted(found) for pair, found in both.items()}
 
     def beside(self, source: str, destination: str, rows: Rows) -> Any:
         """How many other tests ran at either end during each of these."""
@@ -148,7 +149,7 @@ class _Intervals:
             # not itself
             count += beside(starts, ends, *self._sites[site]) - 1
         # what ran between the same two ends was counted at both
-        both = _sorted(self._both[min(source, destination), max(source, destination)])
+        both = self._pairs[min(source, destination), max(source, destination)]
         return count - (beside(starts, ends, *both) - 1)
 
 
