@@ -29,6 +29,7 @@ from reservations.snapshots import Snapshots
 from reservations.sources import load_sources
 
 _ROOMS = (add_sign_in, add_federation, add_path, add_space, add_offers, add_sessions, add_made)
+_READING, _CHANGING = ("GET", "HEAD"), ("POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _YEAR = int(timedelta(days=365).total_seconds())
 
 
@@ -78,12 +79,13 @@ def _add_static(router: APIRouter, desk: Desk) -> None:
 def _add_rest(router: APIRouter, desk: Desk) -> None:
     async def front_door(request: Request) -> Response:
         """Browsers find the pages; there is no document here for others."""
-        if not prefers_html(request.headers.get("accept")):
+        if request.method not in _READING or not prefers_html(request.headers.get("accept")):
             raise Refused(404, f"there is nothing at {request.url.path[:100]}")
         return see_other(f"{desk.root(request)}/pages")
 
     async def nothing(request: Request) -> Response:
         return refusal(desk, request, Refused(404, f"there is nothing at {request.url.path[:100]}"))
 
-    router.add_api_route("/", front_door, methods=["GET", "HEAD"], response_model=None)
+    # any method: without pages there is nothing here for any of them
+    router.add_api_route("/", front_door, methods=[*_READING, *_CHANGING], response_model=None)
     router.add_api_route("/pages/{rest:path}", nothing, methods=["GET", "HEAD"], response_model=None)

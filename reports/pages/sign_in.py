@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from broker.http.media import Refused
+from broker.http.visits import visit_of
 from reports.pages.desk import (
     COOKIE,
     Desk,
@@ -87,6 +88,7 @@ def add_sign_in(router: APIRouter, desk: Desk) -> None:
             if "Retry-After" in error.headers:
                 answer.headers["Retry-After"] = error.headers["Retry-After"]
             return answer
+        visit_of(request).action = "login"
         answer = see_other(after)
         desk.signed_in.end(request.cookies.get(COOKIE, ""))
         answer.set_cookie(
@@ -101,6 +103,7 @@ def add_sign_in(router: APIRouter, desk: Desk) -> None:
         return answer
 
     async def sign_out(request: Request, viewer: Viewer) -> Response:
+        visit_of(request).action = "logout"
         desk.signed_in.end(request.cookies.get(COOKIE, ""))
         answer = see_other(f"{desk.root(request)}/pages/sign-in")
         answer.delete_cookie(

@@ -6,9 +6,11 @@ import pytest
 from fastapi.testclient import TestClient
 
 from broker.app import create_app
+from broker.model import Outcome
+from broker.sessions import store
 from federation.catalogue import builtin_federation
 from federation.clock import ManualClock
-from federation.database import connect, upgrade
+from federation.database import connect, upgrade, write
 from federation.settings import load_settings
 from tests.broker.conftest import NOW, make_document
 from tests.reports.pages.serving import ADA, BOB, OLGA, ORIGIN, signed_in
@@ -202,6 +204,15 @@ def test_others_see_no_more_than_in_the_api_and_change_nothing(client):
     assert client.get(f"/sessions/{chosen}", auth=ADA, headers=JSON).json()["phase"] == "OFFERED"
 
 
+def test_what_a_container_printed_is_for_who_sees_all(client):
+    chosen = ask(client)["offers"][0]["meta"]["uuid"]
+    with write(client.engine) as connection:
+        store.write_outcome(connection, chosen, Outcome(NOW, NOW, 0, "pr1nted", "wh1spered"))
+    for who, seen in ((ADA, True), (OLGA, True), (BOB, False)):
+        text = client.get(f"/pages/sessions/{chosen}", auth=who).text
+        assert ("pr1nted" in text, "wh1spered" in text) == (seen, seen), who
+
+
 def test_an_operator_may_cancel_and_no_more(client):
     made = secret_session(client)
     chosen = made["offers"][0]["meta"]["uuid"]
@@ -283,6 +294,9 @@ def test_the_api_is_as_it_was(client, tmp_path):
                     other.content,
                     other.headers["content-type"],
                 ), (accept, path)
+        for method in ("POST", "PUT", "DELETE", "OPTIONS"):
+            one, other = (each.request(method, "/") for each in (bare, client))
+            assert (one.status_code, one.json()) == (other.status_code, other.json())
         for accept in ("application/json", "*/*", "application/yaml"):
             one, other = (each.get("/", headers={"accept": accept}) for each in (bare, client))
             assert (one.status_code, one.content) == (other.status_code, other.content)

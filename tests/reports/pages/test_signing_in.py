@@ -123,6 +123,14 @@ def test_signing_out_ends_the_cookie_itself(client):
     assert client.get("/pages").status_code == 303
 
 
+def test_signing_in_and_out_are_written_down(client):
+    token = signed_in(client, BOB)
+    client.post("/pages/sign-out", data={"token": token})
+    client.app.state.audit.flush()
+    entries = client.get("/admin/audit?username=bob", auth=ROOT, headers={"accept": "application/json"})
+    assert [each["action"] for each in entries.json()["entries"]][:2] == ["logout", "login"]
+
+
 def test_signing_in_again_makes_another_cookie_and_ends_the_old_one(client):
     signed_in(client)
     old = dict(client.cookies)
