@@ -15,6 +15,7 @@ import argparse
 import json
 import math
 import os
+import resource
 import sys
 import time
 from collections.abc import Iterator
@@ -101,6 +102,7 @@ def large(sites: int, rows: int, database: str | None, formats: str) -> dict[str
             "rows": rows,
             "sites": sites,
             "seconds": round(time.monotonic() - begun, 1),
+            "processor_seconds": round(sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2]), 1),
             "status": spent,
             "most_memory_bytes": most,
             "files": sizes,

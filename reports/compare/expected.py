@@ -18,8 +18,8 @@ from netprobe.meshes.psconfig import Expected
 from netprobe.meshes.rows import KINDS
 from netprobe.plan import Plan, expand
 from reports.compare.model import Cell
+from reports.compare.observed import Observed
 from reports.compare.pairs import usual_gap
-from reports.compare.reading import Observed
 from reports.compare.ways import Side
 
 # which kind of row each tool gives, as far as it is compared

@@ -12,8 +12,8 @@ import numpy as np
 from federation.units import format_bits_per_second, format_seconds, format_size
 from netprobe.transfer_model import DEFAULT_MSS_BYTES, sustained_bits_per_second
 from reports.compare.model import Likeness, Trait
-from reports.compare.reading import NOTHING, Rows
-from reports.compare.statistics import Floats
+from reports.compare.observed import NOTHING, Rows
+from reports.compare.statistics import Floats, median
 from reports.compare.ways import Quantity, Side, Way, single_threaded
 
 # Medians that differ by less than this are the same (segment sizes differ by TCP's options).
@@ -92,7 +92,7 @@ def sustained(rows: Rows, averages: Floats, rtt_seconds: float) -> Floats:
     """The rates after slow start. The factor is worked out at five rates of the series, and taken between."""
     way = rows.usual_way()
     segment = _median(rows["mss_bytes"]) or DEFAULT_MSS_BYTES
-    duration = way.duration_seconds or float(np.median(rows["seconds"]))
+    duration = way.duration_seconds or median(rows["seconds"])
     places = np.unique(np.quantile(averages, (0, 0.25, 0.5, 0.75, 1)))
     # each stream ramps up by itself
     factors = [
@@ -222,7 +222,7 @@ def _versions(one: Way, two: Way) -> Trait:
 
 
 def _overlap(overlaps: dict[Side, float]) -> Trait:
-    shown = [f"{overlaps[side]:.0%} of tests" for side in (Side.SCRIPTED, Side.MESH)]
+    shown = [f"{100 * overlaps[side]:.0f} % of tests" for side in (Side.SCRIPTED, Side.MESH)]
     apart = abs(overlaps[Side.SCRIPTED] - overlaps[Side.MESH]) > 0.2
     remark = "tests at the same time at the same site share its link" if max(overlaps.values()) > 0.2 else ""
     return Trait(
@@ -245,4 +245,4 @@ def _share(percent: float) -> str:
 
 def _median(values: Floats) -> float | None:
     known = values[np.isfinite(values)]
-    return float(np.median(known)) if len(known) else None
+    return median(known) if len(known) else None

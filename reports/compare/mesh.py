@@ -19,17 +19,16 @@ from netprobe.measurement import Kind
 from reports.compare import expected, mesh_rules
 from reports.compare.likeness import Values, matched
 from reports.compare.model import Comparison, Finding, Report
+from reports.compare.observed import NOTHING, Observed, Reading, Rows
 from reports.compare.pairs import beside
 from reports.compare.paths import Job, compare, packets
-from reports.compare.reading import NOTHING, Observed, Reading, Rows
+from reports.compare.reading import FEW_PATHS
 from reports.compare.rules import Seen, diagnose
 from reports.compare.statistics import benjamini_hochberg
 from reports.compare.trend import Step
 from reports.compare.verdicts import settled, words
 from reports.compare.ways import Quantity, Side
 
-# Below this, starting processes takes longer than the work.
-_FEW = 400
 SHARE_FALSE = 0.05
 KIND_OF = {
     Quantity.THROUGHPUT: Kind.THROUGHPUT,
@@ -189,7 +188,7 @@ def _all_compared(jobs: Sequence[Job], progress: Callable[[float], None]) -> lis
     """Each job's comparison, in their order. The children inherit the jobs; only results are sent."""
     global _jobs
     workers = len(os.sched_getaffinity(0))
-    if len(jobs) < _FEW or workers < 2:
+    if len(jobs) < FEW_PATHS or workers < 2:
         return [compare(job) for job in jobs]
     _jobs = jobs
     size = max(50, len(jobs) // (20 * workers))

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from federation.units import format_bits_per_second, format_seconds
 from netprobe.measurement import Kind
 from reports.compare.model import Cause, Comparison, Finding, Outcome, Series
-from reports.compare.reading import Reading
+from reports.compare.observed import Reading
 from reports.compare.trend import Step
 from reports.compare.ways import Quantity, Side
 

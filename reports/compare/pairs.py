@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from reports.compare.statistics import Floats
+from reports.compare.statistics import Floats, median
 
 
 def nearest(first: Floats, second: Floats, within_seconds: float) -> tuple[np.ndarray, np.ndarray]:
@@ -28,7 +28,7 @@ def _nearest(places: Floats, among: Floats) -> np.ndarray:
 
 def usual_gap(times: Floats) -> float | None:
     """The median time from one test to the next; None for fewer than two."""
-    return float(np.median(np.diff(times))) if len(times) > 1 else None
+    return median(np.diff(times)) if len(times) > 1 else None
 
 
 def beside(starts: Floats, ends: Floats, among_starts: Floats, among_ends: Floats) -> Floats:

@@ -12,8 +12,8 @@ import numpy as np
 from reports.compare import statistics
 from reports.compare.likeness import Values, rates, traits
 from reports.compare.model import Cell, Comparison, Series
+from reports.compare.observed import NOTHING, Rows
 from reports.compare.pairs import nearest, usual_gap
-from reports.compare.reading import NOTHING, Rows
 from reports.compare.statistics import LEAST, Floats, Shift
 from reports.compare.trend import steps, trend
 from reports.compare.ways import Quantity, Side

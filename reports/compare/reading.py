@@ -1,12 +1,14 @@
-"""What the archive holds for a comparison, as columns: a million rows in some hundred megabytes."""
+"""Reading the archive for a comparison: on all processors where there is much of it."""
 
 from __future__ import annotations
 
 import math
+import multiprocessing
+import os
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from concurrent.futures import ProcessPoolExecutor
+from datetime import datetime
 from itertools import groupby
 from typing import Any
 
@@ -15,12 +17,15 @@ import numpy as np
 from msgspec.structs import astuple
 from sqlalchemy import Engine, func, select
 
+from federation.database import connect
+from netprobe import archive_queries
 from netprobe.archive_queries import bare
 from netprobe.archive_rows import json_value
 from netprobe.measured import AHEAD
 from netprobe.measurement import Kind, Origin
 from netprobe.tables import measurements
-from reports.compare.statistics import Floats
+from reports.compare.observed import FIGURES, Failures, Observed, Reading, Rows, seconds_of
+from reports.compare.routes import routes
 from reports.compare.ways import Quantity, Side, Way, way
 
 SIDES: Mapping[str, Side] = {
@@ -28,28 +33,9 @@ SIDES: Mapping[str, Side] = {
     Origin.PERFSONAR.value: Side.MESH,
     Origin.PSCHEDULER.value: Side.MESH,
 }
-# of the figures, by the names that `Measurement` gives
-FIGURES = (
-    "bits_per_second",
-    "sent_bits_per_second",
-    "rtt_seconds",
-    "rtt_seconds_min",
-    "loss_ratio",
-    "packets_sent",
-    "packets_lost",
-    "owd_seconds",
-    "owd_seconds_min",
-    "clock_error_seconds",
-    "mss_bytes",
-    "path_mtu_bytes",
-    "cpu_percent_source",
-    "cpu_percent_destination",
-)
-# of the context: use of all processors at both ends; what a buffer may grow to; whether others filled paths
-CONTEXT = ("busy_source", "busy_destination", "buffer_bytes", "beside")
-COLUMNS = ("started", "seconds", *FIGURES, *CONTEXT, "way")
-_INDEX = {name: index for index, name in enumerate(COLUMNS)}
 _BATCH = 20_000
+# Below this, starting processes takes longer than the work.
+FEW_PATHS = 400
 
 
 _NAN = math.nan
@@ -81,81 +67,6 @@ class _Context(msgspec.Struct):
 _decode_context = msgspec.json.Decoder(_Context).decode
 
 
-@dataclass(frozen=True)
-class Rows:
-    """Successes of one path and side, oldest first: a row each, `COLUMNS` wide, NaN where not measured."""
-
-    values: Floats
-    ways: tuple[Way, ...]
-
-    def __len__(self) -> int:
-        return len(self.values)
-
-    def __getitem__(self, name: str) -> Floats:
-        return self.values[:, _INDEX[name]]
-
-    def where(self, chosen: Any) -> Rows:
-        return Rows(self.values[chosen], self.ways)
-
-    def by_key(self) -> dict[tuple[str | None, int, int | None], Rows]:
-        """The series: what was measured in ways that give comparable figures."""
-        keys: dict[Any, list[int]] = defaultdict(list)
-        for index, one in enumerate(self.ways):
-            keys[one.key].append(index)
-        found = {key: self.where(np.isin(self["way"], codes)) for key, codes in keys.items()}
-        return {key: rows for key, rows in found.items() if len(rows)}
-
-    def usual_way(self) -> Way:
-        """The way of most of the rows."""
-        codes, counts = np.unique(self["way"], return_counts=True)
-        return self.ways[int(codes[counts.argmax()])]
-
-
-NOTHING = Rows(np.empty((0, len(COLUMNS))), ())
-
-
-@dataclass(frozen=True)
-class Failures:
-    """When tests of a path and side failed, and what the last of them said."""
-
-    times: Floats = field(default_factory=lambda: np.empty(0))
-    last: str = ""
-
-
-@dataclass
-class Observed:
-    """One direction of a pair, one kind: what both sides measured."""
-
-    source: str
-    destination: str
-    rows: dict[Side, Rows] = field(default_factory=dict)
-    failures: dict[Side, Failures] = field(default_factory=dict)
-
-    def of(self, side: Side) -> Rows:
-        return self.rows.get(side, NOTHING)
-
-    def failed(self, side: Side) -> Failures:
-        return self.failures.get(side, Failures())
-
-
-@dataclass
-class Reading:
-    """All that a comparison looks at. `addresses`: under which addresses each end was measured, by side."""
-
-    since: datetime
-    until: datetime
-    kinds: dict[Kind, dict[tuple[str, str], Observed]]
-    # (time, routers) of each path, oldest first
-    routes: dict[tuple[str, str], list[tuple[float, tuple[str, ...]]]]
-    addresses: dict[Side, dict[str, set[str]]]
-    # rows that are dated later than anything can be, by side
-    ahead: dict[Side, int]
-    rows: int
-
-    def path(self, kind: Kind, source: str, destination: str) -> Observed:
-        return self.kinds.get(kind, {}).get((source, destination)) or Observed(source, destination)
-
-
 def read(
     engine: Engine,
     kinds: Collection[Kind],
@@ -169,22 +80,85 @@ def read(
     all), and the routes. With `now`, rows that are dated later are counted: some clock is wrong. Blocks:
     seconds for a million rows."""
     found = Reading(since, until, {}, {}, {side: defaultdict(set) for side in Side}, {}, 0)
+    url = engine.url.render_as_string(hide_password=False)
     for kind in kinds:
-        paths: dict[tuple[str, str], Observed] = {}
-        codes = _Codes(kind)
-        for (source, destination), rows in _paths(engine, kind, since, until, sites, failed=False):
-            paths[source, destination] = _observed(source, destination, rows, codes, found.addresses)
-            found.rows += len(rows)
+        paths = found.kinds[kind] = {}
+        for part, addresses in _parts(engine, url, kind, since, until, sites):
+            paths |= part
+            for side, of_site in addresses.items():
+                for site, known in of_site.items():
+                    found.addresses[side][site] |= known
+            found.rows += sum(_size(observed) for observed in part.values())
             progress(found.rows)
-        for (source, destination), rows in _paths(engine, kind, since, until, sites, failed=True):
-            observed = paths.setdefault((source, destination), Observed(source, destination))
-            _add_failures(observed, rows)
-            found.rows += len(rows)
-        found.kinds[kind] = paths
-    found.routes = _routes(engine, since, until, sites)
+    found.routes = routes(engine, since, until, sites)
     if now is not None:
         found.ahead = _ahead(engine, kinds, now + AHEAD)
     return found
+
+
+_Paths = dict[tuple[str, str], Observed]
+_Addresses = dict[Side, dict[str, set[str]]]
+
+
+def _parts(
+    engine: Engine,
+    url: str,
+    kind: Kind,
+    since: datetime,
+    until: datetime,
+    sites: Collection[str] | None,
+) -> Iterator[tuple[_Paths, _Addresses]]:
+    """The paths of a kind by parts: a large mesh is read on all processors, so many sources each."""
+    with engine.connect() as connection:
+        known = archive_queries.paths(connection, kind)
+    if sites is not None:
+        known = [path for path in known if {*path} <= {*sites}]
+    sources = list(dict.fromkeys(source for source, _ in known))
+    workers = len(os.sched_getaffinity(0))
+    if len(known) < FEW_PATHS or workers < 2:
+        if known:
+            yield _part(engine, kind, since, until, sources, sites)
+        return
+    size = math.ceil(len(sources) / (4 * workers))
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("fork")) as pool:
+        waiting = [
+            pool.submit(_part_of_url, url, kind, since, until, sources[start : start + size], sites)
+            for start in range(0, len(sources), size)
+        ]
+        for one in waiting:
+            yield one.result()
+
+
+def _part_of_url(url: str, *arguments: Any) -> tuple[_Paths, _Addresses]:
+    """In a process of its own, with a connection of its own."""
+    engine = connect(url)
+    try:
+        return _part(engine, *arguments)
+    finally:
+        engine.dispose()
+
+
+def _part(
+    engine: Engine,
+    kind: Kind,
+    since: datetime,
+    until: datetime,
+    sources: Sequence[str],
+    sites: Collection[str] | None,
+) -> tuple[_Paths, _Addresses]:
+    found: _Paths = {}
+    addresses: _Addresses = {side: defaultdict(set) for side in Side}
+    codes = _Codes(kind)
+    for (source, destination), rows in _paths(engine, kind, since, until, sources, sites, failed=False):
+        found[source, destination] = _observed(source, destination, rows, codes, addresses)
+    for (source, destination), rows in _paths(engine, kind, since, until, sources, sites, failed=True):
+        _add_failures(found.setdefault((source, destination), Observed(source, destination)), rows)
+    return found, addresses
+
+
+def _size(observed: Observed) -> int:
+    failed = sum(len(one.times) for one in observed.failures.values())
+    return failed + sum(len(rows) for rows in observed.rows.values())
 
 
 class _Codes:
@@ -223,6 +197,7 @@ def _paths(
     kind: Kind,
     since: datetime,
     until: datetime,
+    sources: Sequence[str],
     sites: Collection[str] | None,
     *,
     failed: bool,
@@ -233,6 +208,8 @@ def _paths(
     query = select(*bare(names)).where(
         table.kind == kind.value,
         table.error.is_not(None) if failed else table.error.is_(None),
+        table.source >= sources[0],
+        table.source <= sources[-1],
         table.started >= since,
         table.started < until,
         table.origin.in_(list(SIDES)),
@@ -244,13 +221,6 @@ def _paths(
         rows = (row for batch in connection.execute(query).partitions() for row in batch)
         for path, group in groupby(rows, key=lambda row: (row[0], row[1])):
             yield path, list(group)
-
-
-def _seconds(started: Any) -> float:
-    """Since 1970: SQLite gives text in UTC."""
-    if isinstance(started, str):
-        return datetime.fromisoformat(started + "+00:00").timestamp()
-    return float(started.astimezone(UTC).timestamp())
 
 
 def _observed(
@@ -265,7 +235,7 @@ def _observed(
         explained = _context(context)
         sides[SIDES[origin]].append(
             (
-                _seconds(started),
+                seconds_of(started),
                 seconds,
                 *astuple(_decode_figures(figures)),
                 *_explained(explained),
@@ -323,52 +293,8 @@ def _add_failures(observed: Observed, rows: Sequence[Any]) -> None:
     for side in Side:
         own = [row for row in rows if SIDES[row[3]] is side]
         if own:
-            times = np.array([_seconds(row[2]) for row in own])
+            times = np.array([seconds_of(row[2]) for row in own])
             observed.failures[side] = Failures(times, str(own[-1][4]))
-
-
-def _routes(
-    engine: Engine, since: datetime, until: datetime, sites: Collection[str] | None
-) -> dict[tuple[str, str], list[tuple[float, tuple[str, ...]]]]:
-    table = measurements.c
-    query = (
-        select(*bare(("source", "destination", "started", "raw")))
-        .where(
-            table.kind == Kind.PATH.value,
-            table.error.is_(None),
-            table.started >= since,
-            table.started < until,
-        )
-        .order_by(table.source, table.destination, table.started, table.number)
-    )
-    if sites is not None:
-        query = query.where(table.source.in_(sites), table.destination.in_(sites))
-    found: dict[tuple[str, str], list[tuple[float, tuple[str, ...]]]] = defaultdict(list)
-    with engine.connect().execution_options(yield_per=_BATCH) as connection:
-        for source, destination, started, raw in connection.execute(query):
-            if raw and (routers := route(json_value(raw))):
-                found[source, destination].append((_seconds(started), routers))
-    return dict(found)
-
-
-def route(raw: Any) -> tuple[str, ...]:
-    """The routers of a raw document: of our traceroute, of a pScheduler's run, or of a perfSONAR archive.
-
-    Those that keep silent are left out: that they do says nothing of the path.
-    """
-    document = raw if isinstance(raw, dict) else {}
-    hops = document.get("hops") or document.get("json")
-    if hops is None and isinstance(paths := document.get("paths"), list) and paths:
-        hops = paths[0]
-    found = []
-    for hop in hops if isinstance(hops, list) else []:
-        if isinstance(hop, dict):
-            routers = hop.get("routers")
-            first = routers[0] if isinstance(routers, list) and routers else hop
-            address = first.get("address") or first.get("ip") if isinstance(first, dict) else None
-            if isinstance(address, str):
-                found.append(address)
-    return tuple(found)
 
 
 def _ahead(engine: Engine, kinds: Collection[Kind], after: datetime) -> dict[Side, int]:

@@ -16,7 +16,7 @@ from federation.units import format_bits_per_second, format_seconds, format_size
 from netprobe.transfer_model import DEFAULT_MSS_BYTES
 from reports.compare.likeness import FULL_CORE, Values
 from reports.compare.model import Cause, Finding
-from reports.compare.statistics import LEAST, Floats, Shift
+from reports.compare.statistics import LEAST, Floats, Shift, median
 from reports.compare.trend import Step
 from reports.compare.ways import Quantity, Side, single_threaded
 
@@ -53,10 +53,10 @@ class Seen:
     def median(self, side: Side, name: str) -> float | None:
         known = self.values[side].rows[name]
         known = known[np.isfinite(known)]
-        return float(np.median(known)) if len(known) else None
+        return median(known) if len(known) else None
 
     def rate(self, side: Side) -> float:
-        return float(np.median(self.values[side].raw))
+        return median(self.values[side].raw)
 
 
 Rule = Callable[[Seen], Finding | None]

@@ -107,6 +107,13 @@ class Paired:
     hodges_lehmann: float
 
 
+def median(values: Floats) -> float:
+    """Of at least one value; numpy's own takes ten times as long on a hundred."""
+    ordered = np.sort(values)
+    half = len(ordered) // 2
+    return float(ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2)
+
+
 def autocorrelation(values: Floats) -> float:
     """Of each value with the next, corrected for the bias of short series (Kendall 1954); 0 to 0.95.
 
@@ -115,10 +122,10 @@ def autocorrelation(values: Floats) -> float:
     count = len(values)
     if count < 4:
         return 0.0
-    centred = values - np.median(values)
-    spread = 1.4826 * float(np.median(np.abs(centred)))
+    centred = values - median(values)
+    spread = 1.4826 * median(np.abs(centred))
     if spread > 0:
-        centred = np.clip(centred, -3 * spread, 3 * spread)
+        centred = np.minimum(np.maximum(centred, -3 * spread), 3 * spread)
     power = float(centred @ centred)
     if power <= 0:
         return 0.0
@@ -252,7 +259,7 @@ def paired(difference: Floats) -> Paired:
             p = min(1.0, 2 * float(ndtr(-abs(upward - count * (count + 1) / 4) / math.sqrt(variance))))
     some = thinned(difference)
     upper = np.triu_indices(len(some))
-    return Paired(p, float(np.median(((some[:, None] + some[None, :]) / 2)[upper])))
+    return Paired(p, median(((some[:, None] + some[None, :]) / 2)[upper]))
 
 
 def thinned(values: Floats) -> Floats:

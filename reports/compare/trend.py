@@ -11,7 +11,7 @@ import numpy as np
 from scipy.special import ndtr
 
 from netprobe.changes import LEAST_STEP, SHORTEST, changes
-from reports.compare.statistics import Floats, effective, ranks, thinned
+from reports.compare.statistics import Floats, effective, median, ranks, thinned
 
 # Ranks of 5 tests that are wholly apart from 15 others stand 3.3 standard deviations away, from 35, 3.6.
 _SCREEN = 3.0
@@ -53,7 +53,7 @@ def trend(times: Floats, values: Floats) -> Trend:
     rises = values[second] - values[first]
     if not later.any():
         return Trend(0.0, 1.0)
-    slope = float(np.median(rises[later] / apart[later]))
+    slope = median(rises[later] / apart[later])
     score = float(np.sign(rises).sum())
     count = len(values)
     _, counts = np.unique(values, return_counts=True)
@@ -85,15 +85,15 @@ def _step(times: Floats, values: Floats, logarithms: Floats, places: tuple[int, 
     together = np.concatenate((ahead, behind))
     found, ties = ranks(together)
     first, second, count = len(ahead), len(behind), len(together)
-    levels = np.concatenate((ahead - np.median(ahead), behind - np.median(behind)))
+    levels = np.concatenate((ahead - median(ahead), behind - median(behind)))
     variance = first * second / 12 * (count + 1 - ties / (count * (count - 1)))
     away = abs(float(found[first:].sum()) - second * (count + 1) / 2)
     score = away / math.sqrt(variance) * math.sqrt(effective(levels) / count) if variance > 0 else 0.0
     return Step(
         start,
         datetime.fromtimestamp(float(times[start]), UTC),
-        float(np.median(values[begin:start])),
-        float(np.median(values[start:end])),
+        median(values[begin:start]),
+        median(values[start:end]),
         min(1.0, 2 * float(ndtr(-score)) * max(len(values) - 2 * SHORTEST + 1, 1)),
         side,
     )

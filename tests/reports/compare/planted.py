@@ -66,6 +66,8 @@ def _archived(document: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+# the same of both, where nothing else is planted
+ALIKE = {"duration_seconds": 20.0, "omit_seconds": 0.0, "streams": 1}
 SCRIPTED, MESH = _real_scripted(), _real_mesh()
 
 
@@ -114,11 +116,7 @@ class Planter:
                     started=SINCE + timedelta(days=day),
                     seconds=22.0,
                     figures={**real.figures, **own},
-                    parameters={
-                        **real.parameters,
-                        "duration_seconds": 20.0,
-                        **({} if not ours else how or {}),
-                    },
+                    parameters={**real.parameters, **ALIKE, **((how or {}) if ours else {})},
                     context={**real.context, **((context or {}) if ours else {})},
                     source_address=None,
                     destination_address=None,

@@ -71,7 +71,7 @@ def test_all_formats_say_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "http" not in page.replace("http://www.w3.org/2000/svg", "")
     rows = list(csv.DictReader(io.StringIO((out / "compare.csv").read_text())))
     frame = pd.read_parquet(out / "compare.parquet")
-    assert len(rows) == len(frame) == len(document["comparisons"]) == 4
+    assert len(rows) == len(frame) == len(document["comparisons"]) == 6
     assert rows[0]["verdict"] == frame.verdict[0] == "disagree"
     assert float(rows[0]["ratio"]) == pytest.approx(1.8, rel=0.05)
     assert "disagree" in (out / "compare.md").read_text()

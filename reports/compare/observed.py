@@ -1,0 +1,118 @@
+"""What a comparison looks at, as columns: a million results in some hundred megabytes."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from netprobe.measurement import Kind
+from reports.compare.statistics import Floats
+from reports.compare.ways import Side, Way
+
+# of the figures, by the names that `Measurement` gives
+FIGURES = (
+    "bits_per_second",
+    "sent_bits_per_second",
+    "rtt_seconds",
+    "rtt_seconds_min",
+    "loss_ratio",
+    "packets_sent",
+    "packets_lost",
+    "owd_seconds",
+    "owd_seconds_min",
+    "clock_error_seconds",
+    "mss_bytes",
+    "path_mtu_bytes",
+    "cpu_percent_source",
+    "cpu_percent_destination",
+)
+# of the context: use of all processors at both ends; what a buffer may grow to; whether others filled paths
+CONTEXT = ("busy_source", "busy_destination", "buffer_bytes", "beside")
+COLUMNS = ("started", "seconds", *FIGURES, *CONTEXT, "way")
+_INDEX = {name: index for index, name in enumerate(COLUMNS)}
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Successes of one path and side, oldest first: a row each, `COLUMNS` wide, NaN where not measured."""
+
+    values: Floats
+    ways: tuple[Way, ...]
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, name: str) -> Floats:
+        return self.values[:, _INDEX[name]]
+
+    def where(self, chosen: Any) -> Rows:
+        return Rows(self.values[chosen], self.ways)
+
+    def by_key(self) -> dict[tuple[str | None, int, int | None], Rows]:
+        """The series: what was measured in ways that give comparable figures."""
+        keys: dict[Any, list[int]] = defaultdict(list)
+        for index, one in enumerate(self.ways):
+            keys[one.key].append(index)
+        found = {key: self.where(np.isin(self["way"], codes)) for key, codes in keys.items()}
+        return {key: rows for key, rows in found.items() if len(rows)}
+
+    def usual_way(self) -> Way:
+        """The way of most of the rows."""
+        codes, counts = np.unique(self["way"], return_counts=True)
+        return self.ways[int(codes[counts.argmax()])]
+
+
+NOTHING = Rows(np.empty((0, len(COLUMNS))), ())
+
+
+@dataclass(frozen=True)
+class Failures:
+    """When tests of a path and side failed, and what the last of them said."""
+
+    times: Floats = field(default_factory=lambda: np.empty(0))
+    last: str = ""
+
+
+@dataclass
+class Observed:
+    """One direction of a pair, one kind: what both sides measured."""
+
+    source: str
+    destination: str
+    rows: dict[Side, Rows] = field(default_factory=dict)
+    failures: dict[Side, Failures] = field(default_factory=dict)
+
+    def of(self, side: Side) -> Rows:
+        return self.rows.get(side, NOTHING)
+
+    def failed(self, side: Side) -> Failures:
+        return self.failures.get(side, Failures())
+
+
+@dataclass
+class Reading:
+    """All that a comparison looks at. `addresses`: under which addresses each end was measured, by side."""
+
+    since: datetime
+    until: datetime
+    kinds: dict[Kind, dict[tuple[str, str], Observed]]
+    # (time, routers) of each path, oldest first
+    routes: dict[tuple[str, str], list[tuple[float, tuple[str, ...]]]]
+    addresses: dict[Side, dict[str, set[str]]]
+    # rows that are dated later than anything can be, by side
+    ahead: dict[Side, int]
+    rows: int
+
+    def path(self, kind: Kind, source: str, destination: str) -> Observed:
+        return self.kinds.get(kind, {}).get((source, destination)) or Observed(source, destination)
+
+
+def seconds_of(started: Any) -> float:
+    """Since 1970: SQLite gives text in UTC."""
+    if isinstance(started, str):
+        return datetime.fromisoformat(started + "+00:00").timestamp()
+    return float(started.astimezone(UTC).timestamp())
