@@ -70,7 +70,6 @@ class Cloud:
         body: Mapping[str, Any] | None = None,
         *,
         version: str | None = None,
-        timeout_seconds: float | None = None,
     ) -> Answer:
         """One request to `service` (its type in the catalogue). `version`: the microversion to ask with."""
 
@@ -81,8 +80,6 @@ class Cloud:
                 options["json"] = dict(body)
             if version is not None:
                 options["microversion"] = version
-            if timeout_seconds is not None:
-                options["timeout"] = timeout_seconds
             response = proxy.request(path, method, **options)
             try:
                 document = response.json() if response.content else None

@@ -9,7 +9,7 @@ import pytest
 from federation.clock import ManualClock
 from federation.errors import OutsideError
 from reservations.calendar import Need
-from reservations.leases import RefusedError
+from reservations.leases import LeaseState, RefusedError
 from reservations.openstack.blazar import Hidden, SaidNoError
 from reservations.openstack.connection import Caller
 from reservations.openstack.leases import BlazarLeases
@@ -104,6 +104,12 @@ def test_a_change_is_waited_for_until_it_is_done():
     assert clock.now() == NOW
     with pytest.raises(OutsideError, match="gone"):
         ours.extend("l1", NOW + 2 * HOUR)
+
+
+def test_what_has_ended_is_not_ended_again():
+    ours, clock = leases(Slow(["TERMINATED"]))
+    clock.advance(7200)
+    assert ours.extend("l1", NOW).state is LeaseState.ENDED
 
 
 def test_following_ends_where_it_is_told_to():
