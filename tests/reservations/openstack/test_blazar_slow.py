@@ -92,8 +92,9 @@ def test_one_that_stays_as_it_is_was_not_given_up():
     assert clock.now() == NOW
 
 
-def test_what_the_api_gave_up_on_is_made_all_the_same():
-    ours, _ = leases(Slow())
+@pytest.mark.parametrize("error", [BROKEN, OutsideError("Blazar doesn't answer within 75 s")])
+def test_what_the_api_gave_up_on_is_made_all_the_same(error):
+    ours, _ = leases(Slow(error=error))
     need = Need({}, whole_hosts=True)
     assert ours.reserve("job", need, "physical:host", None, NOW + HOUR).id == "l1"
 
