@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from broker.model import Level, Note, Request
 from broker.offers import checks, policy
+from broker.offers.calendars import Held, SiteCalendars
 from broker.offers.changes import Change, within_site
 from broker.platforms import Platform as Backend
 from broker.platforms import ReadyOffer
@@ -35,6 +37,12 @@ class Candidate:
     reasons: tuple[Note, ...] = ()
     changes: tuple[Change, ...] = ()
     ready: tuple[ReadyOffer, ...] | None = None
+    # when its hosts have room, where something else than the ledger knows
+    calendars: SiteCalendars | None = None
+
+    def beside(self, held: Iterable[Held]) -> Candidate:
+        """The same where this is promised to others besides what the site's calendars say."""
+        return self if self.calendars is None else replace(self, calendars=self.calendars.beside(held))
 
     def asking(self, request: Request) -> Candidate:
         """The same for a request that differs in sizes, times or limits alone."""

@@ -45,8 +45,9 @@ OUTCOME_SECONDS = 3.0
 
 
 async def start(row: Row, platform: Platform, job: Job, request: Request, placement: Placement) -> None:
-    """Start as soon as there is room: at the start that was promised, or sooner where that is free."""
-    while (end := await _begin(row, request, placement)) is None:
+    """Start as soon as there is room: at the start that was promised, or sooner where that is free. What is
+    reserved at a cloud is used in its own time alone."""
+    while (end := await _begin(row, job, request, placement)) is None:
         left = (placement.start - row.clock.now()).total_seconds()
         await row.clock.sleep(min(RETRY_SECONDS, left) if left > 0 else RETRY_SECONDS)
     # it may have been begun by a process that was ended, long ago
@@ -69,9 +70,11 @@ async def _started(row: Row, connectors: Sequence[Connector], note: Note) -> Non
     await row.change(started)
 
 
-async def _begin(row: Row, request: Request, placement: Placement) -> datetime | None:
+async def _begin(row: Row, job: Job, request: Request, placement: Placement) -> datetime | None:
     """When the session must be over, once it may start; None: not yet."""
-    if row.clock.now() < request.earliest_start:
+    earliest = request.earliest_start if job.lease is None else max(request.earliest_start, placement.start)
+    booked_until = placement.start + placement.start_within + placement.duration
+    if row.clock.now() < earliest:
         return None
     site = row.around.federation[placement.site_id]
     size, others = await bookings(row, site)
@@ -84,14 +87,18 @@ async def _begin(row: Row, request: Request, placement: Placement) -> datetime |
         ledger.lock_sites(connection, [site.id])
         now = row.clock.now()
         taken = ledger.occupancy(connection, now, [site.id], row.uuid).get(site.id, [])
-        end = ledger.begin(connection, row.uuid, size, [*taken, *others], now, request.duration)
+        duration = request.duration
+        if job.lease is not None:
+            if now >= booked_until:
+                return None
+            duration = min(duration, booked_until - now)
+        end = ledger.begin(connection, row.uuid, size, [*taken, *others], now, duration)
         if end is not None:
             begun = replace(progress, begun=now.isoformat(), end=end.isoformat())
             store.write_progress(connection, row.uuid, begun)
         return end
 
     end = await row.change(begin)
-    booked_until = placement.start + placement.start_within + placement.duration
     if end is None and row.clock.now() >= booked_until:
         raise PlatformError(TOO_LATE)
     return end
