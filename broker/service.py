@@ -16,8 +16,9 @@ from broker.model import Note, Phase, Placement, Request
 from broker.offers.candidates import Candidate
 from broker.offers.checks import unknown_sizes
 from broker.offers.engine import MOST_OFFERS, as_information, find_candidates, make_offers
+from broker.offers.purses import Purses, load_purses
 from broker.offers.refusal import explain
-from broker.offers.spaces import Spaces
+from broker.offers.spaces import Spaces, load_spaces
 from broker.phases import Actor
 from broker.platforms import Platform, StoredFile, load_platform
 from broker.records import NotAllowed, OfferSetRecord, Owner, SessionRecord
@@ -33,7 +34,8 @@ from federation.turns import Turns
 from netprobe.archive import Archive
 from netprobe.forecast import Forecaster
 from reservations.capacity import Booking
-from reservations.sources import Placed, load_sources
+from reservations.credits import CreditSource
+from reservations.sources import Placed
 from reservations.sources.static import operator_bookings
 
 T = TypeVar("T")
@@ -56,9 +58,10 @@ class Broker:
         online: bool,
         platforms: Mapping[str, Platform] | None = None,
         sources: Sequence[Placed] | None = None,
+        credits: Mapping[str, CreditSource] | None = None,
     ) -> None:
-        """`online` False: no catalogue is asked, and no cloud. `platforms` by site, and `sources` of their
-        space; None: those that the sites name.
+        """`online` False: no catalogue is asked, and no cloud. `platforms` and `credits` by site, and
+        `sources` of their space; None: those that the sites name.
 
         Raises InputError for a platform or a source that nobody knows, or whose options it can't use.
         """
@@ -74,9 +77,11 @@ class Broker:
             if site.platform is not None
         }
         if sources is None:
-            sources = load_sources(_with_space(federation), clock) if online else ()
-        directory = settings.work_directory.with_name("space")
-        self._spaces = Spaces(sources, clock, directory)
+            sources = load_spaces(federation, clock) if online else ()
+        if credits is None:
+            credits = load_purses(federation, clock) if online else {}
+        self._purses = Purses(credits, clock)
+        self._spaces = Spaces(sources, clock, settings.work_directory.with_name("space"))
         self._supervisor = Supervisor(
             Surroundings(
                 federation,
@@ -257,7 +262,7 @@ class Broker:
             )
         candidates, unknown = self._spaces.bound(candidates)
         reasons += tuple(unknown)
-        candidates = self._beside_held(candidates)
+        candidates = self._beside_held(self._purses.known(candidates))
         others = {candidate.site.id: self._other_bookings(candidate.site.id) for candidate in candidates}
         lifetime = timedelta(0) if direct else self._lifetime
         with self._deciding, write(self._engine) as connection:
@@ -349,12 +354,6 @@ class Broker:
 
 def _bound(candidates: Sequence[Candidate]) -> list[str]:
     return [each.site.id for each in candidates if each.calendars is not None]
-
-
-def _with_space(federation: Federation) -> Federation:
-    """The sites whose space is known by more than their platform's size, which the ledger counts."""
-    sites = {site.id: site for site in federation if site.platform is not None and site.space}
-    return replace(federation, sites=sites)
 
 
 def _new_session(

@@ -11,8 +11,7 @@ from broker.model import Level, Note, Request
 from broker.offers import changes
 from broker.offers.candidates import Candidate
 from broker.offers.changes import Change, instant
-from broker.offers.limits import broken
-from broker.offers.placing import least_bill
+from broker.offers.placing import least_problems
 from broker.offers.slots import Moment, earliest_slot, most, starts
 from broker.offers.windows import ceil_second
 from reservations.capacity import Timeline
@@ -125,10 +124,12 @@ def _limit_changes(candidate: Candidate, taken: Timeline, moment: Moment) -> tup
         slot = earliest_slot(candidate, taken, moment)
         if slot is None:
             return None
-        problems = broken(candidate.request, least_bill(candidate, slot, moment), candidate.site.id)
+        problems = least_problems(candidate, slot, moment)
         if not problems:
             return tuple(made)
         for problem in problems:
+            if problem.change is None:
+                return None
             made.append(problem.change)
             candidate = candidate.asking(problem.change.apply(candidate.request))
     return None

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from broker.model import Level, Note
 from federation.units import format_age
+from reservations.afford import booked_amounts
 from reservations.asking import WHOLE, as_booked
-from reservations.calendar import DISK_GB, MEMORY_MB, VCPU, Calendar, Need, Sight, Taken
+from reservations.calendar import DISK_GB, MEMORY_MB, VCPU, Amounts, Calendar, Need, Sight, Taken
 from reservations.capacity import Capacity, Window
 from reservations.openings import starts
 from reservations.windows import Question, obstacles, openings
@@ -30,6 +31,16 @@ class Held:
     start: datetime
     end: datetime
     size: Capacity
+
+
+@dataclass(frozen=True)
+class Charged:
+    """What of a reservation is paid for. `amounts` is all that it takes; `flavours` are its cloud's."""
+
+    need: Need
+    duration: timedelta
+    amounts: Amounts
+    flavours: Mapping[str, tuple[str, Amounts]]
 
 
 @dataclass(frozen=True)
@@ -79,6 +90,17 @@ class SiteCalendars:
             question = Question(need, length, floor(earliest, calendar.rules.step), latest)
             for obstacle in obstacles(calendar, question):
                 return obstacle.text
+        return None
+
+    def charged(self, size: Capacity, start: datetime, end: datetime) -> Charged | None:
+        """What a reservation for a session during [start, end) takes; None where no flavour serves it."""
+        for calendar in self.calendars:
+            need = self.need(calendar, size)
+            if need is not None:
+                since, until = lease_times(start, end, calendar.rules.step)
+                found = openings(calendar, Question(need, until - since, since, since), 1)
+                amounts = booked_amounts(need, calendar, found[0] if found else None)
+                return Charged(need, until - since, amounts, calendar.flavours)
         return None
 
     def notes(self, now: datetime) -> list[Note]:

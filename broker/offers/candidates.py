@@ -16,6 +16,7 @@ from netprobe.cost import Item, Staging, plan_staging
 from netprobe.forecast import ForecastPath
 from netprobe.quantiles import Quantiles
 from reservations.capacity import Capacity
+from reservations.credits import Account
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,8 @@ class Candidate:
     ready: tuple[ReadyOffer, ...] | None = None
     # when its hosts have room, where something else than the ledger knows
     calendars: SiteCalendars | None = None
+    # what may be spent there, where the site has credits and they are known
+    accounts: tuple[Account, ...] | None = None
 
     def beside(self, held: Iterable[Held]) -> Candidate:
         """The same where this is promised to others besides what the site's calendars say."""

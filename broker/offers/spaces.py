@@ -13,10 +13,11 @@ from broker.offers.calendars import SiteCalendars
 from broker.offers.candidates import Candidate
 from federation.clock import Clock
 from federation.errors import InputError
+from federation.sites import Federation
 from reservations.calendar import Sight
 from reservations.leases import Leases
 from reservations.snapshots import Known, Snapshots
-from reservations.sources import Bookable, Placed
+from reservations.sources import Bookable, Placed, load_sources
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,13 @@ class Spaces:
             return Note("space-unknown", "{site}: it isn't known what is free there: {remarks}", values)
         found = SiteCalendars(site, tuple(calendars), books=booking is not None)
         return found, [*told, *found.notes(self._clock.now())]
+
+
+def load_spaces(federation: Federation, clock: Clock) -> list[Placed]:
+    """The sources of the sites whose space is known by more than their platform's size, which the ledger
+    counts. Raises InputError for one that nobody knows, or whose options it can't use."""
+    sites = {site.id: site for site in federation if site.platform is not None and site.space}
+    return load_sources(replace(federation, sites=sites), clock)
 
 
 def _booking(site: str, sources: Sequence[Placed]) -> Booking | None:

@@ -176,7 +176,7 @@ async def _make(row: Row, booking: Booking, placement: Placement) -> Lease:
     calendars = await _in_thread(lambda: row.around.spaces.calendars(booking.site, end + AHEAD))
     if calendars is None:
         raise OutsideError(f"nothing is known of {booking.source} at {booking.site}")
-    (calendar,) = calendars.calendars
+    calendar = calendars.calendars[0]
     need = calendars.need(calendar, size)
     if need is None:
         raise RefusedError("no flavour has what was offered any more", "flavour", "")
