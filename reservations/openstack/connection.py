@@ -70,8 +70,10 @@ class Cloud:
         body: Mapping[str, Any] | None = None,
         *,
         version: str | None = None,
+        timeout_seconds: float | None = None,
     ) -> Answer:
-        """One request to `service` (its type in the catalogue). `version`: the microversion to ask with."""
+        """One request to `service` (its type in the catalogue). `version`: the microversion to ask with;
+        `timeout_seconds` where it isn't the cloud's own."""
 
         def request() -> Answer:
             proxy = getattr(self._connected(), service.replace("-", "_"))
@@ -80,6 +82,8 @@ class Cloud:
                 options["json"] = dict(body)
             if version is not None:
                 options["microversion"] = version
+            if timeout_seconds is not None:
+                options["timeout"] = timeout_seconds
             response = proxy.request(path, method, **options)
             try:
                 document = response.json() if response.content else None
