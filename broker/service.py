@@ -317,7 +317,12 @@ class Broker:
             return list(candidates)
         with self._engine.connect() as connection:
             held = ledger.held(connection, self._clock.now(), sites)
-        return [each.beside(held.get(each.site.id, ())) for each in candidates]
+        return [
+            each
+            if each.calendars is None
+            else replace(each, calendars=self._spaces.beside(each.calendars, held.get(each.site.id, ())))
+            for each in candidates
+        ]
 
     def _reserve(self, connection: Connection, session: SessionRecord) -> None:
         """Have the supervisor reserve what an accepted session needs, where its site's cloud is booked."""

@@ -72,9 +72,16 @@ class SiteCalendars:
         return list(_merged(found))
 
     def beside(self, held: Iterable[Held]) -> SiteCalendars:
-        """The same with what is promised but not in the calendars yet: on hosts that have room for it."""
+        """The same with what is promised but not in the calendars yet: on hosts that have room for it. What
+        was there by an earlier call, and is promised no longer, is left out.
+        """
         known = sorted(held, key=lambda each: (each.start, each.session))
-        return replace(self, calendars=tuple(self._with(calendar, known) for calendar in self.calendars))
+        now = (self._without_others(calendar, known) for calendar in self.calendars)
+        return replace(self, calendars=tuple(self._with(calendar, known) for calendar in now))
+
+    def also(self, held: Held) -> SiteCalendars:
+        """The same with one promise more."""
+        return replace(self, calendars=tuple(self._with(calendar, [held]) for calendar in self.calendars))
 
     def obstacle(
         self, size: Capacity, duration: timedelta, earliest: datetime, latest: datetime
@@ -148,16 +155,28 @@ class SiteCalendars:
     def _length(self, duration: timedelta) -> timedelta:
         return duration + GRACE if self.books else duration
 
+    def _times(self, each: Held, step: timedelta) -> tuple[datetime, datetime]:
+        return floor(each.start, step), ceil(each.end + GRACE if self.books else each.end, step)
+
+    def _without_others(self, calendar: Calendar, held: Sequence[Held]) -> Calendar:
+        """Without promises that are none of these."""
+        times = {each.session: self._times(each, calendar.rules.step) for each in held}
+        kept = tuple(
+            part
+            for part in calendar.taken
+            if not _placed(part) or times.get(part.booking) == (part.start, part.end)
+        )
+        return calendar if len(kept) == len(calendar.taken) else replace(calendar, taken=kept)
+
     def _with(self, calendar: Calendar, held: Sequence[Held]) -> Calendar:
         if not _shows_hosts(calendar):
             return calendar
-        known, step = {part.ours for part in calendar.taken}, calendar.rules.step
+        known = {part.ours for part in calendar.taken}
         for each in held:
             need = self.need(calendar, each.size)
             if each.session in known or need is None or not (each.size.cores or each.size.memory_gib):
                 continue
-            start = floor(each.start, step)
-            end = ceil(each.end + GRACE if self.books else each.end, step)
+            start, end = self._times(each, calendar.rules.step)
             for opening in openings(calendar, Question(need, end - start, start, start), 1):
                 amounts = None if need.whole_hosts else need.amounts
                 part = Taken(opening.hosts[0], start, end, amounts, each.session, ours=each.session)
@@ -178,6 +197,11 @@ def floor(instant: datetime, step: timedelta) -> datetime:
 def ceil(instant: datetime, step: timedelta) -> datetime:
     """The first multiple of `step` since 1970 that isn't earlier."""
     return instant + (_EPOCH - instant) % step
+
+
+def _placed(part: Taken) -> bool:
+    """Whether it is a promise of the ledger: a cloud's own bookings have names of its own."""
+    return part.ours is not None and part.booking == part.ours
 
 
 def _shows_hosts(calendar: Calendar) -> bool:

@@ -72,7 +72,9 @@ def larger_slot(candidate: Candidate, taken: Timeline, moment: Moment, first: Pl
         return None
     taken = taken.beside(booked(first))
     until = first.start + first.start_within + first.duration
-    candidate = candidate.beside([Held("", first.start, until, size)])
+    if candidate.calendars is not None:
+        calendars = candidate.calendars.also(Held("", first.start, until, size))
+        candidate = replace(candidate, calendars=calendars)
     if starts(candidate, taken, wanted, moment):
         return _slot(candidate, taken, wanted, moment)
 

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from broker.model import Level, Note
 from broker.offers.advice import LOOK_AHEAD
-from broker.offers.calendars import SiteCalendars
+from broker.offers.calendars import Held, SiteCalendars
 from broker.offers.candidates import Candidate
 from federation.clock import Clock
 from federation.errors import InputError
 from federation.sites import Federation
-from reservations.calendar import Sight
+from reservations.calendar import Calendar, Sight
 from reservations.leases import Leases
 from reservations.snapshots import Known, Snapshots
 from reservations.sources import Bookable, Placed, load_sources
@@ -43,6 +43,8 @@ class Spaces:
         for placed in sources:
             self._sources.setdefault(placed.site, []).append(placed)
         self._snapshots = Snapshots(sources, clock, directory)
+        # the calendars as they were asked for last, and with what was promised then
+        self._placed: dict[str, tuple[tuple[Calendar, ...], SiteCalendars]] = {}
         self._bookings = {
             site: booking for site, placed in self._sources.items() if (booking := _booking(site, placed))
         }
@@ -81,6 +83,14 @@ class Spaces:
                 return found[0]
         return None
 
+    def beside(self, found: SiteCalendars, held: Sequence[Held]) -> SiteCalendars:
+        """As `found.beside`, quicker where most was asked of the same calendars before."""
+        before = self._placed.get(found.site)
+        base = before[1] if before is not None and _same(before[0], found.calendars) else found
+        placed = base.beside(held)
+        self._placed[found.site] = (found.calendars, placed)
+        return placed
+
     def forget(self, site: str) -> None:
         """Ask the site's sources again next time: we have just changed something there."""
         self._snapshots.forget(site)
@@ -109,6 +119,11 @@ class Spaces:
             return Note("space-unknown", "{site}: it isn't known what is free there: {remarks}", values)
         found = SiteCalendars(site, tuple(calendars), books=booking is not None)
         return found, [*told, *found.notes(self._clock.now())]
+
+
+def _same(old: Sequence[Calendar], new: Sequence[Calendar]) -> bool:
+    """Whether they are the same objects: nobody was asked in between."""
+    return len(old) == len(new) and all(one is other for one, other in zip(old, new, strict=True))
 
 
 def load_spaces(federation: Federation, clock: Clock) -> list[Placed]:

@@ -83,6 +83,23 @@ def test_offers_that_are_open_count_on_the_hosts(make_broker, cloud):
     assert third.start >= first.start + first.start_within + first.duration + GRACE
 
 
+def test_a_larger_offer_comes_behind_all_that_is_promised(make_broker, cloud):
+    broker = make_broker(sources=[placed(cloud)])
+    long = ask(broker, cores=(4, 4), hours=3).sessions[0].placement
+    first, larger = (session.placement for session in ask(broker, cores=(2, 8)).sessions)
+    assert (first.cores, larger.cores) == (4, 8)
+    assert first.start < NOW + MINUTE
+    assert larger.start >= long.start + long.start_within + long.duration + GRACE
+
+
+def test_what_is_promised_no_longer_takes_no_room(make_broker, cloud):
+    broker = make_broker(sources=[placed(cloud)])
+    held = [ask(broker).sessions[0] for _ in range(2)]
+    assert ask(broker).sessions[0].placement.start > NOW + HOUR
+    broker.update_phase(held[0].uuid, Phase.REJECTED, ANN)
+    assert ask(broker).sessions[0].placement.start < NOW + MINUTE
+
+
 def test_what_has_its_lease_is_counted_once(make_broker, cloud, clock):
     broker = make_broker(sources=[placed(cloud)])
     session = ask(broker).sessions[0]
@@ -253,6 +270,7 @@ def test_what_is_promised_takes_room_on_a_host(calendars, promised):
     ]
     beside = calendars.beside(held)
     assert beside.beside(held) == beside
+    assert beside.beside([]) == calendars
     before = calendars.windows(Capacity(4, 1), HOUR, NOW, NOW + 5 * HOUR)
     for window in beside.windows(Capacity(4, 1), HOUR, NOW, NOW + 5 * HOUR):
         assert any(each.start <= window.start <= each.latest_start for each in before)

@@ -86,9 +86,6 @@ def test_a_maximum_gets_as_many_cores_as_they_pay_for(broker, source):
 
 
 def test_a_limit_on_credits_is_kept(broker):
-    kind = (
-        "https://www.purl.org/ivoa.net/Calycopis-openapi/schema/v1.0/kinds/cost/simple-minmax-float-cost.yaml"
-    )
     costs = [{"kind": kinds.MINMAX_COST, "type": CREDITS, "max": 3.0}]
     answer = broker.request(make_document((4, None), "PT1H", costs=costs), ANN)
     assert not answer.yes
