@@ -129,7 +129,8 @@ class SiteCalendars:
         has, as far as the hosts have disks.
         """
         amounts = {VCPU: size.cores, MEMORY_MB: size.memory_gib * 1024}
-        if self.books and any(host.amounts.get(DISK_GB) for host in calendar.hosts):
+        disks = not _shows_hosts(calendar) or any(host.amounts.get(DISK_GB) for host in calendar.hosts)
+        if self.books and disks:
             amounts[DISK_GB] = size.storage_gib
         asked = {name: amount for name, amount in amounts.items() if amount}
         return as_booked(calendar, Need(asked, whole_hosts=self.books and calendar.kind in WHOLE))

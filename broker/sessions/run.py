@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 
 from sqlalchemy import Connection
@@ -30,6 +30,8 @@ BOOKINGS_LIMIT = 60.0
 START_LIMIT = 120.0
 POLL_LIMIT = 60.0
 STOP_LIMIT = 60.0
+# of what is reserved at a cloud, so much is left for stopping and releasing
+RELEASE = timedelta(minutes=2)
 # Between two looks at a running container: at least the first, and so many times what a look takes, so that
 # many sessions at a slow engine don't keep it from its work; but never more than the last.
 POLL_SECONDS = 0.5
@@ -89,9 +91,10 @@ async def _begin(row: Row, job: Job, request: Request, placement: Placement) -> 
         taken = ledger.occupancy(connection, now, [site.id], row.uuid).get(site.id, [])
         duration = request.duration
         if job.lease is not None:
-            if now >= booked_until:
+            # a cloud takes a moment to begin: who comes a little late has all of the time nevertheless
+            duration = min(duration, job.lease.end - RELEASE - now)
+            if duration <= timedelta(0):
                 return None
-            duration = min(duration, booked_until - now)
         end = ledger.begin(connection, row.uuid, size, [*taken, *others], now, duration)
         if end is not None:
             begun = replace(progress, begun=now.isoformat(), end=end.isoformat())

@@ -28,6 +28,7 @@ class TinyCloud:
     hosts: tuple = (host(),)
     sight: Sight = Sight.ALL
     rules: Rules = field(default_factory=Rules)
+    caps: dict = field(default_factory=dict)
     down: bool = False
     # a reason with which the next leases are refused, and by which limit
     refusing: str | None = None
@@ -49,7 +50,7 @@ class TinyCloud:
         taken = () if self.sight is Sight.OWN else self._taken()
         now = self.clock.now()
         return [
-            Calendar(self.site, "tiny", KIND, hosts, taken, self.rules, now, end, self.sight),
+            Calendar(self.site, "tiny", KIND, hosts, taken, self.rules, now, end, self.sight, caps=self.caps),
         ]
 
     def leases(self):

@@ -133,6 +133,13 @@ def test_the_longest_booking_holds_also_where_the_rest_is_hidden(make_broker, cl
     assert not ask(make_broker(sources=[placed(cloud)])).yes
 
 
+def test_a_quota_of_the_calendar_holds(make_broker, cloud):
+    cloud.caps = {VCPU: 3}
+    broker = make_broker(sources=[placed(cloud)])
+    assert not ask(broker).yes
+    assert [session.placement.cores for session in ask(broker, cores=(1, 8)).sessions] == [3]
+
+
 def test_a_source_that_is_down_is_told_and_what_it_said_before_holds(make_broker, cloud, clock):
     cloud.book(need(8), NOW, NOW + 3 * HOUR)
     broker = make_broker(sources=[placed(cloud)])

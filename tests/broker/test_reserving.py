@@ -2,12 +2,13 @@
 
 import asyncio
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
 from broker.model import Phase
 from broker.offers.calendars import GRACE
+from broker.sessions.run import RELEASE
 from federation.errors import OutsideError
 from reservations.calendar import MEMORY_MB, VCPU, Need
 from reservations.leases import LeaseState
@@ -325,12 +326,27 @@ def test_a_session_that_could_start_late_alone_ends_with_what_is_reserved(make, 
     uuid = accept(broker, document())
     drive(broker, clock, lambda: cloud.ours == [uuid])
     (lease,) = cloud.leases_now
-    placement = broker.session(uuid).placement
     clock.advance(1800)
     drive(broker, clock, is_in(broker, uuid, Phase.RUNNING))
     end = notes(broker, uuid, "started")[0].note.values["end"]
-    assert end == f"{placement.start + placement.start_within + placement.duration:%Y-%m-%dT%H:%M:%SZ}"
-    assert cloud.leases_now[lease].end >= placement.start + placement.duration
+    assert end == f"{cloud.leases_now[lease].end - RELEASE:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def test_a_lease_that_begins_a_moment_late_costs_no_time(make, cloud, clock):
+    broker = make(run_seconds=1e5)
+    uuid = accept(broker, document(start=NOW + HOUR))
+    drive(broker, clock, lambda: cloud.ours == [uuid])
+    late = NOW + HOUR + timedelta(seconds=40)
+    real = cloud.get
+    cloud.get = lambda which: replace(
+        real(which), state=LeaseState.ACTIVE if clock.now() >= late else LeaseState.PENDING
+    )
+    clock.advance(3600 - 60)
+    drive(broker, clock, is_in(broker, uuid, Phase.RUNNING))
+    started = broker.session(uuid).outcome.started
+    assert started >= late
+    end = notes(broker, uuid, "started")[0].note.values["end"]
+    assert late + HOUR <= datetime.fromisoformat(end) <= started + HOUR
 
 
 def test_a_site_without_book_reserves_nothing(make_broker, cloud, clock):

@@ -74,7 +74,7 @@ class World:
     def offer(self, cores: int, hours: float = 24) -> Any:
         now = datetime.now(UTC)
         start = f"{now:%Y-%m-%dT%H:%M:%SZ}/{now + timedelta(hours=hours):%Y-%m-%dT%H:%M:%SZ}"
-        return self.broker.request(make_document((cores, None), "PT10M", start=start), ANN)
+        return self.broker.request(make_document((cores, None), "PT10M", start=start), ANN)  # type: ignore[no-untyped-call]
 
     def accept(self, cores: int = 8) -> str:
         uuid: str = self.offer(cores).sessions[0].uuid
@@ -138,7 +138,11 @@ def make_world(
     engine.dispose()
 
 
-def test_a_session_runs_on_a_lease_that_is_gone_afterwards(make_world: Callable[..., World]) -> None:
+@pytest.mark.parametrize("is_open", [True, False])
+def test_a_session_runs_on_a_lease_that_is_gone_afterwards(
+    cloud: Cloud, make_world: Callable[..., World], is_open: bool
+) -> None:
+    cloud.open_calendar(is_open)
     world = make_world()
     with world.running():
         uuid = world.accept()
@@ -149,7 +153,9 @@ def test_a_session_runs_on_a_lease_that_is_gone_afterwards(make_world: Callable[
     assert (lease.state, lease.reference) == (LeaseState.ACTIVE, uuid)
     # what a server would be started on
     assert lease.flavour == lease.reservation
-    assert lease.hosts
+    assert bool(lease.hosts) is is_open
+    hidden = [n for n in world.session(uuid).placement.notes if "have booked there is hidden" in n.text]
+    assert bool(hidden) is not is_open
     assert world.session(uuid).outcome is not None
 
 
