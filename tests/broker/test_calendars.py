@@ -1,5 +1,6 @@
 """Offers are bounded by the site's own calendars, beside what the ledger has promised."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
@@ -180,6 +181,14 @@ def test_the_cloud_is_not_asked_while_others_wait(make_broker, cloud, engine, mo
     ask(make_broker(sources=[placed(cloud)]))
     assert cloud.calls == ["calendars"]
     assert deciding == [1]
+
+
+def test_a_host_is_not_promised_twice_to_those_who_ask_at_once(make_broker, cloud):
+    """The pool has room for all of them; the host for two."""
+    broker = make_broker(sources=[placed(cloud)])
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: ask(broker, within=0.5), range(8)))
+    assert sum(answer.yes for answer in answers) == 2
 
 
 def test_booking_where_nothing_can_be_booked_is_a_mistake_of_the_catalogue(
