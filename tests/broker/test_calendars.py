@@ -129,6 +129,22 @@ def test_a_hidden_calendar_bounds_nothing_and_says_so(make_broker, cloud):
     assert any("what others have booked there is hidden" in text for text in texts(session))
 
 
+def test_a_source_that_sees_no_bookings_bounds_nothing(make_broker, cloud):
+    cloud.sight = Sight.NONE
+    cloud.book(need(8), NOW, NOW + 3 * HOUR)
+    (session,) = ask(make_broker(sources=[placed(cloud, None)])).sessions
+    assert session.placement.start < NOW + MINUTE
+    assert not [note for note in session.placement.notes if note.kind == "calendar"]
+
+
+def test_of_several_calendars_one_with_room_is_enough(make_broker, cloud, clock):
+    """Two sources, of machines of their own."""
+    cloud.book(need(8), NOW, NOW + 3 * HOUR)
+    other = TinyCloud(clock, "perth")
+    broker = make_broker(sources=[placed(cloud, None), placed(other, None)])
+    assert ask(broker, cores=(8, None)).sessions[0].placement.start < NOW + MINUTE
+
+
 def test_the_longest_booking_holds_also_where_the_rest_is_hidden(make_broker, cloud):
     cloud.sight, cloud.rules = Sight.OWN, Rules(longest=HOUR)
     assert not ask(make_broker(sources=[placed(cloud)])).yes
