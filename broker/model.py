@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from netprobe.cost import Staging
+from reservations.leases import Lease
 
 
 class Level(StrEnum):
@@ -253,3 +254,5 @@ class Job:
     binds: tuple[tuple[str, str, MountMode], ...] = ()
     # what its storages may hold, all together; None: nobody said
     storage_gib: int | None = None
+    # what is reserved for it at the site's cloud; None: nothing
+    lease: Lease | None = None

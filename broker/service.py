@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, BinaryIO, TypeVar
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from broker.catalogues import load_catalogues
 from broker.contract.read import parse_request
@@ -16,11 +16,13 @@ from broker.model import Note, Phase, Placement, Request
 from broker.offers.candidates import Candidate
 from broker.offers.checks import unknown_sizes
 from broker.offers.engine import MOST_OFFERS, as_information, find_candidates, make_offers
+from broker.offers.purses import Purses, load_purses
 from broker.offers.refusal import explain
+from broker.offers.spaces import Spaces, load_spaces
 from broker.phases import Actor
 from broker.platforms import Platform, StoredFile, load_platform
 from broker.records import NotAllowed, OfferSetRecord, Owner, SessionRecord
-from broker.sessions import components, ledger, listing, open_offers, store
+from broker.sessions import cloud_leases, components, ledger, listing, open_offers, store
 from broker.sessions.listing import Cursor, Filters, Page
 from broker.sessions.row import Surroundings
 from broker.sessions.supervisor import Supervisor
@@ -32,6 +34,8 @@ from federation.turns import Turns
 from netprobe.archive import Archive
 from netprobe.forecast import Forecaster
 from reservations.capacity import Booking
+from reservations.credits import CreditSource
+from reservations.sources import Placed
 from reservations.sources.static import operator_bookings
 
 T = TypeVar("T")
@@ -53,10 +57,13 @@ class Broker:
         clock: Clock,
         online: bool,
         platforms: Mapping[str, Platform] | None = None,
+        sources: Sequence[Placed] | None = None,
+        credits: Mapping[str, CreditSource] | None = None,
     ) -> None:
-        """`online` False: no catalogue is asked. `platforms` by site; None: those that the sites name.
+        """`online` False: no catalogue is asked, and no cloud. `platforms` and `credits` by site, and
+        `sources` of their space; None: those that the sites name.
 
-        Raises InputError for a platform that nobody knows.
+        Raises InputError for a platform or a source that nobody knows, or whose options it can't use.
         """
         self._federation, self._engine, self._clock = federation, engine, clock
         self._lifetime = timedelta(seconds=settings.offer_lifetime_seconds)
@@ -69,6 +76,12 @@ class Broker:
             for site in federation
             if site.platform is not None
         }
+        if sources is None:
+            sources = load_spaces(federation, clock) if online else ()
+        if credits is None:
+            credits = load_purses(federation, clock) if online else {}
+        self._purses = Purses(credits, clock)
+        self._spaces = Spaces(sources, clock, settings.work_directory.with_name("space"))
         self._supervisor = Supervisor(
             Surroundings(
                 federation,
@@ -77,6 +90,7 @@ class Broker:
                 self._archive,
                 clock,
                 self._other_bookings,
+                self._spaces,
                 settings.sessions_per_site,
                 timedelta(seconds=settings.result_lifetime_seconds),
                 timedelta(seconds=settings.retention_seconds),
@@ -215,6 +229,7 @@ class Broker:
                 refusal, moved = error, False
             if moved and phase is Phase.ACCEPTED:
                 ledger.confirm(connection, uuid)
+                self._reserve(connection, session)
                 store.reject_siblings(connection, session, now)
             elif moved and phase is Phase.REJECTED:
                 ledger.free(connection, [uuid])
@@ -245,6 +260,9 @@ class Broker:
                 self._clock.now(),
                 document,
             )
+        candidates, unknown = self._spaces.bound(candidates)
+        reasons += tuple(unknown)
+        candidates = self._beside_held(self._purses.known(candidates))
         others = {candidate.site.id: self._other_bookings(candidate.site.id) for candidate in candidates}
         lifetime = timedelta(0) if direct else self._lifetime
         with self._deciding, write(self._engine) as connection:
@@ -253,6 +271,9 @@ class Broker:
             taken = ledger.occupancy(connection, now, others)
             for site, bookings in others.items():
                 taken.setdefault(site, []).extend(bookings)
+            # what was promised since is found in moments, for most of it is in there already
+            held = ledger.held(connection, now, _bound(candidates))
+            candidates = [each.beside(held.get(each.site.id, ())) for each in candidates]
             room = None if direct else open_offers.room(connection, self._federation, owner.id, now)
             most = 1 if direct else MOST_OFFERS
             offers = make_offers(candidates, taken, now, lifetime, most, reasons, room)
@@ -275,6 +296,9 @@ class Broker:
             store.insert_sessions(connection, made, answer.uuid)
             ledger.hold(connection, made)
             components.insert_components(connection, made)
+            if direct:
+                for session in made:
+                    self._reserve(connection, session)
         if not yes:
             # Nothing is held, so nobody need wait while it is looked for what would help.
             refusal = explain(offers.notes, candidates, taken, now, lifetime)
@@ -285,6 +309,28 @@ class Broker:
             if direct:
                 return answer, store.read_session(connection, made[0].uuid) if made else None
             return _known(store.read_offerset(connection, answer.uuid)), None
+
+    def _beside_held(self, candidates: Sequence[Candidate]) -> list[Candidate]:
+        """With what is promised at their sites, which their calendars may not have yet."""
+        sites = _bound(candidates)
+        if not sites:
+            return list(candidates)
+        with self._engine.connect() as connection:
+            held = ledger.held(connection, self._clock.now(), sites)
+        return [
+            each
+            if each.calendars is None
+            else replace(each, calendars=self._spaces.beside(each.calendars, held.get(each.site.id, ())))
+            for each in candidates
+        ]
+
+    def _reserve(self, connection: Connection, session: SessionRecord) -> None:
+        """Have the supervisor reserve what an accepted session needs, where its site's cloud is booked."""
+        placement = session.placement
+        if placement is None or placement.reference is not None:
+            return
+        if self._spaces.booking(placement.site_id) is not None:
+            cloud_leases.want(connection, session.uuid)
 
     def _other_bookings(self, site: str) -> Sequence[Booking]:
         """What others than this broker have booked at the site."""
@@ -309,6 +355,10 @@ class Broker:
         with write(self._engine) as connection:
             store.lock_offerset_of(connection, uuids[0])
             store.expire(connection, self._clock.now(), uuids)
+
+
+def _bound(candidates: Sequence[Candidate]) -> list[str]:
+    return [each.site.id for each in candidates if each.calendars is not None]
 
 
 def _new_session(

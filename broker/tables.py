@@ -103,6 +103,22 @@ holds = Table(
     Index("holds_site_end", "site", "end"),
 )
 
+# The reservation at its site's cloud that an accepted session gets, at sites that book.
+cloud_leases = Table(
+    "cloud_leases",
+    metadata,
+    Column("session", String(36), ForeignKey("sessions.uuid", ondelete="CASCADE"), primary_key=True),
+    # see broker.sessions.cloud_leases.Standing
+    Column("state", String(16), nullable=False),
+    # when the cloud was last asked for it
+    Column("asked", UtcDateTime),
+    # what it said last: see reservations.leases.Lease
+    Column("lease", JSON(none_as_null=True)),
+    # how often the session was moved to another window, since it was refused
+    Column("moves", Integer, nullable=False),
+    Index("cloud_leases_state", "state"),
+)
+
 identities = Table(
     "identities",
     metadata,

@@ -228,7 +228,7 @@ def _site(site_id: str, table: SiteTable) -> Site:
         link_bits_per_second=table.link,
         host=_host(table.host),
         platform=_platform(table.platform),
-        space=tuple(Space(each.source, each.options) for each in table.space),
+        space=tuple(Space(each.source, each.options, each.book) for each in table.space),
         credits=Credits(table.credits.source, table.credits.options) if table.credits else None,
         tariff=Tariff(**_values(table.tariff)),
         energy=Energy(**_values(table.energy)),

@@ -96,6 +96,9 @@ class PlatformTable(Table):
 class SpaceTable(Table):
     source: Text = Field(description='the name of a capacity source, such as "blazar" or "static"')
     options: dict[str, Any] = Field(default_factory=dict, description="a table of the source's own options")
+    book: Text | None = Field(
+        default=None, description='how sessions are booked there, such as "virtual:instance"'
+    )
 
 
 class CreditsTable(Table):
@@ -128,6 +131,7 @@ class PolicyTable(Table):
     denied_ports: list[Port] = Field(default=[], description="a list of ports between 1 and 65535")
     denied_paths: list[Text] = Field(default=[], description=A_PATTERN_LIST)
     max_open_offers: int | None = Field(default=None, ge=1, description="a whole number, at least 1")
+    rebook: bool = Field(default=False, description="true or false")
     allowed_networks: list[Network] = Field(
         default=[], description='a list of networks or host names such as ["10.1.0.0/16"]'
     )

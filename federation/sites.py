@@ -50,10 +50,14 @@ class Platform:
 
 @dataclass(frozen=True)
 class Space:
-    """Where it is known what of the site is free: a capacity source, and its own options."""
+    """Where it is known what of the site is free: a capacity source, and its own options.
+
+    `book`: how each session gets a reservation there ("virtual:instance"); None: it needs none.
+    """
 
     source: str
     options: Mapping[str, Any] = field(default_factory=dict)
+    book: str | None = None
 
 
 @dataclass(frozen=True)
@@ -106,6 +110,8 @@ class Policy:
     denied_paths: tuple[str, ...] = ()
     # offers that one user may have open at this site at a time; None: any number
     max_open_offers: int | None = None
+    # whether a session whose reservation the cloud refuses takes the next window of its start range
+    rebook: bool = False
     # networks ("10.1.0.0/16") and host names that data may be fetched from for this site, though their
     # addresses are not public
     allowed_networks: tuple[str, ...] = ()

@@ -96,18 +96,23 @@ def learn(
     interval = None
     if measured:
         interval = calibrate(
-            _misses(own),
-            lambda: [miss for path, found in others.items() if sites & set(path) for miss in _misses(found)],
-            lambda: [miss for found in others.values() for miss in _misses(found)],
+            _misses(own, common.median),
+            lambda: [
+                miss
+                for path, found in others.items()
+                if sites & set(path)
+                for miss in _misses(found, common.median)
+            ],
+            lambda: [miss for found in others.values() for miss in _misses(found, common.median)],
         )
     if interval is not None:
         ratio = interval.around(ratio.median).widened(evidence.drift)
     return Correction(ratio.at_least(FLOOR), len(own), len(everywhere), interval, gain)
 
 
-def _misses(ratios: Sequence[Ratio]) -> list[Miss]:
-    """How wrong each transfer's prediction would have been, as corrected by the path's other ones; by the
-    measure of a long transfer."""
+def _misses(ratios: Sequence[Ratio], general: float) -> list[Miss]:
+    """How wrong each transfer's prediction would have been, as corrected by the path's other ones and by what
+    is known in `general`; by the measure of a long transfer."""
     logs = [math.log(ratio.value) for ratio in ratios]
     others = len(logs) - 1
     if others < LEAST_KNOWN:
@@ -116,7 +121,7 @@ def _misses(ratios: Sequence[Ratio]) -> list[Miss]:
     found = []
     for number, ratio in enumerate(ratios):
         middle = median(logs[:number] + logs[number + 1 :])
-        expected = share * middle + (1 - share) * math.log(PRIOR.median)
+        expected = share * middle + (1 - share) * math.log(general)
         found.append(Miss(ratio.time, (logs[number] - expected) / ratio.noise))
     return found
 

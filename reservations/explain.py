@@ -78,7 +78,7 @@ def explain(
         return replace(_only(understood, text), details=tuple(_purses(accounts, question)))
     if calendar is None:
         return _only(understood, text)
-    if understood.limit in (said.CAPACITY, said.CONFLICT, said.PROPERTIES, said.DURATION, said.FLAVOUR):
+    if understood.limit in (said.CAPACITY, said.CONFLICT, said.PROPERTIES):
         return _looked(understood, text, calendar, question)
     return _only(understood, text)
 
@@ -105,6 +105,8 @@ def _looked(understood: Meaning, text: str, calendar: Calendar, question: Questi
             how = "on one host" if question.need.spread is Spread.TOGETHER else "on a host of its own"
             sentence = f"there is enough for {need_words(question.need)}, but not {how}"
             return Explanation(said.AFFINITY, sentence, text, (), opening, calendar.kind)
+    if not found and understood.limit == said.PROPERTIES:
+        return _only(understood, text)
     if not found:
         sentence = (
             "it fits now, by all that is known: someone gave up space, or was faster and failed; ask again"

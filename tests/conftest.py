@@ -33,6 +33,11 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("fairlead")
 
+# A run that a shell put into the background ignores Ctrl-C, and so would every command that a test starts and
+# interrupts: what is ignored is inherited, what is handled is not.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 ALLOWED_SKIPS = Path(__file__).with_name("allowed_skips.txt")
 POSTGRESQL_START_SECONDS = 60.0
 

@@ -11,8 +11,7 @@ from broker.model import Level, Note, Request
 from broker.offers import changes
 from broker.offers.candidates import Candidate
 from broker.offers.changes import Change, instant
-from broker.offers.limits import broken
-from broker.offers.placing import least_bill
+from broker.offers.placing import least_problems
 from broker.offers.slots import Moment, earliest_slot, most, starts
 from broker.offers.windows import ceil_second
 from reservations.capacity import Timeline
@@ -39,21 +38,28 @@ class Way:
         return changes.in_words(self.changes)
 
 
-def no_room(candidate: Candidate, moment: Moment) -> Note:
-    """Why there is no slot in the asked range."""
+def no_room(candidate: Candidate, moment: Moment) -> list[Note]:
+    """Why there is no slot in the asked range: also by the site's own calendars, where it has some."""
     request, need = candidate.request, candidate.need
     ready = moment.ready(candidate)
     values = {"site": candidate.site.id, "latest": instant(request.latest_start)}
     path = "/schedule/requested/start"
     if ready > request.latest_start:
         text = "{site}: data and image are there by {ready} (90 %), after the latest start {latest}"
-        return Note("not-ready-in-time", text, values | {"ready": instant(ready)}, Level.ERROR, path)
+        return [Note("not-ready-in-time", text, values | {"ready": instant(ready)}, Level.ERROR, path)]
     values |= {"cores": str(need.cores), "memory": str(need.memory_gib), "storage": str(need.storage_gib)}
     values |= {"earliest": instant(max(request.earliest_start, ready))}
     values |= {"duration": format_duration(request.duration)}
     text = "{site}: no start from {earliest} to {latest} has {cores} cores and {memory} GiB of memory"
     text += ", with {storage} GiB of storage," if need.storage_gib else ""
-    return Note("no-room", text + " free for {duration}", values, Level.ERROR, path)
+    notes = [Note("no-room", text + " free for {duration}", values, Level.ERROR, path)]
+    if candidate.calendars is not None:
+        earliest = max(request.earliest_start, ready)
+        why = candidate.calendars.obstacle(need, request.duration, earliest, request.latest_start)
+        if why is not None:
+            values = {"site": candidate.site.id, "reason": why}
+            notes.append(Note("no-space", "{site}: by its calendar, {reason}", values, Level.ERROR, path))
+    return notes
 
 
 def ways(candidate: Candidate, taken: Timeline, moment: Moment) -> list[Way]:
@@ -118,10 +124,12 @@ def _limit_changes(candidate: Candidate, taken: Timeline, moment: Moment) -> tup
         slot = earliest_slot(candidate, taken, moment)
         if slot is None:
             return None
-        problems = broken(candidate.request, least_bill(candidate, slot, moment), candidate.site.id)
+        problems = least_problems(candidate, slot, moment)
         if not problems:
             return tuple(made)
         for problem in problems:
+            if problem.change is None:
+                return None
             made.append(problem.change)
             candidate = candidate.asking(problem.change.apply(candidate.request))
     return None

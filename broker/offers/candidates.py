@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from broker.model import Level, Note, Request
 from broker.offers import checks, policy
+from broker.offers.calendars import Held, SiteCalendars
 from broker.offers.changes import Change, within_site
 from broker.platforms import Platform as Backend
 from broker.platforms import ReadyOffer
@@ -14,6 +16,7 @@ from netprobe.cost import Item, Staging, plan_staging
 from netprobe.forecast import ForecastPath
 from netprobe.quantiles import Quantiles
 from reservations.capacity import Capacity
+from reservations.credits import Account
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,14 @@ class Candidate:
     reasons: tuple[Note, ...] = ()
     changes: tuple[Change, ...] = ()
     ready: tuple[ReadyOffer, ...] | None = None
+    # when its hosts have room, where something else than the ledger knows
+    calendars: SiteCalendars | None = None
+    # what may be spent there, where the site has credits and they are known
+    accounts: tuple[Account, ...] | None = None
+
+    def beside(self, held: Iterable[Held]) -> Candidate:
+        """The same where this is promised to others besides what the site's calendars say."""
+        return self if self.calendars is None else replace(self, calendars=self.calendars.beside(held))
 
     def asking(self, request: Request) -> Candidate:
         """The same for a request that differs in sizes, times or limits alone."""

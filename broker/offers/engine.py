@@ -128,7 +128,7 @@ def _offers_of(
     found = place(candidate, timeline, moment, count)
     offers = [each for each in found if isinstance(each, Priced)]
     broken = [each.note for each in found if not isinstance(each, Priced)]
-    return offers, broken if found else [no_room(candidate, moment)]
+    return offers, broken if found else no_room(candidate, moment)
 
 
 def _ask(
@@ -144,7 +144,7 @@ def _ask(
         ready = ceil_second(now + timedelta(seconds=candidate.prepare.p90))
         earliest = max(request.earliest_start, ready)
         if earliest > request.latest_start:
-            return (), [no_room(candidate, Moment(now, timedelta(0)))]
+            return (), no_room(candidate, Moment(now, timedelta(0)))
         try:
             found = platform.offers(request, document, earliest, request.latest_start)
         except PlatformError as error:

@@ -17,11 +17,11 @@ DIGITS = 6
 
 @dataclass(frozen=True)
 class Broken:
-    """A limit that isn't kept: the reason, and the change with which it would be."""
+    """A limit that isn't kept: the reason, and the change with which it would be; None: no change helps."""
 
     limit: Limit
     note: Note
-    change: Change
+    change: Change | None
 
 
 def broken(request: Request, figures: Bill | Placement, site: str) -> list[Broken]:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from broker.model import Level, Note, Placement
 from broker.offers import price
 from broker.offers.candidates import Candidate
+from broker.offers.credit import credit_cost, unpayable
 from broker.offers.limits import Broken, broken
 from broker.offers.rank import Priced
 from broker.offers.slots import Moment, Slot, earliest_slot, larger_slot, most
@@ -52,9 +53,9 @@ def place_ready(candidate: Candidate, moment: Moment, count: int) -> tuple[list[
     return offers[:count], [] if offers else notes
 
 
-def least_bill(candidate: Candidate, slot: Slot, moment: Moment) -> price.Bill:
-    """What the least that was asked for costs in `slot`."""
-    return _bill(candidate, replace(slot, size=candidate.need), moment)
+def least_problems(candidate: Candidate, slot: Slot, moment: Moment) -> list[Broken]:
+    """The limits that the least that was asked for breaks in `slot`."""
+    return _problems(candidate, replace(slot, size=candidate.need), moment)
 
 
 def _within_limits(candidate: Candidate, slot: Slot, moment: Moment) -> Priced | list[Broken]:
@@ -68,8 +69,7 @@ def _within_limits(candidate: Candidate, slot: Slot, moment: Moment) -> Priced |
         return replace(slot, size=Capacity(cores, memory_gib, need.storage_gib))
 
     def problems(step: int) -> list[Broken]:
-        bill = _bill(candidate, part(step), moment)
-        return broken(candidate.request, bill, candidate.site.id)
+        return _problems(candidate, part(step), moment)
 
     whole = problems(steps)
     if not whole:
@@ -90,10 +90,20 @@ def _within_limits(candidate: Candidate, slot: Slot, moment: Moment) -> Priced |
     return replace(offer, placement=placement)
 
 
+def _problems(candidate: Candidate, slot: Slot, moment: Moment) -> list[Broken]:
+    """The request's limits that it breaks, and those of the credits."""
+    bill = _bill(candidate, slot, moment)
+    return [
+        *broken(candidate.request, bill, candidate.site.id),
+        *unpayable(candidate, slot, moment.now),
+    ]
+
+
 def _bill(candidate: Candidate, slot: Slot, moment: Moment) -> price.Bill:
     first, last, _ = _result(candidate, slot, moment)
     seconds = (first - moment.now).total_seconds(), (last - moment.now).total_seconds()
-    return price.bill(candidate.site, candidate.request, slot.size, candidate.staging, seconds)
+    credits = credit_cost(candidate, slot, moment.now)
+    return price.bill(candidate.site, candidate.request, slot.size, candidate.staging, seconds, credits)
 
 
 def _result(candidate: Candidate, slot: Slot, moment: Moment) -> tuple[datetime, datetime, datetime]:

@@ -37,14 +37,24 @@ class Bill:
     component_metrics: Mapping[str, tuple[Figure, ...]]
 
 
-def bill(site: Site, request: Request, size: Capacity, staging: Staging, result: tuple[float, float]) -> Bill:
-    """What a session of `size` costs if it uses all of its time, and what it is worth.
+def bill(
+    site: Site,
+    request: Request,
+    size: Capacity,
+    staging: Staging,
+    result: tuple[float, float],
+    credits: Figure | None = None,
+) -> Bill:
+    """What a session of `size` costs if it uses all of its time, and what it is worth. `credits`: what is
+    taken of the site's credits, where it has some.
 
     Money is in the federation's own currency. `result`: seconds until it is expected to have ended, 10 % and
     90 % quantiles. Money, energy, carbon and bytes of the whole are the sums of its components'; seconds of
     moving are not, for quantiles don't add up.
     """
     costs = {"compute": _compute_costs(site, size, request.duration)}
+    if credits is not None:
+        costs["compute"] += (credits,)
     metrics = {"compute": _performance(site)}
     hours = _hours(request.duration)
     for place in request.storage:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from broker.model import Placement
 from broker.offers import checks
+from broker.offers.calendars import Held
 from broker.offers.candidates import Candidate
 from broker.offers.windows import ceil_second, whole_start, windows
-from reservations.capacity import Booking, Capacity, Timeline, Window, least_free
+from reservations.capacity import Booking, Capacity, Timeline, Window, both, least_free
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,10 @@ def starts(
     earliest = max(request.earliest_start, moment.ready(candidate))
     within = earliest, request.latest_start if latest is None else latest
     lead = _lead(candidate, earliest - moment.now)
-    return windows(taken, need, request.duration, within, lead)
+    found = windows(taken, need, request.duration, within, lead)
+    if candidate.calendars is None or not found:
+        return found
+    return both(found, candidate.calendars.windows(need, request.duration, *within))
 
 
 def earliest_slot(candidate: Candidate, taken: Timeline, moment: Moment) -> Slot | None:
@@ -67,6 +71,10 @@ def larger_slot(candidate: Candidate, taken: Timeline, moment: Moment, first: Pl
     if wanted.cores <= size.cores and wanted.memory_gib <= size.memory_gib:
         return None
     taken = taken.beside(booked(first))
+    until = first.start + first.start_within + first.duration
+    if candidate.calendars is not None:
+        calendars = candidate.calendars.also(Held("", first.start, until, size))
+        candidate = replace(candidate, calendars=calendars)
     if starts(candidate, taken, wanted, moment):
         return _slot(candidate, taken, wanted, moment)
 
@@ -129,7 +137,7 @@ def _slot(candidate: Candidate, taken: Timeline, need: Capacity, moment: Moment)
     ready = moment.ready(candidate)
     ready_at_last = moment.now + moment.lifetime + timedelta(seconds=candidate.prepare.p90)
     within = min(ready_at_last, window.latest_start) - start
-    within = max(timedelta(seconds=int(within.total_seconds())), timedelta(0))
+    within = _kept_free(candidate, need, start, max(int(within.total_seconds()), 0))
     lead = _lead(candidate, max(candidate.request.earliest_start, ready) - moment.now)
     return Slot(
         start=start,
@@ -142,15 +150,46 @@ def _slot(candidate: Candidate, taken: Timeline, need: Capacity, moment: Moment)
 
 def _lead(candidate: Candidate, at_most: timedelta) -> timedelta:
     """How long before the start the preparation begins: with some margin, where there is time for it."""
-    return min(timedelta(seconds=2 * candidate.prepare.p90 + 60), at_most)
+    return min(timedelta(seconds=lead_seconds(candidate.prepare.p90)), at_most)
+
+
+def lead_seconds(prepare_seconds: float) -> float:
+    return 2 * prepare_seconds + 60
+
+
+def _kept_free(candidate: Candidate, need: Capacity, start: datetime, seconds: int) -> timedelta:
+    """By how much the start may be later, at most `seconds`: one host is to have room for each such start."""
+    calendars, duration = candidate.calendars, candidate.request.duration
+
+    def free(later: int) -> bool:
+        assert calendars is not None
+        return bool(calendars.windows(need, duration + timedelta(seconds=later), start, start))
+
+    if calendars is not None and seconds and not free(seconds):
+        seconds = most(0, seconds, free)
+    return timedelta(seconds=seconds)
 
 
 def _size(candidate: Candidate, taken: Timeline, need: Capacity, start: datetime, end: datetime) -> Capacity:
     """As much of the requested maximum as is free all the time, and at least `need`."""
     wanted = largest_wanted(candidate)
     free = least_free(taken, start, end)
-    return Capacity(
+    size = Capacity(
         max(need.cores, min(wanted.cores, free.cores)),
         max(need.memory_gib, min(wanted.memory_gib, free.memory_gib)),
         need.storage_gib,
     )
+    calendars = candidate.calendars
+    if calendars is None or size == need:
+        return size
+
+    def fits(cores: int, memory_gib: int) -> bool:
+        return bool(
+            calendars.windows(replace(size, cores=cores, memory_gib=memory_gib), end - start, start, start)
+        )
+
+    if fits(size.cores, size.memory_gib):
+        return size
+    cores = most(need.cores, size.cores, lambda cores: fits(cores, need.memory_gib))
+    memory_gib = most(need.memory_gib, size.memory_gib, lambda memory: fits(cores, memory))
+    return replace(size, cores=cores, memory_gib=memory_gib)

@@ -18,6 +18,7 @@ from broker.sessions.follow import give_up
 from broker.sessions.job import make_job
 from broker.sessions.limits import within
 from broker.sessions.outcome import begin_of, kept_note, seen, written_storages
+from broker.sessions.reserving import free, lease_of
 from broker.sessions.row import Row
 from broker.sessions.run import POLL_LIMIT, STOP_LIMIT, bookings
 from broker.sessions.store import Progress
@@ -28,7 +29,7 @@ RELEASE_LIMIT = 300.0
 
 
 async def clean(row: Row) -> None:
-    """Free what the session has at its platform, and then what it has booked.
+    """Free what the session has at its platform, then what is reserved at a cloud, then what it has booked.
 
     For a session that has ended, and for one in phase RELEASING, which ends by it. What the container wrote
     stays for a while, if it ran. Raises PlatformError: then nothing is given back yet, and it is to be tried
@@ -40,6 +41,8 @@ async def clean(row: Row) -> None:
     except PlatformError as error:
         # a site that left the catalogue can't be asked
         log.warning("session %s: nothing can be released: %s", row.uuid, error)
+        if session.placement is not None:
+            await free(row, session.placement)
         await row.change(partial(_leave, row))
         return
     if session.placement is not None and session.placement.reference is not None:
@@ -51,6 +54,8 @@ async def clean(row: Row) -> None:
     if session.results_until is None and await _end_container(row, platform, session, progress):
         written = written_storages(session.request)
     await within(row.clock, RELEASE_LIMIT, "releasing", platform.release(row.uuid, keep=tuple(written)))
+    if session.placement is not None:
+        await free(row, session.placement)
     if written:
         if await _keep(row, session, sum(written.values())):
             return
@@ -106,7 +111,7 @@ async def _end_container(row: Row, platform: Platform, session: SessionRecord, p
         return True
     if begun is None:
         return False
-    job = make_job(row.uuid, request, placement, progress)
+    job = make_job(row.uuid, request, placement, progress, await lease_of(row))
     try:
         status = await _stopped(row, platform, job)
     except PlatformError as error:

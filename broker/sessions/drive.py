@@ -20,8 +20,10 @@ from broker.sessions.follow import follow
 from broker.sessions.job import make_job
 from broker.sessions.lease import LeaseLost
 from broker.sessions.prepare import prepare
+from broker.sessions.reserving import ReservationError, active, guarded, lease_of, reserve
 from broker.sessions.row import Row, going, without
 from broker.sessions.run import check_time_left, lost, start, start_again, watch
+from reservations.leases import Lease
 
 log = logging.getLogger(__name__)
 
@@ -36,9 +38,12 @@ async def drive(row: Row) -> None:
     again, it goes on from what the database says.
     """
     try:
-        await _drive(row)
+        if not await _drive(row):
+            return
     except NotAllowed:
         log.info("session %s was cancelled", row.uuid)
+    except ReservationError as error:
+        await row.fail(error.note)
     except PlatformError as error:
         await row.fail(Note("failed", "{reason}", {"reason": str(error)}))
     except (LeaseLost, *DATABASE_AWAY):
@@ -54,39 +59,62 @@ async def drive(row: Row) -> None:
         raise
 
 
-async def _drive(row: Row) -> None:
+async def _drive(row: Row) -> bool:
+    """Returns whether it is over, and all that it has is to be freed; else it is to be driven again."""
     session, progress = await row.read()
     phase, request, placement = session.phase, session.request, session.placement
     if phase not in DRIVEN:
-        return  # it ended after the supervisor had looked
+        return True  # it ended after the supervisor had looked
     if request is None or placement is None:
         raise PlatformError("the session has no placement")
     platform = row.platform(session)
     if placement.reference is not None:
         if phase is not Phase.RELEASING:
             await follow(row, platform, session, placement)
-        return
-    job = make_job(row.uuid, request, placement, progress)
+        return True
+    if phase is Phase.RELEASING:
+        return True
     if phase in (Phase.ACCEPTED, Phase.WAITING):
+        # long before it is to be prepared, mostly
+        if await reserve(row, request, placement) is not None:
+            return False
         await row.phase(Phase.PREPARING)
         phase = Phase.PREPARING
+    lease = await lease_of(row)
     if phase is Phase.PREPARING:
-        job = await _prepare(row, platform, request, placement)
+        progress = await _prepare(row, platform, request, placement, lease)
+        if row.reserves:
+            reserved = await active(row, request, placement)
+            placement, lease = reserved.placement, reserved.lease
+            await row.phase(Phase.AVAILABLE)
         phase = Phase.AVAILABLE
         row.worker.prepared()
+    job = make_job(row.uuid, request, placement, progress, lease)
+    await guarded(row, placement, lease, _run(row, platform, phase, job, request, placement))
+    return True
+
+
+async def _run(
+    row: Row, platform: Platform, phase: Phase, job: Job, request: Request, placement: Placement
+) -> None:
+    """From AVAILABLE or RUNNING until the container has ended."""
     if phase is Phase.AVAILABLE:
         await start(row, platform, job, request, placement)
-    elif phase is Phase.RUNNING and await lost(row, platform, job):
+    elif await lost(row, platform, job):
+        _, progress = await row.read()
         check_time_left(row, progress)
-        job = await _prepare(row, platform, request, placement)
+        progress = await _prepare(row, platform, request, placement, job.lease)
+        job = make_job(row.uuid, request, placement, progress, job.lease)
         await start_again(row, platform, job)
-    if phase is not Phase.RELEASING:
-        await watch(row, platform, job, request)
+    await watch(row, platform, job, request)
 
 
-async def _prepare(row: Row, platform: Platform, request: Request, placement: Placement) -> Job:
-    """Have everything in place, and say so: phase AVAILABLE, for one that was PREPARING."""
-    paths = await prepare(row, platform, request, placement)
+async def _prepare(
+    row: Row, platform: Platform, request: Request, placement: Placement, lease: Lease | None
+) -> store.Progress:
+    """Have everything in place, and say so: phase AVAILABLE for one that was PREPARING, unless something that
+    is reserved for it is to begin first."""
+    paths = await prepare(row, platform, request, placement, lease)
 
     def done(connection: Connection, session: SessionRecord, now: datetime) -> store.Progress:
         going(session)
@@ -99,10 +127,10 @@ async def _prepare(row: Row, platform: Platform, request: Request, placement: Pl
             session = without(session, "progress")
         else:
             told = ()
-        if session.phase is Phase.PREPARING:
+        if session.phase is Phase.PREPARING and not row.reserves:
             store.change_phase(connection, session, Phase.AVAILABLE, Actor.BROKER, now, told)
         elif told:
             store.add_notes(connection, session, told, now)
         return progress
 
-    return make_job(row.uuid, request, placement, await row.change(done))
+    return await row.change(done)

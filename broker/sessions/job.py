@@ -6,9 +6,12 @@ from pathlib import Path
 
 from broker.model import Job, Placement, Request
 from broker.sessions.store import Progress
+from reservations.leases import Lease
 
 
-def make_job(uuid: str, request: Request, placement: Placement, progress: Progress) -> Job:
+def make_job(
+    uuid: str, request: Request, placement: Placement, progress: Progress, lease: Lease | None = None
+) -> Job:
     """What the platform starts. Data that goes to a mounted storage appears as a file below its mount."""
     binds = []
     for mount in request.mounts:
@@ -27,4 +30,5 @@ def make_job(uuid: str, request: Request, placement: Placement, progress: Progre
         duration=request.duration,
         binds=tuple(binds),
         storage_gib=sum(place.size_gib.minimum for place in request.storage) if request.storage else None,
+        lease=lease,
     )

@@ -19,7 +19,9 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, func, or_, selec
 
 from broker.model import Phase
 from broker.phases import DRIVEN, ENDED
+from broker.sessions import cloud_leases
 from broker.sessions.worker_id import is_dead
+from broker.tables import cloud_leases as reserved
 from broker.tables import holds, sessions
 
 LEASE = timedelta(seconds=30)
@@ -60,7 +62,8 @@ def claim(
     most_per_site: int,
     sites: Collection[str],
 ) -> list[Claim]:
-    """Take what nobody works at: what was begun, what is to be cleaned up, and as much that is new as fits.
+    """Take what nobody works at: what was begun, what is to be cleaned up, what is to be reserved at a cloud,
+    however early, and as much that is new as fits.
 
     `busy` is what this worker is at already, `preparing` how many of these it prepares at each site, of which
     there may be `most_per_site`. What is new comes in the order of its promised start. Nobody waits here for
@@ -76,9 +79,11 @@ def claim(
     )
     ours = or_(holds.c.site.is_(None), holds.c.site.in_(list(sites)), holds.c.end <= now)
     query = _found().where(free, ours, sessions.c.uuid.not_in(list(busy)))
-    begun = query.where(or_(sessions.c.phase.in_(_values(DRIVEN, but=NOT_BEGUN)), _to_clean(now)))
+    begun = query.where(
+        or_(sessions.c.phase.in_(_values(DRIVEN, but=NOT_BEGUN)), _to_clean(now), _to_reserve())
+    )
     due = or_(holds.c.storage_start.is_(None), holds.c.storage_start <= now)
-    new = query.where(sessions.c.phase.in_(_values(NOT_BEGUN)), due)
+    new = query.where(sessions.c.phase.in_(_values(NOT_BEGUN)), due, ~_to_reserve())
     new = new.order_by(holds.c.start, sessions.c.created, sessions.c.uuid).limit(MOST_NEW)
     taken = [Claim(row.uuid, Phase(row.phase), row.site) for row in connection.execute(begun)]
     room = dict(preparing)
@@ -137,7 +142,9 @@ def look_again(connection: Connection, uuid: str) -> None:
     """
     ended = sessions.c.phase.in_(_values(ENDED))
     values = {"occupies_platform": True, "results_until": None}
-    connection.execute(update(sessions).where(sessions.c.uuid == uuid, ended).values(**values))
+    changed = update(sessions).where(sessions.c.uuid == uuid, ended).values(**values)
+    if connection.execute(changed).rowcount:
+        cloud_leases.look_again(connection, [uuid])
 
 
 def next_due(connection: Connection, now: datetime) -> datetime | None:
@@ -177,6 +184,12 @@ def _to_clean(now: datetime) -> ColumnElement[bool]:
     kept = and_(sessions.c.results_until.is_not(None), sessions.c.results_until > now)
     ended = sessions.c.phase.in_(_values(ENDED))
     return and_(sessions.c.occupies_platform.is_(True), ended, ~kept)
+
+
+def _to_reserve() -> ColumnElement[bool]:
+    states = (cloud_leases.Standing.WANTED.value, cloud_leases.Standing.ASKED.value)
+    wanted = select(reserved.c.session).where(reserved.c.state.in_(states))
+    return and_(sessions.c.phase.in_(_values(NOT_BEGUN)), sessions.c.uuid.in_(wanted))
 
 
 def _workers(connection: Connection) -> list[str]:

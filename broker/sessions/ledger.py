@@ -13,6 +13,8 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, delete, func, insert, or_, select, update
 
+from broker.model import Placement
+from broker.offers.calendars import Held
 from broker.records import SessionRecord
 from broker.tables import holds
 from reservations.capacity import Booking, Capacity, free_throughout
@@ -65,6 +67,34 @@ def occupancy(
         if storage_gib and storage_start < start:
             bookings.append(Booking(storage_start, start, 0, 0, storage_gib))
     return taken
+
+
+def held(
+    connection: Connection, now: datetime, sites: Collection[str], but: str = ""
+) -> dict[str, list[Held]]:
+    """The same by session: what the site's own calendars may not have yet."""
+    query = select(holds).where(
+        holds.c.site.in_(sites),
+        holds.c.end > now,
+        or_(holds.c.expires.is_(None), holds.c.expires > now),
+        holds.c.session != but,
+    )
+    found: dict[str, list[Held]] = {}
+    for row in connection.execute(query):
+        size = Capacity(row.cores, row.memory_gib, row.storage_gib)
+        found.setdefault(row.site, []).append(Held(row.session, row.start, row.end, size))
+    return found
+
+
+def move(connection: Connection, session: str, placement: Placement) -> None:
+    """Book the new window of a placement in the place of the old one. The caller has just found it free, in
+    this transaction."""
+    values = {
+        "storage_start": placement.prepare_start,
+        "start": placement.start,
+        "end": placement.start + placement.start_within + placement.duration,
+    }
+    connection.execute(update(holds).where(holds.c.session == session).values(**values))
 
 
 def hold(connection: Connection, made: Iterable[SessionRecord]) -> None:

@@ -15,12 +15,15 @@ from broker.sessions.progress import Progress, shown
 from broker.sessions.row import Row
 from broker.sessions.staging import stage
 from broker.sessions.store import Progress as Record
+from reservations.leases import Lease
 
 STORAGE_LIMIT = 60.0
 IMAGE_LIMIT = 1800.0
 
 
-async def prepare(row: Row, platform: Platform, request: Request, placement: Placement) -> dict[str, str]:
+async def prepare(
+    row: Row, platform: Platform, request: Request, placement: Placement, lease: Lease | None
+) -> dict[str, str]:
     """Where each storage and data item lies at the site, by uuid; raises PlatformError.
 
     Repeated, it asks for all of it again: what is there already costs no transfer.
@@ -50,6 +53,6 @@ async def prepare(row: Row, platform: Platform, request: Request, placement: Pla
         if missing:
             raise PlatformError(f"nothing is there to be mounted at {', '.join(missing)}")
         progress.begin_image()
-        job = make_job(row.uuid, request, placement, Record(paths))
+        job = make_job(row.uuid, request, placement, Record(paths), lease)
         await within(clock, IMAGE_LIMIT, "bringing the image", platform.prepare(job))
     return paths

@@ -13,10 +13,11 @@ from typing import TypeVar
 from sqlalchemy import Connection, Engine
 
 from broker.model import Note, Phase
+from broker.offers.spaces import Spaces
 from broker.phases import DRIVEN, Actor, allowed
 from broker.platforms import Platform, PlatformError
 from broker.records import NotAllowed, SessionRecord, TimedNote
-from broker.sessions import lease, store
+from broker.sessions import cloud_leases, lease, store
 from federation.clock import Clock
 from federation.database import write
 from federation.sites import Federation
@@ -29,7 +30,8 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What driving sessions needs. `others`: what others than this broker have booked at a site."""
+    """What driving sessions needs. `others`: what others than this broker have booked at a site; `spaces`:
+    the clouds at which sites are booked."""
 
     federation: Federation
     platforms: Mapping[str, Platform]
@@ -37,6 +39,7 @@ class Surroundings:
     archive: Archive
     clock: Clock
     others: Callable[[str], Sequence[Booking]]
+    spaces: Spaces
     sessions_per_site: int = 64
     result_lifetime: timedelta = timedelta(days=1)
     retention: timedelta = timedelta(days=30)
@@ -66,6 +69,8 @@ class Row:
 
     def __init__(self, worker: Worker, uuid: str) -> None:
         self.worker, self.around, self.clock, self.uuid = worker, worker.around, worker.around.clock, uuid
+        # whether something is, or is to be, reserved for it at a cloud; known once it was read
+        self.reserves = True
 
     async def change(self, work: Callable[[Connection, SessionRecord, datetime], T]) -> T:
         """`work` in one transaction in which nobody else changes this session, in a worker's thread."""
@@ -82,9 +87,14 @@ class Row:
 
     async def read(self) -> tuple[SessionRecord, store.Progress]:
         """As it is now; raises LeaseLost as a write does."""
-        return await self.change(
-            lambda connection, session, now: (session, store.read_progress(connection, self.uuid))
-        )
+
+        def read(
+            connection: Connection, session: SessionRecord, now: datetime
+        ) -> tuple[SessionRecord, store.Progress]:
+            self.reserves = cloud_leases.read(connection, self.uuid) is not None
+            return session, store.read_progress(connection, self.uuid)
+
+        return await self.change(read)
 
     async def phase(self, phase: Phase, *notes: Note) -> None:
         """Raises NotAllowed where the session was cancelled meanwhile."""

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 
 from sqlalchemy import Connection
@@ -30,6 +30,8 @@ BOOKINGS_LIMIT = 60.0
 START_LIMIT = 120.0
 POLL_LIMIT = 60.0
 STOP_LIMIT = 60.0
+# of what is reserved at a cloud, so much is left for stopping and releasing
+RELEASE = timedelta(minutes=2)
 # Between two looks at a running container: at least the first, and so many times what a look takes, so that
 # many sessions at a slow engine don't keep it from its work; but never more than the last.
 POLL_SECONDS = 0.5
@@ -45,8 +47,9 @@ OUTCOME_SECONDS = 3.0
 
 
 async def start(row: Row, platform: Platform, job: Job, request: Request, placement: Placement) -> None:
-    """Start as soon as there is room: at the start that was promised, or sooner where that is free."""
-    while (end := await _begin(row, request, placement)) is None:
+    """Start as soon as there is room: at the start that was promised, or sooner where that is free. What is
+    reserved at a cloud is used in its own time alone."""
+    while (end := await _begin(row, job, request, placement)) is None:
         left = (placement.start - row.clock.now()).total_seconds()
         await row.clock.sleep(min(RETRY_SECONDS, left) if left > 0 else RETRY_SECONDS)
     # it may have been begun by a process that was ended, long ago
@@ -69,9 +72,11 @@ async def _started(row: Row, connectors: Sequence[Connector], note: Note) -> Non
     await row.change(started)
 
 
-async def _begin(row: Row, request: Request, placement: Placement) -> datetime | None:
+async def _begin(row: Row, job: Job, request: Request, placement: Placement) -> datetime | None:
     """When the session must be over, once it may start; None: not yet."""
-    if row.clock.now() < request.earliest_start:
+    earliest = request.earliest_start if job.lease is None else max(request.earliest_start, placement.start)
+    booked_until = placement.start + placement.start_within + placement.duration
+    if row.clock.now() < earliest:
         return None
     site = row.around.federation[placement.site_id]
     size, others = await bookings(row, site)
@@ -84,14 +89,19 @@ async def _begin(row: Row, request: Request, placement: Placement) -> datetime |
         ledger.lock_sites(connection, [site.id])
         now = row.clock.now()
         taken = ledger.occupancy(connection, now, [site.id], row.uuid).get(site.id, [])
-        end = ledger.begin(connection, row.uuid, size, [*taken, *others], now, request.duration)
+        duration = request.duration
+        if job.lease is not None:
+            # a cloud takes a moment to begin: who comes a little late has all of the time nevertheless
+            duration = min(duration, job.lease.end - RELEASE - now)
+            if duration <= timedelta(0):
+                return None
+        end = ledger.begin(connection, row.uuid, size, [*taken, *others], now, duration)
         if end is not None:
             begun = replace(progress, begun=now.isoformat(), end=end.isoformat())
             store.write_progress(connection, row.uuid, begun)
         return end
 
     end = await row.change(begin)
-    booked_until = placement.start + placement.start_within + placement.duration
     if end is None and row.clock.now() >= booked_until:
         raise PlatformError(TOO_LATE)
     return end

@@ -213,6 +213,11 @@ def left_platform(connection: Connection, uuid: str) -> None:
     ledger.free(connection, [uuid])
 
 
+def write_placement(connection: Connection, uuid: str, placement: Placement) -> None:
+    values = {"placement": codec.dump_placement(placement)}
+    connection.execute(update(sessions).where(sessions.c.uuid == uuid).values(**values))
+
+
 def write_outcome(connection: Connection, uuid: str, outcome: Outcome) -> None:
     values = {"outcome": codec.dump_outcome(outcome)}
     connection.execute(update(sessions).where(sessions.c.uuid == uuid).values(**values))

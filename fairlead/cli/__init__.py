@@ -32,6 +32,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
         "fairlead.cli.space_calendar",
         "fairlead.cli.space_leases",
         "fairlead.cli.space_explain",
+        "fairlead.cli.space_afford",
     ),
     "serve": ("fairlead.cli.serve",),
     "run": ("fairlead.cli.run",),

@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -54,8 +55,12 @@ def _console(*, stderr: bool) -> Console:
 
 
 def print_json(document: Any) -> None:
-    """`document` on standard output, indented; instants and the like as text."""
-    typer.echo(json.dumps(document, indent=2, ensure_ascii=False, default=str))
+    """`document` on standard output, indented; instants in ISO 8601, and the like as text."""
+    typer.echo(json.dumps(document, indent=2, ensure_ascii=False, default=_as_text))
+
+
+def _as_text(value: Any) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
 class Steps:

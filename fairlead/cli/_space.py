@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fairlead.cli._common import output
-from federation.errors import InputError
+from federation.errors import InputError, OutsideError
 
 if TYPE_CHECKING:
     from federation.clock import Clock
@@ -58,7 +58,8 @@ class Asked:
     now: datetime
 
     def known(self, sites: Sequence[str] | None, until: datetime) -> list[Known]:
-        """What is known of the named sites; raises InputError for one that isn't there, or has no source."""
+        """What is known of the named sites; raises InputError for one that isn't there, or has no source,
+        OutsideError where nothing is known of any."""
         for site in sites or ():
             if site not in self.federation.sites:
                 known = ", ".join(self.federation.sites)
@@ -66,6 +67,8 @@ class Asked:
         found = self.snapshots.known(list(sites or self.federation.sites), until)
         if not found:
             raise InputError("nothing says when these sites have space: expected a table [[sites.ID.space]]")
+        if not any(one.calendars for one in found):
+            raise OutsideError("; ".join(remark for one in found for remark in one.remarks) or "no calendars")
         return found
 
 

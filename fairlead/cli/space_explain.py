@@ -69,7 +69,6 @@ def explain(
     With what was asked for (--cores, --for and so on) the cloud is looked at; of a server the cloud knows it.
     """
     from fairlead.cli._space import accounts, asked
-    from reservations.asking import usual_kind
     from reservations.explain import explain as understand
     from reservations.reading import read_need, read_range
     from reservations.windows import Question
@@ -94,11 +93,12 @@ def explain(
         raise InputError(f"no server is called {problem!r}")
     sites = [place] if place is not None else site
     calendars = [] if clouds is None else _calendars(clouds, sites)
+    question, kind = _booked(calendars, question, kind)
     found = understand(
         document,
         calendars,
-        _booked(calendars, question, kind),
-        kind=kind or (None if need is None else usual_kind(need)),
+        question,
+        kind=kind,
         accounts=[] if clouds is None else accounts(clouds, sites, project),
     )
     if as_json:
@@ -151,17 +151,20 @@ def _calendars(clouds: Asked, sites: list[str] | None) -> list[Any]:
     return [calendar for one in known for calendar in one.calendars]
 
 
-def _booked(calendars: list[Any], question: Question | None, kind: str | None) -> Question | None:
-    """The question as the cloud was asked, with its flavour."""
+def _booked(
+    calendars: list[Any], question: Question | None, kind: str | None
+) -> tuple[Question | None, str | None]:
+    """The question as the cloud was asked, with its flavour, and the way of booking: `kind`, or the usual
+    one, or whichever way there is."""
     from dataclasses import replace
 
     from reservations.asking import as_booked, usual_kind
 
     if question is None:
-        return None
+        return None, kind
     wanted = kind or usual_kind(question.need)
-    for calendar in calendars:
-        if calendar.kind == wanted:
-            need = as_booked(calendar, question.need)
-            return question if need is None else replace(question, need=need)
-    return question
+    for calendar in sorted(calendars, key=lambda each: each.kind != wanted):
+        need = as_booked(calendar, question.need)
+        if need is not None and (kind is None or calendar.kind == kind):
+            return replace(question, need=need), calendar.kind
+    return question, wanted

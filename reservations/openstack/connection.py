@@ -72,7 +72,8 @@ class Cloud:
         version: str | None = None,
         timeout_seconds: float | None = None,
     ) -> Answer:
-        """One request to `service` (its type in the catalogue). `version`: the microversion to ask with."""
+        """One request to `service` (its type in the catalogue). `version`: the microversion to ask with;
+        `timeout_seconds` where it isn't the cloud's own."""
 
         def request() -> Answer:
             proxy = getattr(self._connected(), service.replace("-", "_"))

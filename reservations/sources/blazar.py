@@ -2,6 +2,7 @@
 
 [[sites.perth.space]]
 source = "blazar"
+[sites.perth.space.options]
 cloud = "perth"                 # of clouds.yaml; without it OS_CLOUD or OS_*
 kinds = ["physical:host"]       # what this Blazar makes; all are assumed without it
 cleaning_minutes = 10           # Blazar's own `cleaning_time`, which no API tells

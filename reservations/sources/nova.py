@@ -2,6 +2,7 @@
 
     [[sites.perth.space]]
     source = "nova"
+    [sites.perth.space.options]
     cloud = "perth"               # of clouds.yaml; without it OS_CLOUD or OS_*
     freepool = "freepool"         # Blazar's aggregate of hosts that wait for reservations, if another
 

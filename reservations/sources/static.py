@@ -44,10 +44,8 @@ class StaticSource:
     def calendars(self, start: datetime, end: datetime) -> Sequence[Calendar]:
         inventory = read_inventory(self.site, self.space)
         if inventory is not None:
-            hosts, taken, rules = inventory
-            overlapping = tuple(
-                each for each in taken if each.start < end and (each.end is None or start < each.end)
-            )
+            hosts, bookings, rules = inventory
+            overlapping = tuple(taken for booking in bookings for taken in booking.within(start, end))
         elif self.site.platform is not None:
             hosts, overlapping, rules = (
                 (_whole(self.site, self.site.platform),),

@@ -21,6 +21,7 @@ bookable = true          # false: broken, or not for booking (true)
 [[sites.perth.space.options.bookings]]
 start = 2026-12-01T08:00:00Z
 end = 2026-12-02T08:00:00Z   # left out: until further notice
+every = "7d"                 # again after so long, for ever (once)
 host = "gpu-2"               # left out: every host
 cores = 16                   # without cores, memory, disk and gpus the whole host is taken
 memory = "64 GiB"
@@ -31,7 +32,8 @@ holder = "operations"
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 from federation.errors import InputError
 from federation.sites import Site, Space
@@ -41,7 +43,30 @@ from reservations.tables import Table
 
 # any number that no site reaches, so that a slip ("count = 100000000") is told and not counted
 MOST_HOSTS = 100_000
-Inventory = tuple[tuple[Host, ...], tuple[Taken, ...], Rules]
+
+
+@dataclass(frozen=True)
+class Repeated:
+    """What is taken, the first time, and again after `every` (None: once)."""
+
+    first: Taken
+    every: timedelta | None
+
+    def within(self, start: datetime, end: datetime) -> Iterator[Taken]:
+        """Each time that overlaps [start, end)."""
+        first = self.first
+        if self.every is None or first.end is None:
+            if first.start < end and (first.end is None or start < first.end):
+                yield first
+            return
+        number = max(0, (start - first.end) // self.every + 1)
+        while (shift := number * self.every) + first.start < end:
+            booking = f"{first.booking}-{number}"
+            yield replace(first, start=first.start + shift, end=first.end + shift, booking=booking)
+            number += 1
+
+
+Inventory = tuple[tuple[Host, ...], tuple[Repeated, ...], Rules]
 
 
 def read_inventory(site: Site, space: Space) -> Inventory | None:
@@ -101,7 +126,7 @@ def _hosts(table: Table) -> Iterator[tuple[str, Host]]:
         yield table.where, Host(own, own, amounts, properties, bookable=bookable)
 
 
-def _booking(table: Table, hosts: dict[str, Host], booking: str) -> Iterator[Taken]:
+def _booking(table: Table, hosts: dict[str, Host], booking: str) -> Iterator[Repeated]:
     start, end, host = table.instant("start"), table.instant("end", None), table.text("host", None)
     amounts = {
         VCPU: table.whole("cores", 0),
@@ -111,13 +136,16 @@ def _booking(table: Table, hosts: dict[str, Host], booking: str) -> Iterator[Tak
     }
     part = any(key in table for key in ("cores", "memory", "disk", "gpus"))
     name, holder = table.text("name", None), table.text("holder", None)
+    every = table.duration("every", None)
     table.end()
     if end is not None and end <= start:
         raise InputError(
             f"{table.where}: expected an end after the start {start.isoformat()}, got {end.isoformat()}"
         )
+    if every is not None and (end is None or every < end - start):
+        raise InputError(f"{table.where}.every: expected an end, and at least the time from start to end")
     if host is not None and host not in hosts:
         known = ", ".join(list(hosts)[:8]) + (", ..." if len(hosts) > 8 else "")
         raise InputError(f"{table.where}.host: expected one of {known or 'no hosts'}, got {host!r}")
     for each in hosts if host is None else (host,):
-        yield Taken(each, start, end, amounts if part else None, booking, name, holder)
+        yield Repeated(Taken(each, start, end, amounts if part else None, booking, name, holder), every)

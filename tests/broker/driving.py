@@ -88,13 +88,13 @@ class Recording(SimulatedPlatform):
 def broker_maker(settings, federation, engine, clock, tmp_path):
     """A function that makes a broker; `options` are those of the simulated platforms."""
 
-    def make(platforms=None, kind=Recording, engine=engine, settings=settings, **options):
+    def make(platforms=None, kind=Recording, engine=engine, settings=settings, sources=None, **options):
         sites = {
             site.id: replace(site, platform=replace(site.platform, options=options)) for site in federation
         }
         changed = replace(federation, sites=sites)
         made = platforms or {site.id: kind(site, changed, clock, tmp_path / site.id) for site in changed}
-        broker = Broker(settings, changed, engine, clock, online=False, platforms=made)
+        broker = Broker(settings, changed, engine, clock, online=False, platforms=made, sources=sources)
         broker.platforms, broker.supervisor = made, broker._supervisor
         return broker
 

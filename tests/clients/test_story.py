@@ -132,7 +132,7 @@ def test_what_is_not_possible_now_is_an_error_with_the_reason(client):
 def test_run_at_once(client):
     session = client.api.direct_execution(request_for(client))
     assert type(session) is client.ScheduledExecutionSession
-    assert session.phase in ("ACCEPTED", "WAITING", "PREPARING", "RUNNING")
+    assert session.phase in ("ACCEPTED", "WAITING", "PREPARING", "AVAILABLE", "RUNNING")
     with pytest.raises(client.ApiException) as refused:
         client.api.direct_execution(request_for(client, cores=1_000_000))
     assert refused.value.status == 400

@@ -18,14 +18,16 @@ from tests.cloud import environment, ports
 from tests.cloud.processes import CloudError, Processes
 
 CHECKOUT = Path(__file__).parents[2]
-# a process that ignores being asked, with a child that has left its session
+# a process that ignores being asked, with a child in a session of its own
 STUBBORN = "trap '' TERM; setsid sleep 600 & echo $! > child; echo ready; while :; do sleep 600; done"
+# one whose child has lost its parent, too
+LOOSE = f"({STUBBORN.partition('echo ready')[0]}); echo ready; exec sleep 600"
 USER = f"""
 import sys, time
 from pathlib import Path
 from tests.cloud.processes import Processes
 processes = Processes(Path(sys.argv[1]))
-print(processes.start("stubborn", ["sh", "-c", {STUBBORN!r}]), flush=True)
+print(processes.start("loose", ["sh", "-c", {LOOSE!r}]), flush=True)
 time.sleep(600)
 """
 
@@ -37,7 +39,7 @@ def processes(tmp_path: Path) -> Iterator[Processes]:
     processes.end()
 
 
-def child_of_stubborn(directory: Path) -> int:
+def child_in(directory: Path) -> int:
     path = directory / "state" / "child"
     deadline = time.monotonic() + 30
     while not (path.exists() and path.read_text().strip()):
@@ -64,7 +66,7 @@ def test_no_process_outlives_the_run_that_started_it(tmp_path: Path, how: signal
     ) as run:
         assert run.stdout is not None
         first = int(run.stdout.readline())
-        second = child_of_stubborn(tmp_path)
+        second = child_in(tmp_path)
         run.send_signal(how)
         run.wait(30)
     wait_for_end(first, second)
@@ -72,7 +74,7 @@ def test_no_process_outlives_the_run_that_started_it(tmp_path: Path, how: signal
     while (tmp_path / "state").exists():
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    assert (tmp_path / "logs" / "stubborn.log").read_text() == "ready\n"
+    assert (tmp_path / "logs" / "loose.log").read_text() == "ready\n"
 
 
 def test_a_killed_supervisor_takes_its_processes_with_it(tmp_path: Path) -> None:
@@ -89,7 +91,7 @@ def test_a_killed_supervisor_takes_its_processes_with_it(tmp_path: Path) -> None
 def test_one_process_is_stopped_with_what_it_started(processes: Processes, tmp_path: Path) -> None:
     stubborn = processes.start("stubborn", ["sh", "-c", STUBBORN])
     other = processes.start("other", ["sleep", "600"])
-    child = child_of_stubborn(tmp_path)
+    child = child_in(tmp_path)
     processes.stop("stubborn", patience_seconds=0.2)
     wait_for_end(stubborn, child)
     assert processes.ended("other") is None

@@ -73,8 +73,9 @@ def test_every_field_of_the_example_arrives():
     assert site.platform.max_duration_seconds == 3 * 86_400
     assert site.platform.compute_performance == 180
     assert site.platform.options == {}
-    (space,) = site.space
+    space, cloud = site.space
     assert space.source == "static"
+    assert (cloud.source, cloud.book, cloud.options) == ("blazar", "virtual:instance", {"cloud": "perth"})
     assert [host["name"] for host in space.options["hosts"]] == ["gpu"]
     assert site.credits is not None
     assert (site.credits.source, site.credits.options["purses"][0]["granted"]) == ("static", 10_000)
@@ -93,6 +94,7 @@ def test_every_field_of_the_example_arrives():
         denied_ports=(22, 25),
         denied_paths=("/admin*",),
         max_open_offers=20,
+        rebook=True,
         allowed_networks=("10.20.0.0/16", "storage.perth.internal"),
     )
     assert load_federation(EXAMPLE)["capetown"].host == SshHost(
@@ -117,7 +119,7 @@ def test_the_example_shows_every_field():
         shape.FederationTable: document,
         shape.SiteTable: site,
         shape.PlatformTable: site["platform"],
-        shape.SpaceTable: site["space"][0],
+        shape.SpaceTable: site["space"][0] | site["space"][1],
         shape.CreditsTable: site["credits"],
         shape.TariffTable: site["tariff"],
         shape.EnergyTable: site["energy"],

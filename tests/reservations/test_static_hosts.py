@@ -6,14 +6,18 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from federation.clock import ManualClock
 from federation.errors import InputError
 from federation.sites import Place, Site, Space
 from reservations.calendar import Rules, Taken
 from reservations.sources import load_source
+from reservations.sources.static_hosts import Repeated
 
 DAY = datetime(2026, 12, 1, tzinfo=UTC)
+DAYS = timedelta(days=1)
 GPU = {"name": "gpu", "count": 2, "cores": 64, "memory": "512 GiB", "disk": "2 TiB", "gpus": 4}
 LARGE = {"name": "large", "cores": 96, "memory": "1 TiB", "properties": {"zone": "az1"}, "bookable": False}
 SITE = Site("perth", "Perth", Place(-31.95, 115.86))
@@ -47,6 +51,34 @@ def test_a_booking_takes_one_host_or_all_and_a_part_or_the_whole():
     assert (found.taken[1].name, found.taken[1].holder) == ("moving house", "operations")
     later = calendar({"hosts": [GPU], "bookings": [part]}, DAY + timedelta(hours=1))
     assert later.taken == ()
+
+
+def test_a_booking_that_comes_again_is_there_each_time():
+    hour = timedelta(hours=1)
+    nightly = {"start": DAY - 30 * DAYS + 20 * hour, "end": DAY - 30 * DAYS + 32 * hour, "every": "1d", "host": "gpu-1"}
+    found = calendar({"hosts": [GPU], "bookings": [nightly]})
+    assert [(taken.start - DAY, taken.end - DAY) for taken in found.taken] == [
+        (-4 * hour, 8 * hour),
+        (20 * hour, 32 * hour),
+        (44 * hour, 56 * hour),
+    ]
+    assert len({taken.booking for taken in found.taken}) == 3
+
+
+@given(
+    first=st.integers(-200, 200),
+    length=st.integers(1, 20),
+    every=st.integers(0, 30),
+    start=st.integers(-100, 100),
+    span=st.integers(1, 100),
+)
+def test_what_comes_again_is_what_counting_says(first, length, every, start, span):
+    hour = timedelta(hours=1)
+    taken = Taken("h", DAY + first * hour, DAY + (first + length) * hour, None, "b")
+    found = Repeated(taken, (length + every) * hour).within(DAY + start * hour, DAY + (start + span) * hour)
+    times = (first + number * (length + every) for number in range(500))
+    expected = [at for at in times if at < start + span and at + length > start]
+    assert [(one.start - DAY) / hour for one in found] == expected
 
 
 def test_a_file_is_read_anew_each_time(tmp_path):

@@ -154,6 +154,15 @@ def test_a_split_where_no_booking_may_be_so_long():
     assert found[0] is split
 
 
+def test_the_second_part_keeps_the_gap_and_the_cleaning_after_the_first():
+    rules = {"longest": timedelta(days=2), "gap": 3 * MINUTE, "cleaning": 10 * MINUTE}
+    question = Question(Need({VCPU: 8}), timedelta(days=3), at(0), at(10))
+    found = alternatives(cloud(hosts=1, **rules), question)
+    (split,) = [each for each in found if each.compromise is Compromise.SPLIT]
+    assert split.second.start == at(0) + timedelta(days=2) + 13 * MINUTE
+    assert split.lost == 13 * MINUTE
+
+
 @given(st.integers(1, 30), st.integers(2, 60))
 def test_later_is_the_first_start_after_the_asked_range(before, length):
     taken = [Taken(host, at(0), at(100), None, "a") for host in ("h0", "h1")]

@@ -1,6 +1,6 @@
 """What the calendars say fits, and what a real Blazar says when it is asked: the same, question by question.
 
-FAIRLEAD_TEST_QUESTIONS is how many are asked (500 for the figure of the documentation), FAIRLEAD_TEST_SEED
+FAIRLEAD_TEST_QUESTIONS is how many are asked (500 for a figure), FAIRLEAD_TEST_SEED
 where they begin.
 """
 

@@ -83,6 +83,16 @@ def test_what_fits_by_now_is_to_be_asked_again():
     assert "ask again" in why(VIRTUAL, question(5)).text
 
 
+def test_what_the_cloud_says_exactly_is_not_explained_away():
+    limits = "7200 seconds must be less than or equal to the maximum lease duration of 60 seconds."
+    assert (
+        "longer than this cloud's longest reservation"
+        in why(VIRTUAL, question(5), f"Lease duration of {limits}").text
+    )
+    unknown = why(VIRTUAL, question(5), "BlazarDBNotFound: A database error occurred")
+    assert (unknown.limit, unknown.opening) == (said.PROPERTIES, None)
+
+
 def test_what_is_hidden_is_not_guessed():
     found = why(replace(VIRTUAL, sight=Sight.OWN, remarks=("hidden",)), question(5))
     assert (found.limit, found.details, found.opening) == (said.CAPACITY, ("hidden",), None)

@@ -1,0 +1,87 @@
+"""Every piece of a catalogue, of a plan or of settings that the documentation shows is accepted."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from federation.catalogue import load_federation
+from federation.clock import SystemClock
+from federation.settings import load_settings
+from netprobe.plan import load_plan
+from reservations.credits import load_credits
+from reservations.sources import load_sources
+
+ROOT = Path(__file__).resolve().parents[1]
+BLOCK = re.compile(r"^```toml\n(.*?)^```", re.MULTILINE | re.DOTALL)
+PLAN_TABLES = {"mesh", "star", "pairs", "groups", "bottleneck", "calendars", "budget", "defaults"}
+# what a piece of a catalogue leaves out
+SITE = '\n[sites.{id}]\nname = "{id}"\nlatitude = 0.0\nlongitude = 0.0\n'
+PLATFORM = '\n[sites.{id}.platform]\nkind = "simulated"\ncores = 4\nmemory = "8 GiB"\nstorage = "1 TB"\n'
+
+
+@dataclass(frozen=True)
+class Piece:
+    page: Path
+    line: int
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.page.name}:{self.line}"
+
+
+def pieces() -> list[Piece]:
+    found = []
+    for page in sorted((ROOT / "docs").rglob("*.md")):
+        text = page.read_text(encoding="utf-8")
+        found += [
+            Piece(page, text.count("\n", 0, block.start(1)) + 1, block[1]) for block in BLOCK.finditer(text)
+        ]
+    return found
+
+
+PIECES = pieces()
+
+
+def test_there_are_pieces() -> None:
+    assert len(PIECES) > 10
+
+
+@pytest.mark.parametrize("piece", PIECES, ids=str)
+def test_a_piece_is_accepted(piece: Piece, tmp_path: Path) -> None:
+    document, file = tomllib.loads(piece.text), tmp_path / "piece.toml"
+    if "project" in document:
+        (groups,) = document["project"].values()
+        assert all(group.startswith("fairlead.") for group in groups)
+    elif "sites" in document:
+        file.write_text(catalogue(piece.text, document))
+        federation = load_federation(file)
+        load_sources(federation, SystemClock())
+        for site in federation:
+            load_credits(site, SystemClock())
+    elif PLAN_TABLES & set(document):
+        # the smallest plan around a piece that measures nothing by itself
+        measures = {"mesh", "star", "pairs"} & set(document)
+        file.write_text(piece.text + ("" if measures else '\n[[mesh]]\ntool = "ping"\n'))
+        load_plan(file)
+    else:
+        file.write_text(piece.text)
+        load_settings(file, {"HOME": str(tmp_path)})
+
+
+def catalogue(text: str, document: dict) -> str:
+    """The piece with what every site must have; tables that it begins itself get the rest there."""
+    whole = f'name = "piece"\n{text}'
+    for site, table in document["sites"].items():
+        header = f"[sites.{site}]\n"
+        if header in whole:
+            whole = whole.replace(header, SITE.format(id=site).lstrip(), 1)
+        else:
+            whole += SITE.format(id=site)
+        if "options" in table.get("platform", {}) and "kind" not in table["platform"]:
+            whole += PLATFORM.format(id=site)
+    return whole
