@@ -28,19 +28,6 @@ CloudOption = Annotated[
 SiteOption = Annotated[
     list[str] | None, typer.Option("--site", help="Only this site; may be given again. All, if not given.")
 ]
-CoresOption = Annotated[int | None, typer.Option(min=1, help="Cores of one unit.")]
-MemoryOption = Annotated[str | None, typer.Option(help='Memory of one unit, such as "256 GiB".')]
-DiskOption = Annotated[str | None, typer.Option(help='Disk of one unit, such as "100 GB".')]
-GpuOption = Annotated[int | None, typer.Option(min=1, help="GPUs of one unit.")]
-HostsOption = Annotated[
-    int | None, typer.Option(min=1, help="So many whole hosts, each with at least what is asked for.")
-]
-InstancesOption = Annotated[int | None, typer.Option(min=1, help="So many equal units (1).")]
-FlavourOption = Annotated[str | None, typer.Option("--flavour", "--flavor", help="A flavour of the cloud.")]
-SpreadOption = Annotated[str, typer.Option(help="Units on one host (together), on different ones (apart).")]
-PropertiesOption = Annotated[
-    str, typer.Option(help="""What a host must be like: '["==", "$gpu_model", "A100"]'.""")
-]
 ForOption = Annotated[str, typer.Option("--for", help='For how long: "3d", "90 min".', show_default=False)]
 LengthOption = Annotated[str | None, typer.Option("--for", help='For how long: "3d", "90 min".')]
 ProjectOption = Annotated[str | None, typer.Option(help="Whose credits: the project's id.")]

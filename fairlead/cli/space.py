@@ -8,24 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fairlead.cli._common import CatalogueOption, JsonOption, messages, output, print_json
+from fairlead.cli._need import takes_need
 from fairlead.cli._space import (
     AfterOption,
     BeforeOption,
     CloudOption,
-    CoresOption,
-    DiskOption,
-    FlavourOption,
     ForOption,
-    GpuOption,
-    HostsOption,
-    InstancesOption,
-    MemoryOption,
-    PropertiesOption,
     SiteOption,
-    SpreadOption,
     table,
     tell,
 )
+from reservations.calendar import Need
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -43,17 +36,10 @@ DOES_NOT_FIT = 1
     epilog="Example: fairlead space when --cores 64 --memory 256GiB --for 3d. "
     "Exit status: 0 it fits somewhere, 1 it fits nowhere in the asked range, 2 wrong usage."
 )
+@takes_need
 def when(
     duration: ForOption,
-    cores: CoresOption = None,
-    memory: MemoryOption = None,
-    disk: DiskOption = None,
-    gpu: GpuOption = None,
-    hosts: HostsOption = None,
-    instances: InstancesOption = None,
-    flavour: FlavourOption = None,
-    spread: SpreadOption = "any",
-    properties: PropertiesOption = "",
+    need: Need,
     after: AfterOption = "now",
     before: BeforeOption = "30d",
     site: SiteOption = None,
@@ -67,11 +53,10 @@ def when(
     from fairlead.cli._space import asked
     from reservations.answers import answer_document
     from reservations.asking import ask, remarks
-    from reservations.reading import read_need, read_range
+    from reservations.reading import read_range
     from reservations.windows import Question
     from reservations.words import need_words
 
-    need = read_need(cores, memory, disk, gpu, hosts, instances, flavour, spread, properties)
     clouds = asked(catalogue, cloud)
     length, first, last = read_range(duration, after, before, clouds.now)
     known = clouds.known(site, last + length)

@@ -8,23 +8,16 @@ from datetime import timedelta
 import typer
 
 from fairlead.cli._common import CatalogueOption, JsonOption, output, print_json
+from fairlead.cli._need import takes_need
 from fairlead.cli._space import (
     CloudOption,
-    CoresOption,
-    DiskOption,
-    FlavourOption,
-    GpuOption,
-    HostsOption,
-    InstancesOption,
     LengthOption,
-    MemoryOption,
     ProjectOption,
-    PropertiesOption,
     SiteOption,
-    SpreadOption,
     table,
 )
 from federation.errors import InputError
+from reservations.calendar import Need
 
 app = typer.Typer()
 
@@ -35,17 +28,10 @@ NOT_ENOUGH = 1
     epilog="Example: fairlead space afford --cores 8 --for 24h. "
     "Exit status: 0 the credits allow it, 1 they don't, 2 wrong usage, 3 the credits can't be asked."
 )
+@takes_need
 def afford(
+    need: Need,
     duration: LengthOption = None,
-    cores: CoresOption = None,
-    memory: MemoryOption = None,
-    disk: DiskOption = None,
-    gpu: GpuOption = None,
-    hosts: HostsOption = None,
-    instances: InstancesOption = None,
-    flavour: FlavourOption = None,
-    spread: SpreadOption = "any",
-    properties: PropertiesOption = "",
     project: ProjectOption = None,
     site: SiteOption = None,
     catalogue: CatalogueOption = None,
@@ -56,9 +42,8 @@ def afford(
     from fairlead.cli._space import accounts as purses_of
     from fairlead.cli._space import asked
     from reservations.afford import affordable, in_words, largest, left_in_words, longest, spoken
-    from reservations.reading import read_need, read_range
+    from reservations.reading import read_range
 
-    need = read_need(cores, memory, disk, gpu, hosts, instances, flavour, spread, properties)
     clouds = asked(catalogue, cloud)
     length = None if duration is None else read_range(duration, "now", "now", clouds.now)[0]
     places = [

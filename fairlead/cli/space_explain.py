@@ -10,22 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fairlead.cli._common import CatalogueOption, JsonOption, messages, output, print_json
+from fairlead.cli._need import takes_need
 from fairlead.cli._space import (
     CloudOption,
-    CoresOption,
-    DiskOption,
-    FlavourOption,
-    GpuOption,
-    HostsOption,
-    InstancesOption,
     LengthOption,
-    MemoryOption,
     ProjectOption,
-    PropertiesOption,
     SiteOption,
-    SpreadOption,
 )
 from federation.errors import InputError
+from reservations.calendar import Need
 
 if TYPE_CHECKING:
     from fairlead.cli._space import Asked
@@ -40,20 +33,13 @@ _AHEAD = timedelta(days=90)
     epilog='Example: fairlead space explain "Not enough hosts available" --cores 64 --for 3h. '
     "Exit status: 0 done, 2 wrong usage or no such server, 3 the cloud can't be reached."
 )
+@takes_need
 def explain(
     problem: Annotated[
         str, typer.Argument(help="What the cloud said, or a server's name or id.", show_default=False)
     ],
+    need: Need | None,
     duration: LengthOption = None,
-    cores: CoresOption = None,
-    memory: MemoryOption = None,
-    disk: DiskOption = None,
-    gpu: GpuOption = None,
-    hosts: HostsOption = None,
-    instances: InstancesOption = None,
-    flavour: FlavourOption = None,
-    spread: SpreadOption = "any",
-    properties: PropertiesOption = "",
     after: Annotated[str, typer.Option(help="When it was to start.")] = "now",
     kind: Annotated[
         str | None, typer.Option(help='How it was to be booked, such as "physical:host".')
@@ -70,13 +56,9 @@ def explain(
     """
     from fairlead.cli._space import accounts, asked
     from reservations.explain import explain as understand
-    from reservations.reading import read_need, read_range
+    from reservations.reading import read_range
     from reservations.windows import Question
 
-    sized = any(each is not None for each in (cores, memory, disk, gpu, hosts, instances, flavour))
-    need = (
-        read_need(cores, memory, disk, gpu, hosts, instances, flavour, spread, properties) if sized else None
-    )
     if (need is None) != (duration is None):
         raise InputError("expected both what was asked for (--cores and so on) and --for, or neither")
     if need is None and _only_words(problem):

@@ -10,24 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from fairlead.cli._common import CatalogueOption, JsonOption, messages, output, print_json
+from fairlead.cli._need import takes_need
 from fairlead.cli._space import (
     AfterOption,
     BeforeOption,
     CloudOption,
-    CoresOption,
-    DiskOption,
-    FlavourOption,
     ForOption,
-    GpuOption,
-    HostsOption,
-    InstancesOption,
-    MemoryOption,
-    PropertiesOption,
     SiteOption,
-    SpreadOption,
     table,
 )
 from federation.errors import InputError
+from reservations.calendar import Need
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -52,20 +45,13 @@ _BEGINS = timedelta(minutes=5)
     epilog="Example: fairlead space reserve imaging --cores 8 --memory 32GiB --for 4h --site perth. "
     "Exit status: 0 reserved, 1 it doesn't fit or was refused, 2 wrong usage, 3 the cloud can't be reached."
 )
+@takes_need
 def reserve(
     name: Annotated[
         str, typer.Argument(help="A name of your own: asked for twice, it is one lease.", show_default=False)
     ],
     duration: ForOption,
-    cores: CoresOption = None,
-    memory: MemoryOption = None,
-    disk: DiskOption = None,
-    gpu: GpuOption = None,
-    hosts: HostsOption = None,
-    instances: InstancesOption = None,
-    flavour: FlavourOption = None,
-    spread: SpreadOption = "any",
-    properties: PropertiesOption = "",
+    need: Need,
     after: AfterOption = "now",
     before: BeforeOption = "30d",
     site: SiteOption = None,
@@ -80,11 +66,10 @@ def reserve(
     from fairlead.cli._space import asked
     from reservations.answers import host_words
     from reservations.asking import ask
-    from reservations.reading import read_need, read_range
+    from reservations.reading import read_range
     from reservations.windows import Question
     from reservations.words import need_words
 
-    need = read_need(cores, memory, disk, gpu, hosts, instances, flavour, spread, properties)
     clouds = asked(catalogue, cloud)
     length, first, last = read_range(duration, after, before, clouds.now)
     places = _bookable(clouds, site)
