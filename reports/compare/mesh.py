@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 from collections import defaultdict
@@ -194,12 +195,15 @@ def _all_compared(jobs: Sequence[Job], progress: Callable[[float], None]) -> lis
     size = max(50, len(jobs) // (20 * workers))
     spans = [(start, min(start + size, len(jobs))) for start in range(0, len(jobs), size)]
     found: list[Comparison] = []
+    # what is there is for good: the children's collectors needn't walk it, and its pages stay in common
+    gc.freeze()
     try:
         with ProcessPoolExecutor(workers, multiprocessing.get_context("fork")) as pool:
             for part in pool.map(_part, spans):
                 found += part
                 progress(len(found) / len(jobs))
     finally:
+        gc.unfreeze()
         _jobs = ()
     return found
 
