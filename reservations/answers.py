@@ -11,6 +11,7 @@ from typing import Any
 from federation.units import format_age, format_seconds
 from reservations.asking import PARTS, Answer
 from reservations.calendar import MEMORY_MB, PGPU, VCPU, Calendar, Need, Sight
+from reservations.free import total_free_steps
 from reservations.snapshots import Known
 from reservations.windows import Alternative, Compromise, Opening, Question, openings
 from reservations.words import amount_words, binary_words
@@ -78,28 +79,18 @@ class State:
 
 def state_now(calendar: Calendar, now: datetime) -> State:
     """What is free of `calendar` at `now`, as far as it is seen."""
-    total: Counter[str] = Counter()
-    free: Counter[str] = Counter()
-    taken: dict[str, Counter[str]] = {}
-    own = {host.id: host.amounts for host in calendar.hosts}
-    for part in calendar.taken:
-        if part.start <= now and (part.end is None or part.end > now) and part.host in own:
-            amounts = own[part.host] if part.amounts is None else part.amounts
-            taken.setdefault(part.host, Counter()).update(amounts)
     bookable = [host for host in calendar.hosts if host.bookable]
+    total: Counter[str] = Counter()
     for host in bookable:
-        used = taken.get(host.id, Counter())
-        for name, amount in host.amounts.items():
-            total[name] += amount
-            free[name] += max(amount - used[name], 0)
+        total.update(host.amounts)
+    free = total_free_steps(calendar, now, now + calendar.rules.step)[0]
     need = replace(_LEAST, whole_hosts=calendar.kind == "physical:host")
     range_end = max(calendar.until - _AN_HOUR, now)
     first = openings(calendar, Question(need, _AN_HOUR, now, range_end), 1)
     # the next whole step is still "now"
     full = not first or first[0].start - now > calendar.rules.step
     until = first[0].start if full and first else None
-    empty = sum(1 for host in bookable if host.id not in taken)
-    return State(calendar, empty, len(bookable), dict(free), dict(total), full, until)
+    return State(calendar, free.hosts, len(bookable), dict(free.amounts), dict(total), full, until)
 
 
 def how_seen(calendar: Calendar, now: datetime) -> str:
@@ -140,8 +131,12 @@ def compromise_words(answer: Answer, other: Alternative) -> str:
             length, whole = instead.duration.total_seconds(), asked.duration.total_seconds()
             return f"for {format_seconds(length)} instead of {format_seconds(whole)}"
         case Compromise.SPLIT:
-            again = f", and again from {other.second.start:%Y-%m-%d %H:%M}" if other.second else ""
-            return f"in two parts{again}"
+            assert other.second is not None
+            assert other.second_duration is not None
+            first, second = (
+                format_seconds(length.total_seconds()) for length in (instead.duration, other.second_duration)
+            )
+            return f"in two parts: {first}, then {second} from {other.second.start:%Y-%m-%d %H:%M} on"
         case Compromise.FLAVOUR:
             flavour = need.flavour or ""
             return f"flavour {answer.calendar.flavours.get(flavour, (flavour,))[0]}"
@@ -181,7 +176,11 @@ def answer_document(answer: Answer) -> dict[str, Any]:
                 "units": other.question.need.units,
                 "amounts": dict(other.question.need.amounts),
                 "duration_seconds": other.question.duration.total_seconds(),
+                "lost_seconds": other.lost.total_seconds(),
                 "opening": opening_document(calendar, other.opening, other.question.duration),
+                "second": None
+                if other.second is None or other.second_duration is None
+                else opening_document(calendar, other.second, other.second_duration),
             }
             for other in answer.alternatives
         ],
