@@ -55,7 +55,12 @@ def test_a_booking_takes_one_host_or_all_and_a_part_or_the_whole():
 
 def test_a_booking_that_comes_again_is_there_each_time():
     hour = timedelta(hours=1)
-    nightly = {"start": DAY - 30 * DAYS + 20 * hour, "end": DAY - 30 * DAYS + 32 * hour, "every": "1d", "host": "gpu-1"}
+    nightly = {
+        "start": DAY - 30 * DAYS + 20 * hour,
+        "end": DAY - 30 * DAYS + 32 * hour,
+        "every": "1d",
+        "host": "gpu-1",
+    }
     found = calendar({"hosts": [GPU], "bookings": [nightly]})
     assert [(taken.start - DAY, taken.end - DAY) for taken in found.taken] == [
         (-4 * hour, 8 * hour),
