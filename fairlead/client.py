@@ -16,6 +16,7 @@ from urllib.parse import quote
 import httpx
 
 from federation.errors import InputError, OutsideError
+from federation.http_words import in_words
 
 Document = Mapping[str, Any]
 
@@ -105,7 +106,7 @@ class BrokerClient:
                     _document(response, f"GET {at}")
                 yield from response.iter_bytes()
         except httpx.HTTPError as error:
-            raise OutsideError(f"{self.url}{at} broke off: {str(error) or type(error).__name__}") from error
+            raise OutsideError(f"{self.url}{at} broke off: {in_words(error)}") from error
 
     def is_up(self) -> bool:
         """Whether anything answers HTTP there."""
@@ -125,9 +126,7 @@ class BrokerClient:
         except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
             raise InputError(f"{self.url!r} is no URL of a broker: {error}") from error
         except httpx.HTTPError as error:
-            raise OutsideError(
-                f"no broker answers at {self.url}: {str(error) or type(error).__name__}"
-            ) from error
+            raise OutsideError(f"no broker answers at {self.url}: {in_words(error)}") from error
         return _document(response, f"{method} {path}")
 
 

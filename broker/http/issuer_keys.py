@@ -21,6 +21,7 @@ from jwt import PyJWK
 from jwt.exceptions import PyJWTError
 
 from federation.clock import Clock
+from federation.http_words import in_words
 from federation.urls import is_loopback, is_secure
 
 # The signatures that are taken, and the kind of key that each needs. No "none", and none where who can check
@@ -138,7 +139,7 @@ class IssuerKeys:
             _log.warning(
                 "the keys of the token issuer %s can't be had: %s",
                 self._issuer,
-                str(error) or type(error).__name__,
+                in_words(error),
             )
         else:
             self._failed = False

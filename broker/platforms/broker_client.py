@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from broker.platforms import PlatformError, Unreachable
+from federation.http_words import in_words
 
 # more than any answer to one request needs
 ANSWER_LIMIT = 8 * 1024 * 1024
@@ -71,8 +72,7 @@ class RemoteBroker:
                         raise PlatformError(f"the broker at {self.url} answers with more than we read")
                 return response.status_code, response.headers, bytes(body)
         except (httpx.HTTPError, httpx.StreamError) as error:
-            words = " ".join(str(error).split()) or type(error).__name__
-            raise Unreachable(f"no broker answers at {self.url}: {words}") from error
+            raise Unreachable(f"no broker answers at {self.url}: {in_words(error)}") from error
 
     def _document(self, status: int, body: bytes) -> Document:
         if status == 429 or status >= 500:

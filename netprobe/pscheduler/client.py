@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 
 from federation.errors import InputError
+from federation.http_words import in_words
 
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 30.0
@@ -98,7 +99,7 @@ class Node:
         except httpx.TimeoutException:
             raise NodeError(f"no answer from {url} in time") from None
         except httpx.HTTPError as problem:
-            raise NodeError(f"{url}: {_one_line(str(problem)) or type(problem).__name__}") from None
+            raise NodeError(f"{url}: {in_words(problem)}") from None
         if answer.status_code != 200:
             raise NodeError(explain(answer.status_code, answer.text), answer.status_code)
         if method == "DELETE":

@@ -157,7 +157,7 @@ def answer(body: bytes, status: str = "200 OK", length: int | None = None) -> Ac
 @pytest.mark.parametrize(
     ("act", "said"),
     [
-        (answer(b'"https://h/pscheduler/tas', length=80), "peer closed connection"),
+        (answer(b'"https://h/pscheduler/tas', length=80), "connection"),
         (answer(b'"https://h/pscheduler/tas'), "expected JSON, got"),
         (answer(b"<html>Welcome</html>"), "expected JSON, got '<html>Welcome</html>'"),
         (answer(b"17"), "expected the address of a task, got '17'"),
@@ -175,7 +175,7 @@ def test_a_node_that_hangs_up() -> None:
     with listener(hang_up) as port:
         # by then it may have read what was sent, or not
         said = ask(f"http://127.0.0.1:{port}/pscheduler", 30.0)
-    assert any(word in said for word in ("disconnected", "reset", "ReadError", "WriteError"))
+    assert any(word in said for word in ("disconnected", "reset", "the connection broke"))
 
 
 @pytest.mark.parametrize("act", [silent, drip])

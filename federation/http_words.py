@@ -1,0 +1,19 @@
+"""What went wrong with an HTTP request, in words: some of httpx's errors have none."""
+
+from __future__ import annotations
+
+_WORDS = {
+    "ConnectTimeout": "no connection in time",
+    "ReadTimeout": "no answer in time",
+    "WriteTimeout": "it took no data in time",
+    "PoolTimeout": "too many requests at once",
+    "ReadError": "the connection broke while an answer was read",
+    "WriteError": "the connection broke while it was asked",
+    "CloseError": "the connection broke while it was closed",
+}
+
+
+def in_words(error: Exception) -> str:
+    """One line; never empty."""
+    name = type(error).__name__
+    return " ".join(str(error).split()) or _WORDS.get(name, name)
