@@ -85,14 +85,14 @@ class Progress:
         if self.step == "data" and self.staging.moves:
             sources = dict.fromkeys(move.source or "outside the federation" for move in self.staging.moves)
             values |= {
-                "files": str(len(self.staging.moves)),
+                "files": "1 file" if len(self.staging.moves) == 1 else f"{len(self.staging.moves)} files",
                 "moved": format_size(self.moved_bytes),
                 "size": format_size(self.staging.size_bytes),
                 "source": ", ".join(sources),
                 "destination": self.staging.destination,
             }
             text = (
-                "{moved} of {size} in {files} files moved from {source} to {destination}; "
+                "{moved} of {size} in {files} moved from {source} to {destination}; "
                 "{percent} % of all data, about {left} left"
             )
         else:
