@@ -38,3 +38,17 @@ def database(settings_file: Path | None) -> Iterator[tuple[Settings, Engine]]:
         yield settings, engine
     finally:
         engine.dispose()
+
+
+@contextmanager
+def at(url: str | None) -> Iterator[Engine]:
+    """The database at `url`, else at that of the settings, with its tables; closed at the end."""
+    from federation.database import connect, upgrade
+    from federation.settings import load_settings
+
+    engine = connect(url or load_settings(None, os.environ).database_url)
+    try:
+        upgrade(engine)
+        yield engine
+    finally:
+        engine.dispose()

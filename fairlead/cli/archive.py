@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
@@ -12,11 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fairlead.cli._common import JsonOption, messages, output, print_json
+from fairlead.cli._database import at as database_at
 from federation.errors import InputError
 
 if TYPE_CHECKING:
-    from sqlalchemy import Engine
-
     from netprobe.archive import Archive, Holding
     from netprobe.measurement import Kind, Measurement
     from netprobe.retention import Retention
@@ -44,7 +42,7 @@ def info(database: DatabaseOption = None, as_json: JsonOption = False) -> None:
     """
     from netprobe.archive import Archive
 
-    with _engine(database) as engine:
+    with database_at(database) as engine:
         archive = Archive(engine)
         holdings, size = archive.holdings(), archive.size_bytes()
     count = sum(holding.count for holding in holdings)
@@ -80,7 +78,7 @@ def export_file(
     from netprobe.archive import Archive
     from netprobe.exchange import export
 
-    with _engine(database) as engine:
+    with database_at(database) as engine:
         found = Archive(engine).all(None if kind is None else _kind(kind))
         written = export(found, file, SystemClock().now())
     if as_json:
@@ -104,7 +102,7 @@ def import_file(file: FileArgument, database: DatabaseOption = None, as_json: Js
     from netprobe.exchange import read
 
     rows = added = 0
-    with _engine(database) as engine:
+    with database_at(database) as engine:
         for batch, new in _taken(Archive(engine), file, read(file)):
             rows, added = rows + batch, added + new
     if as_json:
@@ -142,7 +140,7 @@ def prune(
     from netprobe.retention import prune as give_up
 
     policy = _policy(raw_after, thin_after, bucket, remove_after)
-    with _engine(database) as engine:
+    with database_at(database) as engine:
         done = give_up(engine, policy, SystemClock().now(), dry_run=dry_run)
     if as_json:
         print_json({**asdict(done), "dry_run": dry_run})
@@ -154,21 +152,6 @@ def prune(
         markup=False,
         soft_wrap=True,
     )
-
-
-@contextmanager
-def _engine(database: str | None) -> Iterator[Engine]:
-    import os
-
-    from federation.database import connect, upgrade
-    from federation.settings import load_settings
-
-    engine = connect(database or load_settings(None, os.environ).database_url)
-    try:
-        upgrade(engine)
-        yield engine
-    finally:
-        engine.dispose()
 
 
 def _taken(archive: Archive, file: Path, found: Iterator[Measurement]) -> Iterator[tuple[int, int]]:

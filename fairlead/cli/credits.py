@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fairlead.cli._common import DatabaseOption, JsonOption, messages, output, print_json
+from fairlead.cli._database import at as database_at
 from federation.errors import InputError, OutsideError
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def grant(
     from federation.clock import SystemClock
     from reservations.enforcement import purses
 
-    with _engine(database) as engine:
+    with database_at(database) as engine:
         if add:
             purses.add(engine, project, name, amount)
         else:
@@ -108,7 +108,7 @@ def show(
     from federation.clock import SystemClock
     from reservations.enforcement.ledger import Ledger
 
-    with _engine(database) as engine:
+    with database_at(database) as engine:
         found = _purses(engine, project)
         bookings = Ledger(engine, SystemClock()).bookings(project, over)
     _show_purses(found, bookings, as_json)
@@ -134,7 +134,7 @@ def flavour(
     from reservations.enforcement.purses import set_flavour
 
     amounts = {VCPU: cores, MEMORY_MB: parse_size_bytes(memory) >> 20, DISK_GB: parse_size_bytes(disk) >> 30}
-    with _engine(database) as engine:
+    with database_at(database) as engine:
         set_flavour(engine, name, {**amounts, PGPU: gpus} if gpus else amounts)
 
 
@@ -152,7 +152,7 @@ def release(
     from federation.clock import SystemClock
     from reservations.enforcement.ledger import Ledger
 
-    with _engine(database) as engine:
+    with database_at(database) as engine:
         if not Ledger(engine, SystemClock()).give_up(booking):
             raise InputError(
                 f"booking {booking}: expected one that is pending, as in `fairlead credits show`"
@@ -177,7 +177,7 @@ def reconcile(
     from reservations.openstack.connection import Cloud
 
     clock = SystemClock()
-    with _engine(database) as engine:
+    with database_at(database) as engine:
         asked_at = clock.now()
         done = compare(engine, clock, all_leases(Cloud(cloud, "--cloud")), asked_at)
     if as_json:
@@ -237,7 +237,7 @@ def serve(
     asked = None if cloud is None else Cloud(cloud, "--cloud")
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("reservations").setLevel(logging.INFO)
-    with listen(host, port) as listening, _engine(database) as engine:
+    with listen(host, port) as listening, database_at(database) as engine:
         enforcement = Enforcement(
             engine,
             SystemClock(),
@@ -262,21 +262,6 @@ def serve(
         running.run(sockets=[listening])
         if not running.started:
             raise typer.Exit(3)
-
-
-@contextmanager
-def _engine(database: str | None) -> Iterator[Engine]:
-    import os
-
-    from federation.database import connect, upgrade
-    from federation.settings import load_settings
-
-    engine = connect(database or load_settings(None, os.environ).database_url)
-    try:
-        upgrade(engine)
-        yield engine
-    finally:
-        engine.dispose()
 
 
 def _secret(file: Path) -> str:
