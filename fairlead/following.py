@@ -14,7 +14,7 @@ from rich.text import Text
 
 from fairlead.client import FINAL, BrokerClient, Document, Offer, instant_of, messages, site_of
 from federation.errors import InputError
-from federation.units import format_seconds, format_size
+from federation.units import format_price, format_seconds, format_size
 
 POLL_SECONDS = 0.5
 
@@ -178,10 +178,5 @@ def _range(cost: tuple[float, float] | None) -> str:
     if cost is None:
         return "-"
     low, high = cost
-    least, most = _price(low), _price(high)
+    least, most = format_price(low), format_price(high)
     return least if least == most else f"{least} to {most}"
-
-
-def _price(price: float) -> str:
-    """To the hundredth; to two digits where that is little, so that nothing that costs looks free."""
-    return f"{price:.2f}" if price == 0 or price >= 0.1 else f"{price:.2g}"

@@ -206,3 +206,8 @@ def format_age(seconds: float) -> str:
         if seconds >= unit:
             return f"{int(seconds // unit)} {name}"
     return f"{int(max(seconds, 0))} s"
+
+
+def format_price(price: float) -> str:
+    """To the hundredth; to two digits where that is little, so that nothing that costs looks free."""
+    return f"{price:.2f}" if price == 0 or price >= 0.1 else f"{price:.2g}"

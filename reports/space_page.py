@@ -6,19 +6,12 @@ import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from reports.space_calendar import rendered
+from reports.templating import environment
 from reservations.calendar import Calendar, Taken
 from reservations.words import amount_words
 
-_TEMPLATES = Environment(
-    loader=PackageLoader("reports"),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
+_TEMPLATES = environment()
 _TEMPLATES.filters["instant"] = "{:%Y-%m-%d %H:%M}".format
 
 

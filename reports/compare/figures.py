@@ -41,7 +41,7 @@ def series(report: Report, one: Comparison) -> str:
     width, height, left, right = 640, 250, 78, 92
     begin, end = report.since.timestamp(), report.until.timestamp()
     plot = (left, 12, width - right, 176)
-    values = [one.series(side).values for side in Side if one.series(side)]  # type: ignore[union-attr]
+    values = [found.values for side in Side if (found := one.series(side))]
     if not values:
         return ""
     low, high = _range(np.concatenate(values), one.quantity)

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from reports.compare import figures
@@ -17,18 +16,13 @@ from reports.compare.model import Comparison, Likeness, Outcome, Report
 from reports.compare.ranking import causes, counts, faulty, headline, ranked
 from reports.compare.verdicts import amount, form, margin
 from reports.compare.ways import Side
+from reports.templating import environment
 
 # Evidence is drawn for so many of the worst; on paper the table of all has so many lines.
 EVIDENCE, PRINTED_ROWS = 40, 60
 _WORST = 10
 
-_TEMPLATES = Environment(
-    loader=PackageLoader("reports"),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
+_TEMPLATES = environment()
 _TEMPLATES.filters["identity"] = id
 _TEMPLATES.filters["instant"] = lambda when: f"{when:%Y-%m-%d %H:%M}"
 _TEMPLATES.globals.update(

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from netprobe.coverage import State
 from reports.compare.model import Comparison, Outcome, Report
 from reports.compare.ranking import counts, coverage, headline, ranked
 from reports.compare.statistics import Summary
@@ -168,7 +169,9 @@ def markdown(report: Report) -> bytes:
     ]
     for quantity, sides in coverage(report).items():
         for side, states in sides.items():
-            cells = " | ".join(str(states[state]) for state in ("ok", "stale", "failed", "missing"))  # type: ignore[index]
+            cells = " | ".join(
+                str(states[state]) for state in (State.OK, State.STALE, State.FAILED, State.MISSING)
+            )
             lines.append(f"| {quantity}, {side.value} | {cells} |")
     lines += [
         "",

@@ -8,20 +8,13 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
-from federation.units import format_age, format_bits_per_second, format_seconds, format_size
+from federation.units import format_age, format_bits_per_second, format_price, format_seconds, format_size
+from reports.templating import environment
 from reservations.words import amount_words
 
 STATIC = {"pages.css": "text/css; charset=utf-8", "live.js": "text/javascript; charset=utf-8"}
 
-_ENVIRONMENT = Environment(
-    loader=PackageLoader("reports", "templates/pages"),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
+_ENVIRONMENT = environment("templates/pages")
 
 
 def render(template: str, **values: Any) -> str:
@@ -49,15 +42,10 @@ def second(when: datetime | None) -> str:
     return "" if when is None else f"{when:%Y-%m-%d %H:%M:%S}"
 
 
-def price(value: float) -> str:
-    """To the hundredth; to two digits where that is little, so that nothing that costs looks free."""
-    return f"{value:.2f}" if value == 0 or value >= 0.1 else f"{value:.2g}"
-
-
 _ENVIRONMENT.filters |= {
     "instant": instant,
     "second": second,
-    "price": price,
+    "price": format_price,
     "rate": format_bits_per_second,
     "seconds": format_seconds,
     "age": format_age,
