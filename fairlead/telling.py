@@ -27,11 +27,11 @@ class Telling:
 
     def step(self, number: int, title: str) -> None:
         self.console.print()
-        self.console.print(f"{number}. {title}", markup=False, style="bold cyan")
+        self.console.print(f"{number}. {title}", style="bold cyan")
 
     def say(self, text: str) -> None:
-        self.console.print("   " + text, markup=False)
+        self.console.print("   " + text)
 
     def command(self, text: str) -> None:
         """A command line as it could be typed: never wrapped, so that it can be copied."""
-        self.console.print("   $ " + text, markup=False, style="green", soft_wrap=True)
+        self.console.print("   $ " + text, style="green", soft_wrap=True)

@@ -94,7 +94,7 @@ class Steps:
         tenth = int(10 * done / self._total) if self._total else 10
         if tenth > self._last_shown:
             self._last_shown = tenth
-            self._console.print(f"{self._title}: {min(tenth * 10, 100)} % {remark}".rstrip(), markup=False)
+            self._console.print(f"{self._title}: {min(tenth * 10, 100)} % {remark}".rstrip())
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What the space commands share: which clouds are asked, and how a need is put into words."""
+"""What the space commands share: which clouds and purses are asked, and how answers are shown."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from fairlead.cli._common import output
 from federation.errors import InputError, OutsideError
 
 if TYPE_CHECKING:
-    from federation.clock import Clock
     from federation.sites import Federation
     from reservations.credits import Account
     from reservations.snapshots import Known, Snapshots
@@ -59,7 +58,7 @@ class Asked:
         return found
 
 
-def asked(catalogue: Path | None, cloud: str | None, clock: Clock | None = None) -> Asked:
+def asked(catalogue: Path | None, cloud: str | None) -> Asked:
     """The sites of the catalogue, or the one cloud, with what was last known of them."""
     from federation.clock import SystemClock
     from federation.settings import data_directory
@@ -67,7 +66,7 @@ def asked(catalogue: Path | None, cloud: str | None, clock: Clock | None = None)
     from reservations.sources import load_sources
 
     federation = space_federation(catalogue, cloud)
-    clock = clock or SystemClock()
+    clock = SystemClock()
     directory = data_directory(os.environ) / "space"
     sources = load_sources(federation, clock)
     return Asked(federation, sources, Snapshots(sources, clock, directory), clock.now())
@@ -121,4 +120,4 @@ def tell(told: Sequence[str]) -> None:
     if told:
         output().print()
     for remark in told:
-        output().print(f"note: {remark}", markup=False)
+        output().print(f"note: {remark}")

@@ -84,7 +84,7 @@ def export_file(
     if as_json:
         print_json({"file": str(file), **asdict(written)})
         return
-    output().print(f"{file}: {written.count:,} measurements written", markup=False, soft_wrap=True)
+    output().print(f"{file}: {written.count:,} measurements written", soft_wrap=True)
 
 
 @app.command("import")
@@ -109,7 +109,7 @@ def import_file(file: FileArgument, database: DatabaseOption = None, as_json: Js
         print_json({"file": str(file), "rows": rows, "added": added, "known": rows - added})
         return
     said = f"{file}: {rows:,} measurements, {added:,} of them new"
-    output().print(said, markup=False, soft_wrap=True)
+    output().print(said, soft_wrap=True)
 
 
 @app.command()
@@ -149,7 +149,6 @@ def prune(
     output().print(
         f"{done.raw:,} raw documents {would}dropped, {done.removed:,} measurements {would}removed, "
         f"{done.thinned:,} {would}thinned out",
-        markup=False,
         soft_wrap=True,
     )
 
@@ -212,11 +211,11 @@ def _show(holdings: list[Holding], count: int, size: int) -> None:
     from federation.units import format_size
 
     if not holdings:
-        messages().print("nothing was measured yet: `fairlead probe run PLAN` does", markup=False)
+        messages().print("nothing was measured yet: `fairlead probe run PLAN` does")
         return
     table = Table("kind", "origin", "archive", "count", "first", "last")
     for one in holdings:
         first, last = (instant.strftime("%Y-%m-%d %H:%M") for instant in (one.first, one.last))
         table.add_row(one.kind, one.origin, one.archive or "-", f"{one.count:,}", first, last)
     output().print(table)
-    output().print(f"{count:,} measurements, {format_size(size)} in the database", markup=False)
+    output().print(f"{count:,} measurements, {format_size(size)} in the database")

@@ -184,7 +184,7 @@ def reconcile(
         print_json(asdict(done))
         return
     said = f"{done.confirmed} confirmed, {done.ended} ended, {done.given_up} given up"
-    output().print(said, markup=False)
+    output().print(said)
     for lease in done.unpaid:
         messages().print(f"nothing was paid for lease {lease}: was it made while the service was away?")
 
@@ -252,11 +252,9 @@ def serve(
         )
         running = uvicorn.Server(config)
         url = f"{address_of(listening)}/"
-        say.print(f"external_service_base_endpoint = {url}", markup=False)
+        say.print(f"external_service_base_endpoint = {url}")
         if not is_loopback(host):
-            say.print(
-                "the token crosses the network as it is: put a proxy with TLS before this", markup=False
-            )
+            say.print("the token crosses the network as it is: put a proxy with TLS before this")
         if as_json:
             print_json({"url": url})
         running.run(sockets=[listening])
@@ -317,9 +315,7 @@ def _show_purses(purses: Sequence[Purse], bookings: Sequence[Booking], as_json: 
         )
         return
     if not purses:
-        messages().print(
-            "nobody has credits: `fairlead credits grant PROJECT AMOUNT` gives some", markup=False
-        )
+        messages().print("nobody has credits: `fairlead credits grant PROJECT AMOUNT` gives some")
         return
     from rich.table import Table
 

@@ -42,7 +42,7 @@ def demo(
     console = messages() if as_json else output()
     reason = None if simulated else why_not_here()
     if reason is not None:
-        console.print(f"no lab on this machine: {reason}: the same story on simulated sites", markup=False)
+        console.print(f"no lab on this machine: {reason}: the same story on simulated sites")
     telling = Telling(console, directory, plan or PLAN, simulated or reason is not None, keep)
     outcome = tell(telling)
     if as_json:

@@ -43,7 +43,7 @@ def up(
     if json:
         print_json(status.document())
         return
-    messages().print(f"lab {status.name}: {len(status.lab.sites)} sites up in {seconds:.1f} s", markup=False)
+    messages().print(f"lab {status.name}: {len(status.lab.sites)} sites up in {seconds:.1f} s")
     typer.echo(f"catalogue: {status.catalogue}")
 
 
@@ -56,7 +56,7 @@ def down(json: JsonOption = False) -> None:
     if json:
         print_json({"removed": removed})
     else:
-        messages().print("lab: down" if removed else "lab: was not up", markup=False)
+        messages().print("lab: down" if removed else "lab: was not up")
 
 
 @app.command(epilog="Example: fairlead lab status --json. Exit status 1: not up, or damaged.")
@@ -89,7 +89,7 @@ def reload(
     if json:
         print_json({"paths": len(changed.paths)})
     else:
-        messages().print(f"lab: {len(changed.paths)} paths read again", markup=False)
+        messages().print(f"lab: {len(changed.paths)} paths read again")
 
 
 @app.command(

@@ -124,15 +124,13 @@ def _tell(pulled: Pulled, as_json: bool) -> None:
         print_json(_document(pulled))
         return
     console = output()
-    console.print(
-        f"{pulled.archive}: {_sentence(pulled)}, since {pulled.since:%Y-%m-%d %H:%M} UTC", markup=False
-    )
+    console.print(f"{pulled.archive}: {_sentence(pulled)}, since {pulled.since:%Y-%m-%d %H:%M} UTC")
     for reason, number in pulled.refused.most_common():
         example = next(iter(pulled.examples.get(reason, [])), None)
         shown = "" if example is None else f", as {example}"
-        console.print(f"refused {number:,}: {reason}{shown}", markup=False, soft_wrap=True)
+        console.print(f"refused {number:,}: {reason}{shown}", soft_wrap=True)
     if pulled.stopped is not None:
-        messages().print("not all was read", markup=False)
+        messages().print("not all was read")
 
 
 def _document(pulled: Pulled) -> dict[str, Any]:

@@ -53,7 +53,7 @@ def expected(
     found = load(template, reach(template, ca_file, insecure, user, password_file))
     tests = enumerate_tests(found)
     for problem in found.problems:
-        messages().print(f"{template}: {problem}", markup=False, soft_wrap=True)
+        messages().print(f"{template}: {problem}", soft_wrap=True)
     if period is None:
         if as_json:
             document = [{**asdict(one), "protocol": one.protocol} for one in tests]
@@ -76,7 +76,7 @@ def expected(
         if covered.count(State.OK) < len(covered.cells):
             raise typer.Exit(NOT_COVERED)
     if not tests:
-        messages().print("the template asks for no test", markup=False)
+        messages().print("the template asks for no test")
         raise typer.Exit(NOT_COVERED)
 
 
@@ -124,10 +124,10 @@ def _show_coverage(covered: Coverage) -> None:
     console.print(table)
     counts_of: dict[str, Any] = {state.value: covered.count(state) for state in State}
     counted = ", ".join(f"{number} {state}" for state, number in counts_of.items())
-    console.print(f"{len(covered.cells)} cells: {counted}", markup=False)
+    console.print(f"{len(covered.cells)} cells: {counted}")
     if covered.not_kept:
         kept = ", ".join(f"{number} {test}" for test, number in covered.not_kept.items())
-        console.print(f"of types that are not kept here: {kept}", markup=False)
+        console.print(f"of types that are not kept here: {kept}")
 
 
 def _how(protocol: str | None, version: int | None) -> str:

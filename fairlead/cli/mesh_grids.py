@@ -37,7 +37,7 @@ def grids(
 
     found = list(read_grids(access_to(url, ca_file, insecure, user, password_file)))
     for problem in (problem for grid in found for problem in grid.problems):
-        messages().print(problem, markup=False, soft_wrap=True)
+        messages().print(problem, soft_wrap=True)
     if as_json:
         print_json([asdict(grid) for grid in found])
     else:
@@ -55,7 +55,7 @@ def _show(found: list[Grid]) -> None:
     for grid in found:
         counts = Counter(check.label for check in grid.checks)
         counted = ", ".join(f"{number} {label}" for label, number in counts.most_common())
-        console.print(f"{grid.name}: {counted or 'no checks'}", markup=False)
+        console.print(f"{grid.name}: {counted or 'no checks'}")
         wrong = [check for check in grid.checks if check.state is not State.OK]
         if not wrong:
             continue

@@ -84,7 +84,7 @@ async def _run(plan: Plan, federation: Federation, archive: Archive, run_id: str
                 remark += f", {summary.failed} failed"
             progress.update(done / max(summary.total, 1), remark)
             if result is not None and result.error is not None:
-                console.print(f"failed: {result.tool} {result.error}", markup=False, soft_wrap=True)
+                console.print(f"failed: {result.tool} {result.error}", soft_wrap=True)
 
         try:
             return await run_plan(plan, federation, archive, SystemClock(), on_progress, run_id=run_id)

@@ -77,7 +77,7 @@ def _show(site: str, facts: HostFacts, path: PathFacts, advice: list[Advice]) ->
     console = output()
 
     def say(text: str) -> None:
-        console.print(text, markup=False, soft_wrap=True)
+        console.print(text, soft_wrap=True)
 
     card = f"{facts.interface or 'no interface found'} ({facts.driver or facts.interface_kind or 'unknown'})"
     say(f"{site}: kernel {facts.kernel}, {facts.cpus} cores, {card}, MTU {facts.mtu_bytes}")

@@ -49,7 +49,7 @@ def matrix(
         from reports.heatmap import draw
 
         draw(found, png, now)
-        messages().print(f"heat map: {png}", markup=False)
+        messages().print(f"heat map: {png}")
     if as_json:
         # through pandas: a figure that isn't there becomes null
         frame = found.frame()
@@ -58,7 +58,7 @@ def matrix(
         show(found, output())
     cells = [*found.throughput.values(), *found.round_trip.values()]
     if all(cell.state in (State.SELF, State.MISSING) for cell in cells):
-        messages().print("nothing was measured yet: `fairlead probe run PLAN` does", markup=False)
+        messages().print("nothing was measured yet: `fairlead probe run PLAN` does")
         raise typer.Exit(NOTHING_MEASURED)
 
 
@@ -102,7 +102,7 @@ def forecast(
         tests = archive.history().path(Kind.THROUGHPUT, source, destination)
         ends = (federation[source].name, federation[destination].name)
         draw_path(tests, path, ends, png, SystemClock().now())
-        messages().print(f"history: {png}", markup=False)
+        messages().print(f"history: {png}")
     if as_json:
         changed = path.changed.isoformat() if path.changed else None
         document = {**asdict(path), "changed": changed, "size_bytes": size_bytes, "files": files}
@@ -112,7 +112,7 @@ def forecast(
     what = f"{format_size(size_bytes)} in {files} file{'' if files == 1 else 's'}"
     names = f"{federation[source].name} to {federation[destination].name}"
     low, middle, high = (format_seconds(value) for value in (seconds.p10, seconds.p50, seconds.p90))
-    output().print(f"{names}, {what}: {middle} ({low} to {high}, in 8 cases of 10)", markup=False)
+    output().print(f"{names}, {what}: {middle} ({low} to {high}, in 8 cases of 10)")
     _show_forecast(path, seconds)
 
 
@@ -174,9 +174,7 @@ def distances(
             print_json(documents)
             if not documents:
                 needed = "rses" if form is DistanceFormat.RUCIO else "data_hosts"
-                messages().print(
-                    f"no two sites of the catalogue have `{needed}`: nothing to write", markup=False
-                )
+                messages().print(f"no two sites of the catalogue have `{needed}`: nothing to write")
 
 
 def _show_distances(found: list[Distance], sites: list[str]) -> None:
@@ -211,7 +209,7 @@ def _show_forecast(path: Forecast, seconds: Quantiles) -> None:
     table.add_row("time", *(format_seconds(value) for value in (seconds.p10, seconds.p50, seconds.p90)))
     console = output()
     console.print(table)
-    console.print(f"evidence: {path.rung.value}. {path.explanation}", markup=False)
+    console.print(f"evidence: {path.rung.value}. {path.explanation}")
 
 
 def show(found: Matrix, console: Console) -> None:
@@ -237,7 +235,7 @@ def show(found: Matrix, console: Console) -> None:
     for cell in found.throughput.values():
         if cell.error is not None:
             line = f"{cell.source} to {cell.destination}: newest test failed: {cell.error}"
-            console.print(line, markup=False)
+            console.print(line)
 
 
 def _text(cell: Cell, words: Callable[[float], str]) -> str:

@@ -82,16 +82,16 @@ async def _watch(plan: Plan, federation: Federation, archive: Archive) -> Status
         def on_status(result: Measurement | None, status: Status) -> None:
             nonlocal latest
             if status.problem is not None and status.problem != latest.problem:
-                console.print(f"the archive: {status.problem}", markup=False, soft_wrap=True)
+                console.print(f"the archive: {status.problem}", soft_wrap=True)
             if result is not None and result.error is not None:
-                console.print(f"failed: {result.tool} {result.error}", markup=False, soft_wrap=True)
+                console.print(f"failed: {result.tool} {result.error}", soft_wrap=True)
             ended = latest.running and not status.running
             latest = status
             text = f"plan {plan.name}: {_counts(status)}, {_next(status, clock.now())}"
             line.update(text.replace("[", r"\["))
             # no terminal, no status line: then a line a round
             if ended and not console.is_terminal:
-                console.print(text, markup=False, soft_wrap=True)
+                console.print(text, soft_wrap=True)
 
         try:
             await watch(plan, federation, archive, clock, on_status)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fairlead.cli._common import CatalogueOption, DatabaseOption, JsonOption, output, print_json
+from fairlead.cli._database import at as database_at
 from federation.errors import InputError
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def _made(
     database: str | None,
 ) -> Report:
     from fairlead.cli._common import messages, steps
-    from fairlead.cli._probe import known_federation, opened_database
+    from fairlead.cli._probe import known_federation
     from federation.clock import SystemClock
     from netprobe.measurement import Kind
     from netprobe.plan import load_plan
@@ -106,19 +107,16 @@ def _made(
     if loaded and federation is None:
         raise InputError("--plan: its sites are not known: expected --catalogue FILE or FAIRLEAD_CATALOGUE")
     chosen = None if sites is None else _names(sites, None, "--sites")
-    engine = opened_database(database)
     compared = {KIND_OF[quantity] for quantity in quantities}
-    try:
+    with database_at(database) as engine:
         want = wanted(engine, expected, loaded, begin, end, federation, compared, chosen)
         with steps("reading", 1.0) as progress:
             # what explains a rate is in the others: round trips, loss, routes
             kinds = (Kind.THROUGHPUT, Kind.LATENCY, Kind.PATH)
             reading = read(engine, kinds, begin, end, chosen, now if until is None else None)
             progress.update(1.0, f"{reading.rows:,} measurements")
-    finally:
-        engine.dispose()
     for remark in [] if reading.rows else ["nothing was measured in that time"]:
-        messages().print(remark, markup=False)
+        messages().print(remark)
     with steps("comparing", 1.0) as progress:
         return compare_mesh(
             reading, want, quantities, *shares, federation, _command(), _versions(), progress.update
@@ -134,7 +132,7 @@ def _expected(template: str) -> list[Expected]:
     found = load(template, reach(template, None, False, None, None))
     tests = expected(found)
     for problem in found.problems:
-        messages().print(f"{template}: {problem}", markup=False, soft_wrap=True)
+        messages().print(f"{template}: {problem}", soft_wrap=True)
     return tests
 
 
@@ -226,11 +224,11 @@ def _say(report: Report, written: list[Path], as_json: bool) -> None:
         )
         return
     console = output()
-    console.print(headline(report), markup=False)
+    console.print(headline(report))
     for remark in report.remarks:
-        console.print(remark, markup=False)
+        console.print(remark)
     for path in written:
-        console.print(str(path), markup=False, soft_wrap=True)
+        console.print(str(path), soft_wrap=True)
 
 
 def _command() -> str:

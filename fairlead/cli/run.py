@@ -59,7 +59,7 @@ def run(
             else:
                 say.print("The broker says NO:", style="bold")
                 for level, reason in notes(offerset):
-                    say.print(f"  {level}: {reason}", markup=False)
+                    say.print(f"  {level}: {reason}")
             raise typer.Exit(1)
         if not as_json:
             show_offers(output(), found)
@@ -73,7 +73,7 @@ def run(
             session = follow(client, chosen.uuid, Narrator(say, chosen.reasons))
             logs = logs_of(client, chosen.uuid)
         except KeyboardInterrupt:
-            say.print(f"the session goes on without us: {client.url}/sessions/{chosen.uuid}", markup=False)
+            say.print(f"the session goes on without us: {client.url}/sessions/{chosen.uuid}")
             raise
     if as_json:
         print_json({"offerset": offerset, "session": session, "logs": logs})

@@ -77,12 +77,10 @@ def serve(
         url = address_of(listening)
         running = server(broker, url, log_level.value)
         sites = ", ".join(broker.federation.sites)
-        say.print(f"Fairlead serves {broker.federation.name!r} at {url} (sites: {sites})", markup=False)
+        say.print(f"Fairlead serves {broker.federation.name!r} at {url} (sites: {sites})")
         if broker.generated_password:
             user = broker.settings.admin_user
-            say.print(
-                f"administrator: {user}, password (shown once): {broker.generated_password}", markup=False
-            )
+            say.print(f"administrator: {user}, password (shown once): {broker.generated_password}")
         if json:
             print_json(
                 {

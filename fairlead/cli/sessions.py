@@ -84,7 +84,7 @@ def logs(
     if as_json:
         print_json(found)
     elif not started:
-        messages().print(f"nothing has run yet: the session is {found.get('phase')}", markup=False)
+        messages().print(f"nothing has run yet: the session is {found.get('phase')}")
     else:
         for stream in ("stdout", "stderr"):
             typer.echo(found.get(stream, ""), nl=False, err=stream == "stderr")
@@ -156,4 +156,4 @@ def cancel(
     if as_json:
         print_json(changed)
     else:
-        messages().print(f"session {uuid} is {changed.get('phase')}", markup=False)
+        messages().print(f"session {uuid} is {changed.get('phase')}")

@@ -67,7 +67,7 @@ def when(
         from reservations.ics import openings_document
 
         write_whole(ics, openings_document(answers, need_words(need), clouds.now))
-        messages().print(f"windows: {ics}", markup=False)
+        messages().print(f"windows: {ics}")
     if as_json:
         print_json(
             {"need": need_words(need), "answers": [answer_document(one) for one in answers], "remarks": told}
@@ -123,10 +123,10 @@ def _show(answers: list[Answer], told: list[str], need: str, now: datetime) -> N
     if not fitting:
         hidden = any(one.calendar.sight is not Sight.ALL for one in answers)
         unknown = ", as far as the sites show what is taken" if hidden else ""
-        console.print(f"no site is known to have room for {need} in the asked range{unknown}", markup=False)
+        console.print(f"no site is known to have room for {need} in the asked range{unknown}")
         for one in answers:
             for obstacle in one.obstacles:
-                console.print(f"  {one.calendar.site} ({one.calendar.kind}): {obstacle.text}", markup=False)
+                console.print(f"  {one.calendar.site} ({one.calendar.kind}): {obstacle.text}")
     else:
         lines = table("site", "booked as", "from (UTC)", "it can start until", "on", "as known")
         for one in fitting:

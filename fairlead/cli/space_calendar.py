@@ -74,7 +74,7 @@ def calendar(
         write_whole(ics, bookings_document(shown, end, clouds.now))
     for written in (png, svg, html, ics):
         if written is not None:
-            messages().print(f"calendar: {written}", markup=False)
+            messages().print(f"calendar: {written}")
     if as_json:
         print_json({"calendars": [calendar_document(one) for one in shown], "remarks": told})
     elif not any((png, svg, html, ics)):
@@ -87,9 +87,7 @@ def _show(shown: list[Calendar], now: datetime, told: list[str]) -> None:
 
     console = output()
     for one in shown:
-        console.print(
-            f"{one.site}: {one.kind}, {len(one.hosts)} hosts, seen {how_seen(one, now)}", markup=False
-        )
+        console.print(f"{one.site}: {one.kind}, {len(one.hosts)} hosts, seen {how_seen(one, now)}")
         names = {host.id: host.name for host in one.hosts}
         lines = table("host", "from (UTC)", "until", "what", "for", "held by")
         for part in sorted(one.taken, key=lambda each: (names.get(each.host, each.host), each.start)):
@@ -107,6 +105,6 @@ def _show(shown: list[Calendar], now: datetime, told: list[str]) -> None:
         if one.taken:
             console.print(lines)
         else:
-            console.print("  nothing is taken", markup=False)
+            console.print("  nothing is taken")
         console.print()
     tell(told)

@@ -79,9 +79,7 @@ def reserve(
     best = next((one for one in usable if one.openings), None) or _untold(usable)
     if best is None:
         told = "; ".join(obstacle.text for one in usable for obstacle in one.obstacles)
-        messages().print(
-            f"nothing can be reserved for {need_words(need)}: {told or 'no way to book it'}", markup=False
-        )
+        messages().print(f"nothing can be reserved for {need_words(need)}: {told or 'no way to book it'}")
         raise typer.Exit(NO)
     opening = best.openings[0]
     start, end = opening.start, opening.start + length
@@ -101,7 +99,7 @@ def reserve(
     clouds.snapshots.forget(best.calendar.site)
     if wait and begins is None:
         for seen in leases.follow(lease.id, clouds.now + _BEGINS):
-            messages().print(f"{name}: {seen.state}", markup=False)
+            messages().print(f"{name}: {seen.state}")
             lease = seen
     _tell_lease(best.calendar.site, lease, as_json)
 
@@ -157,7 +155,7 @@ def cancel(
     _agree(f"{lease.name}: give up what it holds until {lease.end:%Y-%m-%d %H:%M} UTC at {place.site}", yes)
     _granted(lambda: place.leases.cancel(lease.id))
     clouds.snapshots.forget(place.site)
-    messages().print(f"{lease.name}: gone", markup=False)
+    messages().print(f"{lease.name}: gone")
 
 
 @app.command(
@@ -188,7 +186,7 @@ def list_leases(
     if found:
         output().print(lines)
     else:
-        messages().print("no leases", markup=False)
+        messages().print("no leases")
 
 
 def _untold(answers: list[Answer]) -> Answer | None:
@@ -255,13 +253,13 @@ def _agree(plan: str, yes: bool) -> None:
     """Show what will be done, and ask. Raises InputError where nobody can be asked."""
     from fairlead.cli._common import ask
 
-    messages().print(plan, markup=False)
+    messages().print(plan)
     if yes:
         return
     if not sys.stdin.isatty():
         raise InputError("nobody is there to be asked: expected --yes to do it")
     if ask("do it? [y/N]", default="", show_default=False).strip().lower() not in ("y", "yes"):
-        messages().print("nothing was done", markup=False)
+        messages().print("nothing was done")
         raise typer.Exit(NO)
 
 
@@ -272,7 +270,7 @@ def _granted(action: Callable[[], T]) -> T:
     try:
         return action()
     except RefusedError as error:
-        messages().print(f"the cloud refused ({error.limit}): {error}", markup=False)
+        messages().print(f"the cloud refused ({error.limit}): {error}")
         raise typer.Exit(NO) from None
 
 
@@ -282,11 +280,9 @@ def _tell_lease(site: str, lease: Lease, as_json: bool) -> None:
         return
     held = f", on {', '.join(lease.hosts)}" if lease.hosts else ""
     times = f"{lease.start:%Y-%m-%d %H:%M} to {lease.end:%Y-%m-%d %H:%M} UTC"
-    output().print(
-        f"{lease.name}: {lease.state} at {site}, {times}{held} ({lease.id})", markup=False, soft_wrap=True
-    )
+    output().print(f"{lease.name}: {lease.state} at {site}, {times}{held} ({lease.id})", soft_wrap=True)
     for doubt in lease.doubts:
-        messages().print(f"careful: {doubt}", markup=False)
+        messages().print(f"careful: {doubt}")
 
 
 def _document(site: str, lease: Lease) -> dict[str, Any]:

@@ -111,7 +111,7 @@ def show(name: NameArgument, settings_file: SettingsOption = None, as_json: Json
         print_json(_document(found))
         return
     for key, value in _document(found).items():
-        output().print(f"{key:9} {value}", markup=False, soft_wrap=True)
+        output().print(f"{key:9} {value}", soft_wrap=True)
 
 
 @app.command()
@@ -242,7 +242,7 @@ def _show(identity: Identity, as_json: bool, what: str) -> None:
     if as_json:
         print_json(_document(identity))
     else:
-        messages().print(f"{identity.username} ({identity.uuid}) {what}", markup=False, soft_wrap=True)
+        messages().print(f"{identity.username} ({identity.uuid}) {what}", soft_wrap=True)
 
 
 def _document(identity: Identity) -> dict[str, Any]:
