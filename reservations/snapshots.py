@@ -68,8 +68,7 @@ class _Kept:
         with self.turn:
             seen = self.seen or _read(self.file)
             self.seen = seen
-            # one that is down is not asked by every question either
-            if seen.tried is not None and now - seen.tried < fresh and _reaches(seen, until):
+            if not _due(seen, now, until, fresh):
                 return
             try:
                 found = tuple(self.placed.source.calendars(now, max(until, now + HORIZON)))
@@ -80,11 +79,20 @@ class _Kept:
             if self.file is not None:
                 _write(self.file, found, now)
 
+    def due(self, now: datetime, until: datetime, fresh: timedelta) -> bool:
+        """Whether the source, or the file, has something to be asked for."""
+        return self.seen is None or _due(self.seen, now, until, fresh)
+
     def forget(self) -> None:
         with self.turn:
             self.seen = _Seen(None, None, None)
             if self.file is not None:
                 self.file.unlink(missing_ok=True)
+
+
+def _due(seen: _Seen, now: datetime, until: datetime, fresh: timedelta) -> bool:
+    """Whether to ask again; one that is down is not asked by every question either."""
+    return seen.tried is None or now - seen.tried >= fresh or not _reaches(seen, until)
 
 
 def _reaches(seen: _Seen, until: datetime) -> bool:
@@ -111,8 +119,11 @@ class Snapshots:
         left out."""
         wanted = [each for each in self._kept if each.site in sites]
         now = self._clock.now()
-        with ThreadPoolExecutor(max_workers=SITES_AT_ONCE, thread_name_prefix="space") as pool:
-            list(pool.map(lambda each: each.refresh(now, until, self._fresh), wanted))
+        # most questions find all that they need: they start no threads
+        due = [each for each in wanted if each.due(now, until, self._fresh)]
+        if due:
+            with ThreadPoolExecutor(max_workers=SITES_AT_ONCE, thread_name_prefix="space") as pool:
+                list(pool.map(lambda each: each.refresh(now, until, self._fresh), due))
         return [
             _known(site, [each for each in wanted if each.site == site], now)
             for site in sites
