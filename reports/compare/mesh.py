@@ -29,6 +29,7 @@ from reports.compare.statistics import benjamini_hochberg
 from reports.compare.trend import Step
 from reports.compare.verdicts import settled, words
 from reports.compare.ways import Quantity, Side
+from reports.document import NOBODY, Made
 
 SHARE_FALSE = 0.05
 KIND_OF = {
@@ -47,8 +48,7 @@ def compare_mesh(
     margin: float,
     loss_margin: float,
     federation: Federation | None = None,
-    command: str = "",
-    versions: Sequence[tuple[str, str]] = (),
+    made: Made = NOBODY,
     progress: Callable[[float], None] = lambda share: None,
 ) -> Report:
     """The report of what was read. `margin` is a ratio (0.1: ten percent), `loss_margin` a share of
@@ -82,8 +82,7 @@ def compare_mesh(
             words(one, tuple(found), seen) for one, found, seen in zip(compared, findings, looks, strict=True)
         ),
         remarks=mesh_rules.remarks(reading, compared),
-        command=command,
-        versions=tuple(versions),
+        made=made,
         names={site.id: site.name for site in federation or ()},
     )
 

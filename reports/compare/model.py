@@ -12,6 +12,7 @@ from netprobe.coverage import State
 from reports.compare.statistics import BlandAltman, Floats, Paired, Shift, Summary, Unpaired
 from reports.compare.trend import Step, Trend
 from reports.compare.ways import Quantity, Side, Way
+from reports.document import Made
 
 
 class Likeness(StrEnum):
@@ -158,9 +159,7 @@ class Report:
     last: datetime | None
     comparisons: tuple[Comparison, ...]
     remarks: tuple[str, ...]
-    # the command and the versions that made it
-    command: str
-    versions: tuple[tuple[str, str], ...]
+    made: Made
     names: dict[str, str] = field(default_factory=dict)
 
     def count(self, outcome: Outcome) -> int:

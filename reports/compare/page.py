@@ -1,21 +1,21 @@
-"""The report as one page that needs no network, and the same page in print (PDF).
-
-PDF is made by WeasyPrint from the page's own print style: text stays text, and figures stay sharp. Not by
-matplotlib: its pages are pictures with no tables that flow from page to page.
-"""
+"""The comparison as a report: as a page that needs no network, in print, as tables and as data."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
+import pandas as pd
 from markupsafe import Markup
 
-from reports.compare import figures
+from reports.compare import figures, tables
 from reports.compare.model import Comparison, Likeness, Outcome, Report
 from reports.compare.ranking import causes, counts, faulty, headline, ranked
 from reports.compare.verdicts import amount, form, margin
 from reports.compare.ways import Side
+from reports.document import instants
 from reports.templating import environment
 
 # Evidence is drawn for so many of the worst; on paper the table of all has so many lines.
@@ -26,6 +26,7 @@ _TEMPLATES = environment()
 _TEMPLATES.filters["identity"] = id
 _TEMPLATES.filters["instant"] = lambda when: f"{when:%Y-%m-%d %H:%M}"
 _TEMPLATES.globals.update(
+    instants=instants,
     amount=amount,
     form=form,
     margin=margin,
@@ -36,27 +37,29 @@ _TEMPLATES.globals.update(
 )
 
 
-def html(report: Report, evidence: int = EVIDENCE) -> bytes:
-    """One self-contained document; evidence of so many of the worst paths."""
-    return _rendered(report, evidence, None).encode()
+@dataclass(frozen=True)
+class Compared:
+    """The report in every format: see `reports.document.Writable`. The evidence of so many of the worst
+    paths is drawn."""
 
+    report: Report
+    evidence: int = EVIDENCE
 
-def pdf(report: Report, evidence: int = EVIDENCE) -> bytes:
-    """The same in print, A4. The bytes depend on nothing but the report."""
-    import logging
+    @property
+    def name(self) -> str:
+        return "compare"
 
-    from weasyprint import HTML
+    def page(self, *, printed: bool) -> str:
+        return _rendered(self.report, self.evidence, PRINTED_ROWS if printed else None)
 
-    # it has opinions on style sheets that are for screens
-    logging.getLogger("weasyprint").setLevel(logging.ERROR)
-    logging.getLogger("fontTools").setLevel(logging.ERROR)
-    found: bytes = HTML(string=_rendered(report, evidence, PRINTED_ROWS), url_fetcher=_nothing).write_pdf()
-    return found
+    def markdown(self) -> str:
+        return tables.markdown(self.report)
 
+    def frames(self) -> Mapping[str, pd.DataFrame]:
+        return {"paths": pd.DataFrame(tables.rows(self.report))}
 
-def _nothing(url: str, *_: Any, **__: Any) -> Any:
-    """A report fetches nothing."""
-    raise ValueError(f"{url}: a report fetches nothing")
+    def json(self) -> Mapping[str, Any]:
+        return tables.document(self.report)
 
 
 def _rendered(report: Report, evidence: int, most_rows: int | None) -> str:

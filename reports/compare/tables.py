@@ -1,13 +1,9 @@
-"""The report as data: a row for each path and quantity, for CSV, Parquet and JSON; and as Markdown."""
+"""The report as data: a row for each path and quantity; and as Markdown."""
 
 from __future__ import annotations
 
-import io
-import json
 import math
 from typing import Any
-
-import pandas as pd
 
 from netprobe.coverage import State
 from reports.compare.model import Comparison, Outcome, Report
@@ -15,8 +11,10 @@ from reports.compare.ranking import counts, coverage, headline, ranked
 from reports.compare.statistics import Summary
 from reports.compare.verdicts import amount, form
 from reports.compare.ways import Quantity, Side
+from reports.document import instants, markdown_table
 
 _MOST_IN_MARKDOWN = 100
+_STATES = (State.OK, State.STALE, State.FAILED, State.MISSING)
 
 
 def rows(report: Report) -> list[dict[str, Any]]:
@@ -84,17 +82,6 @@ def _ratio(one: Comparison, shift: float | None) -> float | None:
     return shift if one.quantity is Quantity.LOSS else math.exp(min(shift, 700))
 
 
-def csv(report: Report) -> bytes:
-    return str(pd.DataFrame(rows(report)).to_csv(index=False)).encode()
-
-
-def parquet(report: Report) -> bytes:
-    """Needs pyarrow (`fairlead[exchange]`)."""
-    stream = io.BytesIO()
-    pd.DataFrame(rows(report)).to_parquet(stream, index=False)
-    return stream.getvalue()
-
-
 def document(report: Report) -> dict[str, Any]:
     """The whole report for programs: what made it, counts, remarks, and the rows with traits and findings."""
     return {
@@ -106,8 +93,8 @@ def document(report: Report) -> dict[str, Any]:
         "measurements": report.rows,
         "margin": report.margin,
         "loss_margin": report.loss_margin,
-        "command": report.command,
-        "versions": dict(report.versions),
+        "command": report.made.command,
+        "versions": dict(report.made.versions),
         "headline": headline(report),
         "remarks": list(report.remarks),
         "verdicts": {outcome.value: number for outcome, number in counts(report).items()},
@@ -146,39 +133,34 @@ def document(report: Report) -> dict[str, Any]:
     }
 
 
-def as_json(report: Report) -> bytes:
-    return json.dumps(document(report), indent=1, ensure_ascii=False).encode()
-
-
-def markdown(report: Report) -> bytes:
+def markdown(report: Report) -> str:
     """The first page, and a line for each of the worst hundred."""
     lines = [
         "# Scripted tests against the perfSONAR mesh",
         "",
-        f"{report.since:%Y-%m-%d %H:%M} to {report.until:%Y-%m-%d %H:%M} UTC, {report.rows:,} measurements.",
+        f"{instants(report.since, report.until)}, {report.rows:,} measurements.",
         "",
         headline(report),
         "",
         *(f"> {remark}\n" for remark in report.remarks),
-        "| verdict | comparisons |",
-        "| --- | ---: |",
-        *(f"| {outcome.value} | {number:,} |" for outcome, number in counts(report).items()),
+        *markdown_table(
+            ("verdict", "comparisons"),
+            [(outcome.value, f"{number:,}") for outcome, number in counts(report).items()],
+            (False, True),
+        ),
         "",
-        "| coverage | ok | stale | failed | missing |",
-        "| --- | ---: | ---: | ---: | ---: |",
-    ]
-    for quantity, sides in coverage(report).items():
-        for side, states in sides.items():
-            cells = " | ".join(
-                str(states[state]) for state in (State.OK, State.STALE, State.FAILED, State.MISSING)
-            )
-            lines.append(f"| {quantity}, {side.value} | {cells} |")
-    lines += [
-        "",
-        "| path | quantity | scripted | mesh | mesh over scripted | verdict |",
-        "| --- | --- | ---: | ---: | ---: | --- |",
+        *markdown_table(
+            ("coverage", *(state.value for state in _STATES)),
+            [
+                (f"{quantity}, {side.value}", *(str(states[state]) for state in _STATES))
+                for quantity, sides in coverage(report).items()
+                for side, states in sides.items()
+            ],
+            (False, *(True for _ in _STATES)),
+        ),
     ]
     shown = ranked(report)[:_MOST_IN_MARKDOWN]
+    table = []
     for one in shown:
         values = [
             form(one.quantity, series.summary.median) if (series := one.series(side)) else "–"
@@ -188,10 +170,11 @@ def markdown(report: Report) -> bytes:
         found = "; also ".join(f"{each.cause.value}: {each.text}" for each in one.findings)
         told = one.words if one.outcome is Outcome.DISAGREE or not found else f"{one.words}. {found}"
         path = f"{report.name(one.source)} → {report.name(one.destination)}"
-        columns = [path, one.quantity.value, *values, shift, told]
-        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in columns) + " |")
+        table.append([path, one.quantity.value, *values, shift, told])
+    heads = ("path", "quantity", "scripted", "mesh", "mesh over scripted", "verdict")
+    lines += ["", *markdown_table(heads, table, (False, False, True, True, True, False))]
     left = len(report.comparisons) - len(shown)
     lines += ["", f"{left:,} more are in the CSV file."] if left else []
-    made = ", ".join(f"{name} {version}" for name, version in report.versions)
-    lines += ["", f"Made by `{report.command}` ({made}).", ""]
-    return "\n".join(lines).encode()
+    made = ", ".join(f"{name} {version}" for name, version in report.made.versions)
+    lines += ["", f"Made by `{report.made.command}` ({made}).", ""]
+    return "\n".join(lines)

@@ -1,0 +1,81 @@
+"""A `Document` laid out: as a page, in Markdown, as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from reports.document import Document, Table, cells, instants, markdown_table
+from reports.templating import environment
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_TEMPLATES = environment()
+_TEMPLATES.globals.update(cells=cells, instants=instants)
+_MOST_IN_MARKDOWN = 100
+
+
+@dataclass(frozen=True)
+class LaidOut:
+    """A document in every format: see `reports.document.Writable`."""
+
+    document: Document
+
+    @property
+    def name(self) -> str:
+        return self.document.name
+
+    def page(self, *, printed: bool) -> str:
+        return _TEMPLATES.get_template("document.html").render(document=self.document, printed=printed)
+
+    def frames(self) -> Mapping[str, pd.DataFrame]:
+        return {table.name: table.frame for table in self.document.tables}
+
+    def json(self) -> Mapping[str, Any]:
+        found = self.document
+        return {
+            "title": found.title,
+            "since": found.since.isoformat(),
+            "until": found.until.isoformat(),
+            "basis": found.basis,
+            "command": found.made.command,
+            "versions": dict(found.made.versions),
+            "headline": found.headline,
+            "remarks": list(found.remarks),
+            "figures": {card.words: card.figure for card in found.cards},
+            **found.data,
+            "tables": {table.name: _records(table) for table in found.tables},
+        }
+
+    def markdown(self) -> str:
+        found = self.document
+        lines = [f"# {found.title}", "", f"{instants(found.since, found.until)}, {found.basis}.", ""]
+        lines += [found.headline, "", *(f"> {remark}\n" for remark in found.remarks)]
+        if found.cards:
+            lines += markdown_table(
+                ("", ""), [(card.words, card.figure) for card in found.cards], (False, True)
+            )
+        for section in found.sections:
+            lines += ["", f"## {section.title}", ""]
+            lines += [line for text in section.text for line in (text, "")]
+            for table in section.tables:
+                lines += [*_in_markdown(table), ""]
+        versions = ", ".join(f"{name} {version}" for name, version in found.made.versions)
+        lines += ["", *(line for text in found.method for line in (text, ""))]
+        return "\n".join([*lines, f"Made by `{found.made.command}` ({versions}).", ""])
+
+
+def _records(table: Table) -> Any:
+    # pandas knows how to say NaN, NaT and instants
+    return json.loads(table.frame.to_json(orient="records", date_format="iso", date_unit="s"))
+
+
+def _in_markdown(table: Table) -> list[str]:
+    heads = [column.head for column in table.columns]
+    rows = [[words for words, _ in row] for row in cells(table, _MOST_IN_MARKDOWN)]
+    lines = [f"**{table.title}**", "", *markdown_table(heads, rows, [one.numeric for one in table.columns])]
+    left = len(table.frame) - len(rows)
+    return [*lines, "", f"{left:,} more are in the other formats."] if left > 0 else lines
