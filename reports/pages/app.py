@@ -47,7 +47,7 @@ def add_pages(app: FastAPI, settings: Settings, federation: Federation, clock: C
         sources=sources,
         snapshots=Snapshots(sources, clock, None),
         clock=clock,
-        signed_in=SignedIn(clock),
+        signed_in=SignedIn(front.engine, clock),
         reports=settings.reports_directory,
     )
     router = APIRouter()

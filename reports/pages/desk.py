@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import parse_qsl, quote, urlsplit
 
 from fastapi import APIRouter
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
@@ -139,7 +140,7 @@ async def find_viewer(desk: Desk, request: Request) -> Viewer | None:
 
 
 async def _by_cookie(desk: Desk, request: Request, cookie: str) -> Viewer | None:
-    authorization = desk.signed_in.authorization(cookie)
+    authorization = await run_in_threadpool(desk.signed_in.authorization, cookie)
     asked = with_authorization(request, authorization)
     if authorization is None:
         await desk.front.gate.who(asked)
@@ -150,7 +151,7 @@ async def _by_cookie(desk: Desk, request: Request, cookie: str) -> Viewer | None
         if error.status not in (401, 403):
             raise
         # the password was changed, the token is over, the user may come no more
-        desk.signed_in.end(cookie)
+        await run_in_threadpool(desk.signed_in.end, cookie)
         return None
 
 

@@ -7,6 +7,7 @@ import re
 from urllib.parse import urlsplit
 
 from fastapi import APIRouter
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -90,10 +91,10 @@ def add_sign_in(router: APIRouter, desk: Desk) -> None:
             return answer
         visit_of(request).action = "login"
         answer = see_other(after)
-        desk.signed_in.end(request.cookies.get(COOKIE, ""))
+        await run_in_threadpool(desk.signed_in.end, request.cookies.get(COOKIE, ""))
         answer.set_cookie(
             COOKIE,
-            desk.signed_in.begin(authorization),
+            await run_in_threadpool(desk.signed_in.begin, authorization),
             max_age=int(LIFETIME.total_seconds()),
             path=f"{desk.root(request)}/pages",
             secure=desk.secure(request),
@@ -104,7 +105,7 @@ def add_sign_in(router: APIRouter, desk: Desk) -> None:
 
     async def sign_out(request: Request, viewer: Viewer) -> Response:
         visit_of(request).action = "logout"
-        desk.signed_in.end(request.cookies.get(COOKIE, ""))
+        await run_in_threadpool(desk.signed_in.end, request.cookies.get(COOKIE, ""))
         answer = see_other(f"{desk.root(request)}/pages/sign-in")
         answer.delete_cookie(
             COOKIE,

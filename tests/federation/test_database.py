@@ -59,12 +59,14 @@ def test_the_tables_are_those_that_the_wings_declare(engine):
 
     import broker.tables
     import netprobe.tables
+    import reports.tables
     import reservations.enforcement.tables
 
     def metadata(module):
         return next(value.metadata for value in vars(module).values() if isinstance(value, sa.Table))
 
-    wings = [metadata(wing) for wing in (netprobe.tables, reservations.enforcement.tables, broker.tables)]
+    modules = (netprobe.tables, reservations.enforcement.tables, broker.tables, reports.tables)
+    wings = [metadata(wing) for wing in modules]
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, wings) == []

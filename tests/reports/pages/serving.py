@@ -83,7 +83,10 @@ MEASUREMENTS = [
 
 @contextmanager
 def serving(directory, **more):
-    """The service as `fairlead serve` has it, with ada and bob, and olga who is an operator."""
+    """The service as `fairlead serve` has it, with ada and bob, and olga who is an operator.
+
+    Called again in the same directory: another broker on the same database.
+    """
     catalogue = directory / "sites.toml"
     catalogue.write_text(CATALOGUE.replace("HELD", HELD))
     environment = {
@@ -97,10 +100,11 @@ def serving(directory, **more):
     federation, clock = load_federation(catalogue), ManualClock(NOW)
     engine = connect(settings.database_url)
     upgrade(engine)
-    Archive(engine).add(replace(one) for one in MEASUREMENTS)
     identities = Identities(engine, clock, *ROOT)
-    for (name, password), role in ((ADA, Role.USER), (BOB, Role.USER), (OLGA, Role.OPERATOR)):
-        identities.create(name, password, role)
+    if identities.get(ADA[0]) is None:
+        Archive(engine).add(replace(one) for one in MEASUREMENTS)
+        for (name, password), role in ((ADA, Role.USER), (BOB, Role.USER), (OLGA, Role.OPERATOR)):
+            identities.create(name, password, role)
     app = create_app(settings, federation, engine, clock, online=False)
     add_metrics(app, add_pages(app, settings, federation, clock))
     with TestClient(app, base_url="http://broker.example", follow_redirects=False) as client:

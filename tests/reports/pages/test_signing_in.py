@@ -174,17 +174,62 @@ def test_pages_count_as_requests(tmp_path):
         assert [client.get("/pages").status_code for _ in range(3)] == [200, 429, 429]
 
 
-def test_what_is_kept_says_nothing_without_the_cookie():
-    clock = ManualClock(NOW)
-    kept = SignedIn(clock, timedelta(hours=1), most=2)
-    cookies = [kept.begin(f"Basic {number}") for number in range(3)]
-    assert [kept.authorization(cookie) for cookie in cookies] == [None, "Basic 1", "Basic 2"]
-    name, _, key = cookies[1].partition(".")
-    other = cookies[2].partition(".")[2]
-    for cookie in (name, f"{name}.", f"{name}.x", f"{name}.{other}", f"{name}.é", "", f"nobody.{key}"):
+def test_what_is_kept_says_nothing_without_the_cookie(engine):
+    kept = SignedIn(engine, ManualClock(NOW))
+    one, two = (kept.begin(f"Basic {number}") for number in range(2))
+    assert [kept.authorization(cookie) for cookie in (one, two)] == ["Basic 0", "Basic 1"]
+    name, _, key = one.partition(".")
+    other = two.partition(".")[2]
+    for cookie in (
+        name,
+        f"{name}.",
+        f"{name}.x",
+        f"{name}.{other}",
+        f"{name}.é",
+        "",
+        f"nobody.{key}",
+        "\0.x",
+    ):
         assert kept.authorization(cookie) is None
-    assert "Basic 1" not in repr(vars(kept))
-    assert not same_token(cookies[1], "é")
+    rows = rows_of(engine)
+    assert len(rows) == 2
+    for secret in ("Basic", key, other):
+        assert secret not in repr(rows)
+    assert not same_token(one, "é")
+
+
+def rows_of(engine):
+    with engine.connect() as connection:
+        return connection.exec_driver_sql("SELECT * FROM sign_ins").all()
+
+
+def test_what_is_over_is_removed_and_so_are_the_oldest_of_too_many(engine):
+    clock = ManualClock(NOW)
+    kept = SignedIn(engine, clock, timedelta(hours=1), most=3)
+    cookies = []
+    for number in range(5):
+        cookies.append(kept.begin(f"Basic {number}"))
+        clock.advance(60)
+    assert [kept.authorization(cookie) for cookie in cookies] == [None, None, "Basic 2", "Basic 3", "Basic 4"]
+    assert len(rows_of(engine)) == 3
+    clock.advance(3600)
+    assert [kept.authorization(cookie) for cookie in cookies] == [None] * 5
+    kept.begin("Basic 5")
+    assert len(rows_of(engine)) == 1
+
+
+def test_brokers_on_one_database_share_who_is_signed_in_and_a_restart_keeps_it(tmp_path):
+    with serving(tmp_path) as one:
+        with serving(tmp_path) as two:
+            signed_in(one)
+            two.cookies.update(dict(one.cookies))
+            assert "Sign out" in two.get("/pages").text
+        with serving(tmp_path) as again:
+            again.cookies.update(dict(one.cookies))
+            assert again.get("/pages").status_code == 200
+            again.post("/pages/sign-out", data={"token": token_of(again)}, headers=ORIGIN)
+        # out of one is out of all
+        assert one.get("/pages").status_code == 303
 
 
 def test_every_page_says_how_a_browser_is_to_treat_it(client):
