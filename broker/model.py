@@ -122,13 +122,22 @@ class Replica:
 
 @dataclass(frozen=True)
 class DataItem:
-    """A resolved piece of data. `checksum` is (algorithm, hexadecimal value), e.g. ("sha256", "ab...")."""
+    """A resolved piece of data. `checksum` is (algorithm, hexadecimal value), e.g. ("sha256", "ab...").
+
+    With `unpacked` its catalogue is asked again just before it is moved, for the files that it is made of
+    (`Unpacks.files`): a folder of `files` files, or a URL that is signed for a short time. Until then its
+    replicas say where it is, as the catalogue chooses to write it.
+    """
 
     uuid: str
     name: str
     size_bytes: int | None
     replicas: tuple[Replica, ...]
     checksum: tuple[str, str] | None = None
+    files: int = 1
+    unpacked: bool = False
+    # of a file in a folder: the folder's uuid and name; its own name is its path in there
+    folder: tuple[str, str] | None = None
     storage: str | None = None  # uuid of the storage it goes to
     kind: str = "simple-data-resource"  # the last part of its kind's URI
     # what sites have policies about, where the resource names it: the URL of its S3 or Rucio service, its

@@ -26,6 +26,7 @@ from broker.sessions import cloud_leases, components, ledger, listing, open_offe
 from broker.sessions.listing import Cursor, Filters, Page
 from broker.sessions.row import Surroundings
 from broker.sessions.supervisor import Supervisor
+from broker.sessions.unpacking import Unpacker
 from federation.clock import Clock
 from federation.database import write
 from federation.settings import Settings
@@ -78,9 +79,7 @@ class Broker:
         }
         if sources is None:
             sources = load_spaces(federation, clock) if online else ()
-        if credits is None:
-            credits = load_purses(federation, clock) if online else {}
-        self._purses = Purses(credits, clock)
+        self._purses = Purses(credits or (load_purses(federation, clock) if online else {}), clock)
         self._spaces = Spaces(sources, clock, settings.work_directory.with_name("space"))
         self._supervisor = Supervisor(
             Surroundings(
@@ -91,6 +90,7 @@ class Broker:
                 clock,
                 self._other_bookings,
                 self._spaces,
+                Unpacker(self._catalogues, self.forecaster.path),
                 settings.sessions_per_site,
                 timedelta(seconds=settings.result_lifetime_seconds),
                 timedelta(seconds=settings.retention_seconds),

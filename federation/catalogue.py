@@ -68,7 +68,7 @@ def _federation(document: Mapping[str, Any], text: str, file: str) -> Federation
     if misfits:
         raise InputError(_placed(text, file, misfits[0].location, misfits[0].words) + _and_more(len(misfits)))
     sites = {site_id: _site(site_id, table) for site_id, table in tables.sites.items()}
-    return Federation(tables.name, sites)
+    return Federation(tables.name, sites, tables.catalogues)
 
 
 def _and_more(count: int) -> str:
@@ -120,6 +120,8 @@ def _shown(value: Any) -> str:
 def _misfits(federation: FederationTable) -> Iterator[_Misfit]:
     if not federation.sites:
         yield _Misfit(("sites",), "expected at least one site, got none")
+    for name in federation.catalogues:
+        yield from _named(("catalogues", name), name, "fairlead.catalogues")
     owners: dict[tuple[str, str], str] = {}
     for site_id, site in federation.sites.items():
         here = ("sites", site_id)

@@ -159,6 +159,9 @@ class SiteTable(Table):
 class FederationTable(Table):
     name: Text = Field(description="a name for people, not empty")
     sites: dict[SiteId, SiteTable] = Field(description="a table of sites, [sites.ID]")
+    catalogues: dict[Text, dict[str, Any]] = Field(
+        default={}, description="tables of the data catalogues' own options, [catalogues.NAME]"
+    )
 
 
 _OF_SITE: dict[str, type[Table]] = {

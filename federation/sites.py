@@ -155,10 +155,12 @@ class Site:
 
 @dataclass(frozen=True)
 class Federation:
-    """The catalogue of sites, in the order in which its file names them."""
+    """The catalogue of sites, in the order in which its file names them. `catalogues`: the options of those
+    of data (Rucio and the like), by their names."""
 
     name: str
     sites: Mapping[str, Site]
+    catalogues: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __iter__(self) -> Iterator[Site]:
         return iter(self.sites.values())

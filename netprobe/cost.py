@@ -18,16 +18,18 @@ _NORMAL = NormalDist()
 
 @dataclass(frozen=True)
 class Item:
-    """A file to bring somewhere. `replicas` are (url, site id or None where no site is known to hold it)."""
+    """A file to bring somewhere, or `files` files of together `size_bytes`, which all come from one replica.
+    `replicas` are (url, site id or None where no site is known to hold it)."""
 
     key: str
     size_bytes: int
     replicas: Sequence[tuple[str, str | None]]
+    files: int = 1
 
 
 @dataclass(frozen=True)
 class Move:
-    """One file over one path; `seconds` as if it were moved alone. `source` None: from outside the
+    """One item over one path; `seconds` as if it were moved alone. `source` None: from outside the
     federation, where nothing was measured."""
 
     key: str
@@ -37,6 +39,7 @@ class Move:
     size_bytes: int
     seconds: Quantiles
     forecast: Forecast
+    files: int = 1
 
 
 @dataclass(frozen=True)
@@ -117,8 +120,10 @@ def plan_staging(
             if source is not None and source not in known:
                 known[source] = forecast(source, destination)
             path = outside if source is None else known[source]
-            seconds = seconds_for(path, item.size_bytes)
-            options.append(Move(item.key, url, source, destination, item.size_bytes, seconds, path))
+            seconds = seconds_for(path, item.size_bytes, item.files)
+            options.append(
+                Move(item.key, url, source, destination, item.size_bytes, seconds, path, item.files)
+            )
         if not options:
             raise ValueError(f"item {item.key!r} has no replica to bring it from")
         moves.append(min(options, key=lambda move: (move.seconds.p50, move.seconds.p90)))
@@ -136,7 +141,7 @@ def grouped(moves: Iterable[Move]) -> tuple[Group, ...]:
     return tuple(
         Group(
             source,
-            len(some),
+            sum(move.files for move in some),
             sum(move.size_bytes for move in some),
             _moved_seconds(some),
         )
@@ -147,7 +152,9 @@ def grouped(moves: Iterable[Move]) -> tuple[Group, ...]:
 def _moved_seconds(moves: Sequence[Move]) -> Quantiles:
     if len(moves) == 1:
         return moves[0].seconds
-    return seconds_of(moves[0].forecast, [float(move.size_bytes) for move in moves])
+    # of the files of a folder only their mean is known
+    sizes = [move.size_bytes / move.files for move in moves for _ in range(move.files)]
+    return seconds_of(moves[0].forecast, sizes)
 
 
 def together(groups: Sequence[Group], link_bits_per_second: float | None = None) -> Quantiles:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import entry_points
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
-from broker.model import DataItem, Note
-from federation.sites import Federation
+from broker.model import DataItem, Note, Replica
+from federation.sites import Federation, Site
 
 GROUP = "fairlead.catalogues"
 
@@ -19,6 +19,25 @@ class Resolved:
 
     item: DataItem | None
     notes: tuple[Note, ...] = ()
+
+
+@dataclass(frozen=True)
+class File:
+    """A file of a data item, as it can be fetched now. `path` is its path in the folder, with "/" between its
+    parts; "" where the item itself is the file. `checksum` as in `DataItem`."""
+
+    path: str
+    size_bytes: int
+    replicas: tuple[Replica, ...]
+    checksum: tuple[str, str] | None = None
+
+
+class CatalogueError(Exception):
+    """The catalogue could not do it. The text is one line for the client: what failed, and where."""
+
+
+# of one folder: more would take the place of everybody's sessions
+MOST_FILES = 10_000
 
 
 class Catalogue(Protocol):
@@ -32,6 +51,20 @@ class Catalogue(Protocol):
     kinds: Sequence[str]
 
     def resolve(self, uuid: str, name: str, resource: Mapping[str, Any], path: str) -> Resolved: ...
+
+
+@runtime_checkable
+class Unpacks(Protocol):
+    """What a catalogue has besides whose items are `unpacked`."""
+
+    def files(self, item: DataItem, site: Site) -> Sequence[File]:
+        """The files of an item that this catalogue resolved, at most MOST_FILES, to be moved to `site` now.
+
+        The item may come from the database, after a restart. Their replicas' URLs are http or https; they may
+        be signed, and are kept nowhere. May block for a minute; called from a worker thread, and again where
+        moving is repeated. Raises CatalogueError.
+        """
+        ...
 
 
 class CatalogueFactory(Protocol):

@@ -76,7 +76,10 @@ def assess(
     changes, possible = changed
     items = [
         Item(
-            item.uuid, checks.size_bytes(item), [(replica.url, replica.site_id) for replica in item.replicas]
+            item.uuid,
+            checks.size_bytes(item),
+            [(replica.url, replica.site_id) for replica in item.replicas],
+            item.files,
         )
         for item in data
     ]

@@ -31,7 +31,7 @@ def usable_data(site: Site, request: Request) -> tuple[tuple[DataItem, ...], lis
     for position, item in enumerate(request.data):
         path = f"/data/{position}"
         refused = _item(site, item, path)
-        allowed = tuple(replica for replica in item.replicas if _may_fetch(site.policy, replica))
+        allowed = tuple(replica for replica in item.replicas if may_fetch(site.policy, replica))
         denied = [replica for replica in item.replicas if replica not in allowed]
         level = Level.INFO if allowed else Level.ERROR
         instead = "another replica is used" if allowed else "name a replica elsewhere"
@@ -114,7 +114,8 @@ def _ivoid_denied(policy: Policy, ivoid: str) -> bool:
     return _matches((each.lower() for each in policy.denied_ivoids), (whole, resource, resource.rstrip("/")))
 
 
-def _may_fetch(policy: Policy, replica: Replica) -> bool:
+def may_fetch(policy: Policy, replica: Replica) -> bool:
+    """Whether the policy lets its site fetch from there."""
     return url_matches(policy.allowed_data, replica.url) and not url_matches(policy.denied_data, replica.url)
 
 

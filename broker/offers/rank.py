@@ -147,7 +147,7 @@ def _data_notes(placement: Placement) -> list[Note]:
     rest = moves[MOVES_IN_FULL:]
     if rest:
         values = {
-            "files": str(len(rest)),
+            "files": str(sum(move.files for move in rest)),
             "size": format_size(sum(move.size_bytes for move in rest)),
             "sources": ", ".join(sorted({move.source or "outside" for move in rest})),
         }
@@ -156,7 +156,7 @@ def _data_notes(placement: Placement) -> list[Note]:
     if len(moves) > 1:
         seconds = placement.staging.seconds
         values = {
-            "files": str(len(moves)),
+            "files": str(sum(move.files for move in moves)),
             "size": format_size(placement.staging.size_bytes),
             "p10": format_seconds(seconds.p10),
             "p50": format_seconds(seconds.p50),
@@ -170,9 +170,10 @@ def _data_notes(placement: Placement) -> list[Note]:
 def _move_note(move: Move) -> Note:
     """Which replica, over which path, what was measured, how old, and the seconds that come of it."""
     forecast, seconds = move.forecast, move.seconds
+    size = format_size(move.size_bytes)
     values = {
         "url": move.url,
-        "size": format_size(move.size_bytes),
+        "size": size if move.files == 1 else f"{move.files} files, {size}",
         "source": move.source or "outside the federation",
         "destination": move.destination,
         "p10": format_seconds(seconds.p10),

@@ -19,8 +19,17 @@ def job_directory(root: Path, job_id: str) -> Path:
 
 
 def data_path(root: Path, job_id: str, item: DataItem) -> Path:
-    """Each file has a directory of its own: two items of a job may have the same name."""
-    return job_directory(root, job_id) / "data" / plain_name(item.uuid) / plain_name(item.name)
+    """Each item has a directory of its own: two items of a job may have the same name."""
+    data = job_directory(root, job_id) / "data"
+    if item.folder is None:
+        return data / plain_name(item.uuid) / plain_name(item.name)
+    uuid, name = item.folder
+    return (data / plain_name(uuid) / plain_name(name)).joinpath(*parts_of(item.name))
+
+
+def parts_of(path: str) -> list[str]:
+    """A path in a folder, part by part, as it lies at a site. It leads nowhere but down."""
+    return [plain_name(part) for part in path.split("/") if part]
 
 
 def storage_path(root: Path, job_id: str, name: str) -> Path:

@@ -118,7 +118,8 @@ async def _prepare(
 
     def done(connection: Connection, session: SessionRecord, now: datetime) -> store.Progress:
         going(session)
-        progress = replace(store.read_progress(connection, row.uuid), paths=paths)
+        progress = store.read_progress(connection, row.uuid)
+        progress = replace(progress, paths=paths, prepared=progress.prepared or now.isoformat())
         store.write_progress(connection, row.uuid, progress)
         if any(timed.note.kind == "progress" for timed in session.notes):
             text, values = "Preparing: done, {percent} %", {"step": "done", "percent": "100"}

@@ -38,8 +38,9 @@ async def prepare(
         if paths:
             await row.staged(paths)
         progress.begin_data(clock.now())
-        staging = placement.staging
-        where, moved = await stage(clock, platform, row.uuid, request.data, staging, progress.moved)
+        staging, site = placement.staging, row.around.federation[placement.site_id]
+        unpack = partial(row.around.unpacker.files, site=site)
+        where, moved = await stage(clock, platform, row.uuid, request.data, staging, unpack, progress.moved)
         progress.end_data()
         if moved:
             measurements = [measurement for measurement, _ in moved]

@@ -84,8 +84,9 @@ class Progress:
         }
         if self.step == "data" and self.staging.moves:
             sources = dict.fromkeys(move.source or "outside the federation" for move in self.staging.moves)
+            files = sum(move.files for move in self.staging.moves)
             values |= {
-                "files": "1 file" if len(self.staging.moves) == 1 else f"{len(self.staging.moves)} files",
+                "files": "1 file" if files == 1 else f"{files} files",
                 "moved": format_size(self.moved_bytes),
                 "size": format_size(self.staging.size_bytes),
                 "source": ", ".join(sources),

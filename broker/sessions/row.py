@@ -18,6 +18,7 @@ from broker.phases import DRIVEN, Actor, allowed
 from broker.platforms import Platform, PlatformError
 from broker.records import NotAllowed, SessionRecord, TimedNote
 from broker.sessions import cloud_leases, lease, store
+from broker.sessions.unpacking import Unpacker
 from federation.clock import Clock
 from federation.database import write
 from federation.sites import Federation
@@ -40,6 +41,7 @@ class Surroundings:
     clock: Clock
     others: Callable[[str], Sequence[Booking]]
     spaces: Spaces
+    unpacker: Unpacker
     sessions_per_site: int = 64
     result_lifetime: timedelta = timedelta(days=1)
     retention: timedelta = timedelta(days=30)

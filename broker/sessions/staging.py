@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,18 +12,28 @@ from broker.platforms import Platform
 from broker.platforms import Progress as Moved
 from broker.platforms.staging import OUTSIDE
 from broker.sessions.limits import within
+from broker.sessions.unpacking import where
 from federation.clock import Clock
 from federation.units import format_seconds, format_size
-from netprobe.cost import Group, Staging, grouped
+from netprobe.cost import Group, Move, Staging, grouped
+from netprobe.forecast import Forecast
 from netprobe.measurement import Measurement
 
+# the files of an item, with the move of each
+Unpack = Callable[[DataItem, Move], Sequence[tuple[DataItem, Move]]]
 # a transfer may take so many times its forecast (90 %), and this many seconds in any case
 PATIENCE = 10.0
 LEAST_LIMIT = 900.0
 
 
 async def stage(
-    clock: Clock, platform: Platform, job_id: str, data: Sequence[DataItem], staging: Staging, progress: Moved
+    clock: Clock,
+    platform: Platform,
+    job_id: str,
+    data: Sequence[DataItem],
+    staging: Staging,
+    unpack: Unpack,
+    progress: Moved,
 ) -> tuple[Mapping[str, Path], list[tuple[Measurement, Note]]]:
     """Where each item lies at the site, by uuid; and for each path that some crossed, the measurement and a
     note of it.
@@ -30,20 +41,28 @@ async def stage(
     Raises PlatformError.
     """
     items = {item.uuid: item for item in data}
-    wanted = [(items[move.key], move) for move in staging.moves]
-    if not wanted:
+    if not staging.moves:
         return {}, []
+    wanted = await asyncio.to_thread(
+        lambda: [each for move in staging.moves for each in unpack(items[move.key], move)]
+    )
     limit = max(PATIENCE * staging.seconds.p90, LEAST_LIMIT)
     what = wanted[0][0].name if len(wanted) == 1 else f"{len(wanted)} files"
     staged = await within(clock, limit, f"moving {what}", platform.stage(job_id, wanted, progress))
     groups = {group.source or OUTSIDE: group for group in staging.groups or grouped(staging.moves)}
-    moved = [with_prediction(one, groups.get(one.source)) for one in staged.measurements]
-    return staged.paths, [(one, _moved_note(one, items, staging)) for one in moved]
+    # of one path there is one forecast
+    forecasts = {move.source or OUTSIDE: move.forecast for move in staging.moves}
+    moved = [
+        with_prediction(one, groups.get(one.source), forecasts.get(one.source)) for one in staged.measurements
+    ]
+    return where(wanted, staged.paths), [(one, _moved_note(one, items, staging)) for one in moved]
 
 
-def with_prediction(measurement: Measurement, group: Group | None) -> Measurement:
+def with_prediction(
+    measurement: Measurement, group: Group | None, forecast: Forecast | None = None
+) -> Measurement:
     """The measurement with what had been forecast for it, so that the next forecast can learn from it; as it
-    is where it has that, or not all of the group was moved."""
+    is where it has that, or not all of the group was moved. What the forecast rested on is in its context."""
     figures = measurement.figures
     if group is None or figures.get("files") != group.files:
         return measurement
@@ -53,7 +72,22 @@ def with_prediction(measurement: Measurement, group: Group | None) -> Measuremen
         "predicted_seconds_p10": seconds.p10,
         "predicted_seconds_p90": seconds.p90,
     }
-    return replace(measurement, figures={**predicted, **figures})
+    if forecast is None:
+        return replace(measurement, figures={**predicted, **figures})
+    grounds = {
+        "rung": forecast.rung.value,
+        "tests": forecast.tests,
+        "newest_age_seconds": forecast.newest_age_seconds,
+        "transfers": forecast.transfers,
+    }
+    context = {**measurement.context, "forecast": grounds}
+    return replace(measurement, figures={**predicted, **figures}, context=context)
+
+
+def _named(names: Sequence[str], files: int) -> str:
+    if len(names) != 1:
+        return f"{files} files"
+    return names[0] if files == 1 else f"{names[0]} ({files} files)"
 
 
 def _moved_note(measurement: Measurement, items: Mapping[str, DataItem], staging: Staging) -> Note:
@@ -62,7 +96,7 @@ def _moved_note(measurement: Measurement, items: Mapping[str, DataItem], staging
     outside = measurement.source == OUTSIDE
     keys = [move.key for move in staging.moves if (move.source or OUTSIDE) == measurement.source]
     values = {
-        "name": items[keys[0]].name if len(keys) == 1 else f"{figures.get('files', 1.0):.0f} files",
+        "name": _named([items[key].name for key in keys], int(figures.get("files", 1))),
         "size": format_size(figures.get("size_bytes", 0.0)),
         "source": "outside the federation" if outside else measurement.source,
         "destination": measurement.destination,

@@ -7,7 +7,7 @@ Every function takes the connection of the caller's transaction; `write` ones ne
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -31,6 +31,9 @@ class Progress:
     end: str | None = None
     # whether it ended badly; set when it has ended
     failed: bool = False
+    # when it came into each phase since it was accepted, and when its preparation was first done (ISO 8601)
+    phases: Mapping[str, str] = field(default_factory=dict)
+    prepared: str | None = None
 
 
 def insert_offerset(
@@ -141,7 +144,7 @@ def change_phase(
     now: datetime,
     notes: Sequence[TimedNote] = (),
 ) -> bool:
-    """Change the phase of a session that this transaction has locked, and add notes.
+    """Change the phase of a session that this transaction has locked, and add notes. When is written down.
 
     Returns False where there was nothing to change (then no notes are added); raises NotAllowed.
     """
@@ -154,6 +157,8 @@ def change_phase(
         values["occupies_platform"] = True
     if notes:
         values["notes"] = codec.dump_timed_notes((*session.notes, *notes))
+    progress = read_progress(connection, session.uuid)
+    values["progress"] = asdict(replace(progress, phases={**progress.phases, phase.value: now.isoformat()}))
     connection.execute(update(sessions).where(sessions.c.uuid == session.uuid).values(**values))
     return True
 

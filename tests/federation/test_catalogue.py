@@ -176,7 +176,7 @@ def test_the_builtin_federation_has_space_and_differs_in_price():
         (BASE + PLATFORM + "core = 1", 11, "[sites.perth.platform] core: unknown key; expected one of kind, cores, memory, storage, architectures, max_cores, max_memory, max_storage, max_duration, compute_performance, options"),
         (BASE + "[sites.perth.tarif]\nx = 1", 6, "[sites.perth] tarif: unknown key; expected one of name, latitude, longitude, rses, data_hosts, iperf3_address, iperf3_port, perfsonar_hosts, link, host, platform, space, credits, tariff, energy, policy"),
         (BASE + '[sites.perth.policy]\nallowed_networks = ["10.0.0.0/33"]', 7, '[sites.perth.policy] allowed_networks: expected a list of networks or host names such as ["10.1.0.0/16"], got ["10.0.0.0/33"]'),
-        (BASE + "[other]\nx = 1", 6, "other: unknown key; expected one of name, sites"),
+        (BASE + "[other]\nx = 1", 6, "other: unknown key; expected one of name, sites, catalogues"),
         (BASE + OTHER.replace("capetown", '"Cape Town"'), 6, '[sites] Cape Town: expected lower-case letters, digits, "-" and "_" as the id of a site'),
         (BASE + 'rses = ["A"]\n' + OTHER + '# twice:\nrses = ["B", "A"]', 12, '[sites.capetown] rses: expected names of this site alone, got "A", which perth has too'),
         (BASE + 'data_hosts = ["a"]\n' + OTHER + 'data_hosts = ["a"]', 11, '[sites.capetown] data_hosts: expected names of this site alone, got "a", which perth has too'),

@@ -1,0 +1,75 @@
+"""Folders, and what is signed for a short time: their catalogue says, just before they are moved, where each
+file is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from broker.catalogues import Catalogue, CatalogueError, File, Unpacks
+from broker.model import DataItem
+from broker.offers.policy import may_fetch
+from broker.platforms import PlatformError
+from broker.platforms.places import parts_of
+from federation.sites import Site
+from netprobe.cost import Item, Move, plan_staging
+from netprobe.forecast import ForecastPath
+
+
+@dataclass(frozen=True)
+class Unpacker:
+    """What it takes to know the files of an item. Blocks, where an item is to be unpacked."""
+
+    catalogues: Mapping[str, Catalogue]
+    forecast: ForecastPath
+
+    def files(self, item: DataItem, move: Move, site: Site) -> list[tuple[DataItem, Move]]:
+        """The item and its move; or each of its files, with the replica that is fastest to bring now.
+
+        Raises PlatformError.
+        """
+        if not item.unpacked:
+            return [(item, move)]
+        catalogue = self.catalogues.get(item.kind)
+        if not isinstance(catalogue, Unpacks):
+            raise PlatformError(f"{item.name}: no catalogue of this broker knows {item.kind} any more")
+        try:
+            found = catalogue.files(item, site)
+        except CatalogueError as error:
+            raise PlatformError(f"{item.name}: {error}") from error
+        parts = {}
+        for number, file in enumerate(found):
+            part = _part(item, file, number)
+            allowed = tuple(replica for replica in file.replicas if may_fetch(site.policy, replica))
+            if not allowed:
+                raise PlatformError(f"{part.name}: nothing that {site.id} may fetch from holds it now")
+            parts[part.uuid] = replace(part, replicas=allowed)
+        if not parts:
+            raise PlatformError(f"{item.name}: there is no file in it any more")
+        items = [
+            Item(part.uuid, part.size_bytes or 0, [(one.url, one.site_id) for one in part.replicas])
+            for part in parts.values()
+        ]
+        moves = plan_staging(items, site.id, self.forecast).moves
+        return [(parts[each.key], each) for each in moves]
+
+
+def _part(item: DataItem, file: File, number: int) -> DataItem:
+    known = replace(item, size_bytes=file.size_bytes, checksum=file.checksum, files=1, unpacked=False)
+    if not file.path:
+        return known
+    name = file.path.strip("/")
+    return replace(known, uuid=f"{item.uuid}.{number}", name=name, folder=(item.uuid, item.name))
+
+
+def where(wanted: Sequence[tuple[DataItem, Move]], paths: Mapping[str, Path]) -> dict[str, Path]:
+    """Where each item lies, by uuid: of a folder's files their folder."""
+    found: dict[str, Path] = {}
+    for item, _ in wanted:
+        path = paths[item.uuid]
+        if item.folder is None:
+            found[item.uuid] = path
+        else:
+            found.setdefault(item.folder[0], path.parents[len(parts_of(item.name)) - 1])
+    return found
