@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -23,6 +23,7 @@ from federation.errors import FairleadError, OutsideError
 from federation.files import write_whole
 from federation.units import format_age
 from reservations.calendar import Calendar
+from reservations.occupancy import hour_of
 from reservations.sources import Placed
 
 # What is this young is not asked for again: a cloud must not be asked by every question of every user.
@@ -32,6 +33,8 @@ HORIZON = timedelta(days=90)
 SITES_AT_ONCE = 16
 
 _CALENDARS = TypeAdapter(tuple[Calendar, ...])
+# what is told of the calendars that a source has just given, and when; from several threads; raises nothing
+Keep = Callable[[Sequence[Calendar], datetime], None]
 
 
 @dataclass(frozen=True)
@@ -58,8 +61,8 @@ class _Kept:
     """One source, with what was last seen of it. Threads that ask at once take turns: one asks the cloud, the
     others find its answer."""
 
-    def __init__(self, placed: Placed, file: Path | None) -> None:
-        self.placed, self.file = placed, file
+    def __init__(self, placed: Placed, file: Path | None, keep: Keep | None) -> None:
+        self.placed, self.file, self.keep = placed, file, keep
         self.site, self.name = placed.site, placed.space.source
         self.turn = Lock()
         self.seen: _Seen | None = None
@@ -78,6 +81,8 @@ class _Kept:
             self.seen = _Seen(found, now, now)
             if self.file is not None:
                 _write(self.file, found, now)
+            if self.keep is not None and (seen.asked is None or hour_of(seen.asked) != hour_of(now)):
+                self.keep(found, now)
 
     def due(self, now: datetime, until: datetime, fresh: timedelta) -> bool:
         """Whether the source, or the file, has something to be asked for."""
@@ -105,14 +110,19 @@ class Snapshots:
     used from several threads.
 
     `directory` keeps them from one process to the next, readable for the user alone (a calendar may say who
-    holds what); None: only in memory.
+    holds what); None: only in memory. `keep` is handed what a source says for the first time in an hour.
     """
 
     def __init__(
-        self, sources: Iterable[Placed], clock: Clock, directory: Path | None, fresh: timedelta = FRESH
+        self,
+        sources: Iterable[Placed],
+        clock: Clock,
+        directory: Path | None,
+        fresh: timedelta = FRESH,
+        keep: Keep | None = None,
     ) -> None:
         self._clock, self._fresh = clock, fresh
-        self._kept = [_Kept(placed, _file(directory, placed)) for placed in sources]
+        self._kept = [_Kept(placed, _file(directory, placed), keep) for placed in sources]
 
     def known(self, sites: Sequence[str], until: datetime) -> list[Known]:
         """What is known of these sites from now until `until`, in their order; a site without any source is

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,8 +17,9 @@ from federation.errors import InputError, OutsideError
 
 if TYPE_CHECKING:
     from federation.sites import Federation
+    from reservations.calendar import Calendar
     from reservations.credits import Account
-    from reservations.snapshots import Known, Snapshots
+    from reservations.snapshots import Keep, Known, Snapshots
     from reservations.sources import Placed
 
 CloudOption = Annotated[
@@ -69,7 +71,25 @@ def asked(catalogue: Path | None, cloud: str | None) -> Asked:
     clock = SystemClock()
     directory = data_directory(os.environ) / "space"
     sources = load_sources(federation, clock)
-    return Asked(federation, sources, Snapshots(sources, clock, directory), clock.now())
+    return Asked(federation, sources, Snapshots(sources, clock, directory, keep=_keeping()), clock.now())
+
+
+def _keeping() -> Keep:
+    """Records how much is taken. What that needs takes longer to import than most answers take: that is done
+    where a source was asked for the first time in an hour."""
+    made: list[Keep] = []
+    turn = Lock()
+
+    def keep(calendars: Sequence[Calendar], now: datetime) -> None:
+        with turn:
+            if not made:
+                from fairlead.cli._probe import opened_database
+                from reservations.history.record import keeping
+
+                made.append(keeping(lambda: opened_database(None)))
+        made[0](calendars, now)
+
+    return keep
 
 
 def space_federation(catalogue: Path | None, cloud: str | None) -> Federation:

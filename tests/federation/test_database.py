@@ -61,11 +61,18 @@ def test_the_tables_are_those_that_the_wings_declare(engine):
     import netprobe.tables
     import reports.tables
     import reservations.enforcement.tables
+    import reservations.history.tables
 
     def metadata(module):
         return next(value.metadata for value in vars(module).values() if isinstance(value, sa.Table))
 
-    modules = (netprobe.tables, reservations.enforcement.tables, broker.tables, reports.tables)
+    modules = (
+        netprobe.tables,
+        reservations.enforcement.tables,
+        reservations.history.tables,
+        broker.tables,
+        reports.tables,
+    )
     wings = [metadata(wing) for wing in modules]
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
