@@ -43,6 +43,11 @@ class Grid:
     def end(self) -> datetime:
         return self.start + self.count * HOUR
 
+    @property
+    def hours(self) -> list[datetime]:
+        """When each begins."""
+        return [self.start + number * HOUR for number in range(self.count)]
+
     def spread(self, spans: Iterable[tuple[datetime, datetime | None, float]]) -> Hours:
         """The mean in each hour of what spans (start, end, amount) sum up to; `end` None: for ever.
 

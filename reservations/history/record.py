@@ -15,6 +15,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from federation.database import write
 from federation.errors import FairleadError
 from reservations.calendar import MEMORY_MB, PGPU, VCPU, Calendar, Sight
+from reservations.counted import counted
 from reservations.credits import Account
 from reservations.free import total_free_steps
 from reservations.history.tables import purses, use
@@ -68,13 +69,18 @@ def record(engine: sa.Engine, found: Iterable[Sample], now: datetime) -> None:
 
 
 def keeping(opened: Callable[[], sa.Engine]) -> Callable[[Sequence[Calendar], datetime], None]:
-    """For `Snapshots`: records what it is handed. The database is opened, once, when there is something to
-    record; where that can't be done, it is logged, and no answer fails for it."""
+    """For `Snapshots`: records what it is handed, and where that is a cloud in parts, the whole.
+
+    The database is opened, once, when there is something to record; where that can't be done, it is logged,
+    and no answer fails for it.
+    """
     engines: list[sa.Engine] = []
     turn = Lock()
 
     def keep(calendars: Sequence[Calendar], now: datetime) -> None:
-        found = [sample for calendar in calendars for sample in samples(calendar, now)]
+        whole = counted(calendars)
+        more = [] if whole is None or any(one.kind == whole.kind for one in calendars) else [whole]
+        found = [sample for calendar in (*calendars, *more) for sample in samples(calendar, now)]
         try:
             with turn:
                 if found and not engines:

@@ -12,6 +12,7 @@ from federation.clock import Clock
 from federation.errors import InputError
 from federation.sites import Federation, Site, Space
 from reservations.calendar import Calendar, Need
+from reservations.history.past import Past
 from reservations.leases import Leases
 
 GROUP = "fairlead.capacity"
@@ -27,6 +28,16 @@ class CapacitySource(Protocol):
     """
 
     def calendars(self, start: datetime, end: datetime) -> Sequence[Calendar]: ...
+
+
+@runtime_checkable
+class Remembering(Protocol):
+    """A source that knows something of the past, too."""
+
+    def past(self, start: datetime, end: datetime) -> Past:
+        """What was booked in [start, end), as far as the source remembers it. `end` is now, or before it.
+        May block. Raises OutsideError where it can't be asked, or remembers nothing."""
+        ...
 
 
 @runtime_checkable

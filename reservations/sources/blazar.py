@@ -23,6 +23,7 @@ from federation.errors import InputError, OutsideError
 from federation.sites import Site, Space
 from federation.units import parse_duration
 from reservations.calendar import Calendar, Host, Need, Sight, Taken
+from reservations.history.past import Past
 from reservations.leases import LeaseState
 from reservations.openstack import said
 from reservations.openstack.blazar import Blazar, SaidNoError
@@ -32,6 +33,7 @@ from reservations.openstack.dates import MINUTE
 from reservations.openstack.kinds import KINDS
 from reservations.openstack.known import Seen, look
 from reservations.openstack.leases import BlazarLeases
+from reservations.openstack.past import past
 from reservations.openstack.probe import Confirmation, Prober
 from reservations.openstack.states import read_lease
 
@@ -65,13 +67,7 @@ class BlazarSource:
 
     def calendars(self, start: datetime, end: datetime) -> Sequence[Calendar]:
         now = self._clock.now()
-        try:
-            seen = look(self._blazar)
-        except SaidNoError as error:
-            raise OutsideError(
-                f"site {self._site.id}: Blazar of {self._blazar.cloud} doesn't tell its reservations: "
-                f"{said.meaning(error.said, error.status).text}"
-            ) from None
+        seen = self._look()
         offered = {kind: self._offers(kind, seen.known) for kind in self._kinds or KINDS}
         found = [
             self._hidden(seen, kind, now, end)
@@ -83,6 +79,11 @@ class BlazarSource:
         return [
             each if offered[each.kind] else replace(each, remarks=(*each.remarks, _ASSUMED)) for each in found
         ]
+
+    def past(self, start: datetime, end: datetime) -> Past:
+        """What the leases say that are still there."""
+        seen = self._look()
+        return past(seen.known, self._ways, seen.hidden, start, end)
 
     def leases(self) -> BlazarLeases:
         """Reserving at this cloud."""
@@ -97,6 +98,15 @@ class BlazarSource:
     ) -> tuple[datetime, Confirmation] | None:
         """The first of `starts` that the cloud itself says it would grant, as far as `probes` allows."""
         return self._prober.first(need, kind, duration, starts)
+
+    def _look(self) -> Seen:
+        try:
+            return look(self._blazar)
+        except SaidNoError as error:
+            raise OutsideError(
+                f"site {self._site.id}: Blazar of {self._blazar.cloud} doesn't tell its reservations: "
+                f"{said.meaning(error.said, error.status).text}"
+            ) from None
 
     def _offers(self, kind: str, known: Known) -> bool | None:
         """Whether this Blazar makes reservations of this kind: by the options, by its leases, or asked."""

@@ -29,6 +29,8 @@ from federation.clock import Clock
 from federation.errors import OutsideError
 from federation.sites import Site, Space
 from reservations.calendar import DISK_GB, MEMORY_MB, PGPU, VCPU, Calendar, Host, Rules, Sight, Taken
+from reservations.history.past import Past
+from reservations.sources import slurm_past
 from reservations.sources.slurm_jobs import Plan, planned, running, waiting
 from reservations.sources.slurm_words import fields, gpus, instant, node_names, time_limit, value_of
 from reservations.tables import Table
@@ -45,6 +47,10 @@ _REPEATS = {
 # jobs come and go between two commands: what doesn't add up is looked at again before it is believed
 _LOOKS = 3
 _LIMITS = "windows count on every job's time limit and on Slurm's plan: jobs that end sooner move them"
+_ACCOUNTS = (
+    "the past is what Slurm's accounting has: jobs that it was told to forget, or hides from this user, are "
+    "not in it, and neither are reservations"
+)
 
 
 @dataclass(frozen=True)
@@ -94,6 +100,19 @@ class SlurmSource:
                 f"site {self.site.id}: Slurm has no partition {options.partition!r}: expected one of {known}"
             )
         return [self._calendar(seen, each, options, now, start, end, len(chosen) > 1) for each in chosen]
+
+    def past(self, start: datetime, end: datetime) -> Past:
+        """What the accounting (slurmdbd) has of jobs; without one nothing is remembered."""
+        options = self._options()
+        said = self._run(options, *slurm_past.command(start, end))
+        if slurm_past.OFF in said:
+            raise OutsideError(f"site {self.site.id}: this Slurm keeps no accounting: it remembers no jobs")
+        uses = [
+            use
+            for use in slurm_past.jobs(said, end)
+            if use.start < end and (options.partition is None or use.kind == options.partition)
+        ]
+        return Past(tuple(uses), start, end, whole=False, remarks=(_ACCOUNTS,))
 
     def _calendar(
         self,

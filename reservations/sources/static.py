@@ -16,17 +16,21 @@ Hosts and their bookings stand in the options of [[sites.perth.space]], or in a 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from federation.clock import Clock
 from federation.errors import InputError
 from federation.sites import Platform, Site, Space
-from reservations.calendar import DISK_GB, MEMORY_MB, VCPU, Calendar, Host, Rules, Taken
+from reservations.calendar import DISK_GB, MEMORY_MB, VCPU, Amounts, Calendar, Host, Rules, Taken
 from reservations.capacity import Booking
+from reservations.history.past import End, Past, Use
+from reservations.occupancy import amounts_of
 from reservations.sources.static_hosts import read_inventory
 from reservations.tables import Table
+
+_WRITTEN = "the past is what the operator's tables say now: bookings that were changed since are not known"
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,15 @@ class StaticSource:
             return ()
         return (Calendar(self.site.id, "static", "static", hosts, overlapping, rules, self.clock.now(), end),)
 
+    def past(self, start: datetime, end: datetime) -> Past:
+        """What is written down of the time before: as it is written now, and of the hosts that there are."""
+        uses = [
+            _use(taken, {host.id: host.amounts for host in calendar.hosts}, end)
+            for calendar in self.calendars(start, end)
+            for taken in calendar.taken
+        ]
+        return Past(tuple(uses), start, end, remarks=(_WRITTEN,))
+
     def _taken(self, start: datetime, end: datetime) -> tuple[Taken, ...]:
         return tuple(
             Taken(
@@ -71,6 +84,22 @@ class StaticSource:
             )
             for number, booking in enumerate(operator_bookings(self.site, start, end))
         )
+
+
+def _use(taken: Taken, hosts: Mapping[str, Amounts], now: datetime) -> Use:
+    amounts = amounts_of(taken, hosts)
+    over = taken.end is not None and taken.end <= now
+    return Use(
+        booking=taken.booking,
+        start=taken.start,
+        end=taken.end,
+        amounts=amounts,
+        how=End.UNKNOWN if over else End.RUNNING,
+        kind="static",
+        name=taken.name,
+        holder=taken.holder,
+        hosts={taken.host: amounts},
+    )
 
 
 def _whole(site: Site, platform: Platform) -> Host:
