@@ -115,23 +115,26 @@ class Archive:
             found = _numbered(connection, [number for _, number in times.values()])
         return {(one.source, one.destination): one for one in found}
 
-    def history(self, per_path: int = 100, since: datetime | None = None) -> History:
+    def history(
+        self, per_path: int = 100, since: datetime | None = None, before: datetime | None = None
+    ) -> History:
         """What forecasts look at, without `raw`: of every path the newest `per_path` throughput, latency and
-        transfer measurements that succeeded, and the failures since then, at most as many again.
+        transfer measurements that succeeded, and the failures since then, at most as many again. `before`: as
+        it was at that instant.
 
         So any number of failures in a row hides no success. Few questions for all paths together: what it
         costs depends on the number of paths, not on the size of the archive.
         """
         with self._engine.connect() as connection:
             paths = {kind: queries.paths(connection, kind) for kind in _HISTORY_KINDS}
-            return _newest(connection, paths, per_path, since)
+            return _newest(connection, paths, per_path, since, before)
 
     def history_after(self, known: History, version: int, per_path: int = 100) -> History:
         """As `history`, by one that is `known` of the archive's `version`: only paths of which something was
         added since then are read."""
         with self._engine.connect() as connection:
             added = queries.paths_added(connection, version, _HISTORY_KINDS)
-            return known.with_newer(_newest(connection, added, per_path, None))
+            return known.with_newer(_newest(connection, added, per_path, None, None))
 
     def all(self, kind: Kind | None = None) -> Iterator[Measurement]:
         """Every measurement, in the order in which they came; an archive of any size can be walked.
@@ -188,6 +191,7 @@ def _newest(
     paths: Mapping[Kind, Sequence[tuple[str, str]]],
     per_path: int,
     since: datetime | None,
+    before: datetime | None,
 ) -> History:
     """What forecasts look at of these paths."""
     rows: list[tuple[Any, ...]] = []
@@ -200,6 +204,7 @@ def _newest(
                 chosen,
                 failed=failed,
                 since=since,
+                before=before,
                 limit=per_path,
                 as_successes=failed,
             )

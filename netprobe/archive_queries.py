@@ -75,6 +75,8 @@ def newest_of_each(
     if as_successes:
         good = measurements.alias("good")
         oldest = select(good.c.started).where(*_of_path(good, kind, source, destination, failed=False))
+        if before is not None:
+            oldest = oldest.where(good.c.started < before)
         oldest = oldest.order_by(good.c.started.desc(), good.c.number.desc()).offset(limit - 1).limit(1)
         begun = func.coalesce(oldest.correlate(each).scalar_subquery(), literal(_LONG_AGO))
         newest = newest.where(measurements.c.started >= begun)
