@@ -119,6 +119,15 @@ cloud_leases = Table(
     Index("cloud_leases_state", "state"),
 )
 
+# One row. `created`: sets that were created until then may have been removed, for they were over for long;
+# of those that were created later, all are here. Null: none was removed.
+forgotten = Table(
+    "forgotten",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("created", UtcDateTime),
+)
+
 identities = Table(
     "identities",
     metadata,

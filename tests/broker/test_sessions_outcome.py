@@ -11,7 +11,7 @@ from broker.model import Phase
 from broker.platforms import State, Status
 from broker.sessions import ledger, retention
 from broker.sessions.outcome import OUTPUT_BYTES, seen
-from broker.tables import audit, components, holds, offersets, sessions
+from broker.tables import audit, components, forgotten, holds, offersets, sessions
 from federation.database import write
 from reservations.capacity import Booking, Capacity
 from tests.broker.conftest import KINDS, NOW, make_document
@@ -216,6 +216,11 @@ def count(engine, table):
         return connection.execute(select(func.count()).select_from(table)).scalar_one()
 
 
+def forgotten_until(engine):
+    with engine.connect() as connection:
+        return connection.execute(select(forgotten.c.created)).scalar_one()
+
+
 def test_what_has_been_over_for_long_is_removed_and_nothing_else(make_broker, engine, clock):
     broker = make_broker(run_seconds=1.0)
     over = accept(broker, site="penticton")
@@ -231,7 +236,10 @@ def test_what_has_been_over_for_long_is_removed_and_nothing_else(make_broker, en
     assert retention.remove_old(engine, clock.now(), month) == 0
     assert count(engine, audit) == 1
     clock.advance((month + timedelta(minutes=1)).total_seconds())
+    assert forgotten_until(engine) is None
     assert retention.remove_old(engine, clock.now(), month) == 2
+    # the accepted one was asked for before the refused one, and both at that time
+    assert forgotten_until(engine) == NOW
     assert broker.session(over) is None
     assert broker.session(refused) is None
     # its results' time is over, but they are still there: first they are removed

@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 
 from broker.model import Level, Phase
+from broker.sessions import store
 from netprobe.archive import Archive
 from netprobe.measurement import Kind
 from tests.broker.conftest import NOW, make_document
@@ -53,6 +54,11 @@ def test_a_session_runs_from_acceptance_to_its_end(make_broker, engine, clock):
     steps = [call for call in platform.calls if call in ("stage", "prepare", "start", "release")]
     assert steps == ["stage", "prepare", "start", "release"]
     assert notes(broker, uuid, "exit-code")[0].note.values["code"] == "0"
+    with engine.connect() as connection:
+        progress = store.read_progress(connection, uuid)
+    assert list(progress.phases) == order
+    assert list(progress.phases.values()) == sorted(progress.phases.values())
+    assert progress.phases["PREPARING"] < progress.prepared <= progress.phases["RUNNING"]
     outcome = broker.session(uuid).outcome
     assert outcome.exit_code == 0
     assert outcome.stdout.startswith("simulated: example.org/checksum:1")
@@ -77,6 +83,8 @@ def test_every_transfer_is_recorded_with_what_was_forecast_for_it(make_broker, e
         assert found.figures["predicted_seconds"] == move.seconds.p50
         assert found.figures["predicted_seconds_p90"] == move.seconds.p90
         assert found.figures["seconds"] == 2.0
+        assert found.context["forecast"]["rung"] == move.forecast.rung
+        assert found.context["forecast"]["newest_age_seconds"] == move.forecast.newest_age_seconds
     texts = [timed.note.text for timed in notes(broker, uuid, "moved")]
     assert len(texts) == len(away)
     assert all("in 2 s; the forecast was" in text for text in texts)
