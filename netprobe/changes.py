@@ -15,8 +15,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from heapq import heappop, heappush, heappushpop
-from statistics import median
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
 
 # Tests on each side of a change; fewer are no level.
 SHORTEST = 5
@@ -45,54 +49,75 @@ def changes(values: Sequence[float]) -> tuple[Change, ...]:
     Found by going through the tests as they came. One that was just found is placed again with each of the
     next few tests.
     """
+    if len(values) < 2 * SHORTEST:
+        return ()
+    series = np.asarray(values, dtype=np.float64)
+    costs = _costs(series)
     found: list[Change] = []
     level = before = 0  # where this level and the one before begin
+    promising = _promising(costs, level)
     for end in range(2 * SHORTEST, len(values) + 1):
         if found and end <= found[-1].known + SHORTEST:
-            again = _best_split(values[before:end])
+            again = _best_split(series, costs, before, end)
             if again is not None:
-                level = before + again
+                level = again
                 found[-1] = Change(level, found[-1].known)
+                promising = _promising(costs, level)
+        if end not in promising:
+            continue
         first = max(level, end - WINDOW)
-        split = _best_split(values[first:end])
+        split = _best_split(series, costs, first, end)
         if split is not None:
-            before, level = first, first + split
+            before, level = first, split
             found.append(Change(level, end))
+            promising = _promising(costs, level)
     return tuple(found)
 
 
-def _best_split(values: Sequence[float]) -> int | None:
-    """Where the values are best cut in two levels; None where one level will do."""
-    count = len(values)
+def _promising(costs: Floats, level: int) -> set[int]:
+    """With how many tests two levels fit well enough instead of the one that begins at `level`: all at once,
+    and whatever the size of the step."""
+    ends = np.arange(level + 2 * SHORTEST, costs.shape[1] + 1)
+    firsts = np.maximum(level, ends - WINDOW)
+    counts = ends - firsts
+    lengths = np.minimum(np.arange(SHORTEST, WINDOW - SHORTEST + 1)[:, None], counts - SHORTEST)
+    two = (costs[lengths, firsts] + costs[counts - lengths, firsts + lengths]).min(axis=0)
+    return set(ends[_better(costs[counts, firsts], two, counts) >= THRESHOLD].tolist())
+
+
+def _better(one: Floats, two: Floats, count: NDArray[np.int64] | int) -> Floats:
+    """The logarithm of the likelihood ratio, by the costs of one level and of two."""
+    floor = LEAST_SPREAD * np.asarray(count, dtype=np.float64)
+    found: Floats = count * np.log(np.maximum(one, floor) / np.maximum(two, floor))
+    return found
+
+
+def _best_split(values: Floats, costs: Floats, first: int, end: int) -> int | None:
+    """Where the values from `first` to before `end` are best cut in two levels; None where one level will
+    do."""
+    count = end - first
     if count < 2 * SHORTEST:
         return None
-    before, after = _costs(values), _costs(values[::-1])
-    splits = range(SHORTEST, count - SHORTEST + 1)
-    best = min(splits, key=lambda split: before[split - 1] + after[count - split - 1])
-    two = before[best - 1] + after[count - best - 1]
-    floor = count * LEAST_SPREAD
-    if count * math.log(max(before[-1], floor) / max(two, floor)) < THRESHOLD:
+    lengths = np.arange(SHORTEST, count - SHORTEST + 1)
+    both = costs[lengths, first] + costs[count - lengths, first + lengths]
+    best = int(both.argmin())
+    if _better(costs[count, first], both[best], count) < THRESHOLD:
         return None
-    step = abs(median(values[:best]) - median(values[best:]))
-    return best if step >= LEAST_STEP else None
+    split = first + SHORTEST + best
+    step = abs(float(np.median(values[first:split]) - np.median(values[split:end])))
+    return split if step >= LEAST_STEP else None
 
 
-def _costs(values: Sequence[float]) -> list[float]:
-    """Sum of absolute deviations from the median of the first 1, 2, ... values."""
-    low: list[float] = []  # negated: the largest of the smaller half is on top
-    high: list[float] = []
-    low_sum = high_sum = 0.0
-    costs = []
-    for value in values:
-        moved = -heappushpop(low, -value)
-        low_sum += value - moved
-        heappush(high, moved)
-        high_sum += moved
-        if len(high) > len(low):
-            back = heappop(high)
-            high_sum -= back
-            heappush(low, -back)
-            low_sum += back
-        middle = -low[0] if len(low) > len(high) else (high[0] - low[0]) / 2
-        costs.append(max((high_sum - len(high) * middle) + (len(low) * middle - low_sum), 0.0))
-    return costs
+def _costs(values: Floats) -> Floats:
+    """The sum of absolute deviations from the median: of so many values (a row), from a place on (a column)."""
+    count = len(values)
+    # a window, and the few tests with which a change is placed again
+    longest = min(count, WINDOW + SHORTEST)
+    found = np.zeros((longest + 1, count))
+    windows = sliding_window_view(np.concatenate((values, np.zeros(longest - 1))), longest)
+    for length in range(2, longest + 1):
+        whole = count - length + 1
+        # the upper half less the lower half
+        signs = np.sign(np.arange(1 - length, length, 2.0))
+        found[length, :whole] = np.sort(windows[:whole, :length], axis=1) @ signs
+    return np.maximum(found, 0.0, out=found)

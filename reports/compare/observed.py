@@ -62,8 +62,9 @@ class Rows:
 
     def usual_way(self) -> Way:
         """The way of most of the rows."""
-        codes, counts = np.unique(self["way"], return_counts=True)
-        return self.ways[int(codes[counts.argmax()])]
+        if len(self.ways) == 1:
+            return self.ways[0]
+        return self.ways[int(np.bincount(self["way"].astype(int)).argmax())]
 
 
 NOTHING = Rows(np.empty((0, len(COLUMNS))), ())

@@ -8,8 +8,9 @@ that both give the same figures.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -135,34 +136,58 @@ def autocorrelation(values: Floats) -> float:
 
 def effective(values: Floats) -> float:
     """How many independent values say as much of the mean (Bayley and Hammersley 1946, first order)."""
-    found = autocorrelation(values)
-    return max(len(values) * (1 - found) / (1 + found), min(len(values), 2.0))
+    return _worth(len(values), autocorrelation(values))
 
 
-def block_length(values: Floats) -> int:
+def _worth(count: int, correlation: float) -> float:
+    return max(count * (1 - correlation) / (1 + correlation), min(count, 2.0))
+
+
+def _block_length(count: int, correlation: float) -> int:
     """Carlstein's (1986) for first-order autocorrelation: what a block must hold to keep it."""
-    found = autocorrelation(values)
-    length: float = (math.sqrt(6) * found / (1 - found**2)) ** (2 / 3) * len(values) ** (1 / 3)
-    return max(1, min(math.ceil(length), len(values) // 2))
+    length: float = (math.sqrt(6) * correlation / (1 - correlation**2)) ** (2 / 3) * count ** (1 / 3)
+    return max(1, min(math.ceil(length), count // 2))
 
 
-def bootstrap(values: Floats, chance: np.random.Generator, statistic: Any = np.median) -> tuple[float, float]:
-    """The 95 % interval of a statistic by the circular block bootstrap (Politis and Romano 1992)."""
-    count, length = len(values), block_length(values)
+def median_interval(values: Floats, chance: np.random.Generator) -> tuple[float, float]:
+    """The 95 % interval of the median by the circular block bootstrap (Politis and Romano 1992)."""
+    return _median_interval(values, np.argsort(values), autocorrelation(values), chance)
+
+
+def _median_interval(
+    values: Floats, order: NDArray[np.intp], correlation: float, chance: np.random.Generator
+) -> tuple[float, float]:
+    """Of small integers, the values' places in their `order`: they sort many times as fast as the values."""
+    count, length = len(values), _block_length(len(values), correlation)
     if count < 2:
         return float(values[0]), float(values[0])
-    blocks = math.ceil(count / length)
-    starts = chance.integers(0, count, (RESAMPLES, blocks))
-    chosen = ((starts[..., None] + np.arange(length)) % count).reshape(RESAMPLES, -1)[:, :count]
-    low, high = np.quantile(statistic(values[chosen], axis=1), (0.025, 0.975))
-    return float(low), float(high)
+    small = np.uint16 if count <= np.iinfo(np.uint16).max else np.uint32
+    place = np.empty(count + length, small)
+    place[order] = np.arange(count)
+    # blocks that begin near the end go on at the start
+    place[count:] = place[:length]
+    starts = chance.integers(0, count, (RESAMPLES, math.ceil(count / length)), dtype=np.int32)
+    chosen = starts if length == 1 else (starts[..., None] + np.arange(length, dtype=np.int32))
+    drawn = np.sort(place[chosen.reshape(RESAMPLES, -1)[:, :count]], axis=1)
+    below, above = values[order[drawn[:, (count - 1) // 2]]], values[order[drawn[:, count // 2]]]
+    low, high = _quantiles(np.sort((below + above) / 2), (0.025, 0.975))
+    return low, high
+
+
+def _quantiles(ordered: Floats, shares: Sequence[float]) -> list[float]:
+    """Of sorted values, between neighbours where need be, as numpy has them by default."""
+    found: list[float] = np.interp(
+        np.multiply(shares, len(ordered) - 1), np.arange(len(ordered)), ordered
+    ).tolist()
+    return found
 
 
 def summarise(values: Floats, chance: np.random.Generator) -> Summary:
     """One sample, at least one value, in order of time."""
-    p10, p25, middle, p75, p90 = (float(one) for one in np.quantile(values, (0.1, 0.25, 0.5, 0.75, 0.9)))
-    low, high = bootstrap(values, chance)
-    return Summary(len(values), effective(values), p10, p25, middle, p75, p90, low, high)
+    correlation, order = autocorrelation(values), np.argsort(values)
+    p10, p25, middle, p75, p90 = _quantiles(values[order], (0.1, 0.25, 0.5, 0.75, 0.9))
+    low, high = _median_interval(values, order, correlation, chance)
+    return Summary(len(values), _worth(len(values), correlation), p10, p25, middle, p75, p90, low, high)
 
 
 def centre(values: Floats, trim: float = TRIM) -> Shift:
@@ -258,8 +283,16 @@ def paired(difference: Floats) -> Paired:
         if variance > 0:
             p = min(1.0, 2 * float(ndtr(-abs(upward - count * (count + 1) / 4) / math.sqrt(variance))))
     some = thinned(difference)
-    upper = np.triu_indices(len(some))
-    return Paired(p, median(((some[:, None] + some[None, :]) / 2)[upper]))
+    first, second = couples(len(some))
+    averages = (some[first] + some[second]) / 2
+    return Paired(p, median(np.concatenate((averages, some))))
+
+
+@lru_cache(8)
+def couples(count: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Indexes of all couples of so many values, the earlier first."""
+    first, second = np.triu_indices(count, 1)
+    return first, second
 
 
 def thinned(values: Floats) -> Floats:

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.special import ndtr
 
 from netprobe.changes import LEAST_STEP, SHORTEST, changes
-from reports.compare.statistics import Floats, effective, median, ranks, thinned
+from reports.compare.statistics import Floats, couples, effective, median, ranks, thinned
 
 # Ranks of 5 tests that are wholly apart from 15 others stand 3.3 standard deviations away, from 35, 3.6.
 _SCREEN = 3.0
@@ -47,18 +47,19 @@ class Step:
 def trend(times: Floats, values: Floats) -> Trend:
     """Of three values or more; times in seconds, values as logarithms. Of long series, 500 evenly spaced."""
     times, values = thinned(times), thinned(values)
-    first, second = np.triu_indices(len(values), 1)
+    first, second = couples(len(values))
     apart = (times[second] - times[first]) / 86_400
     later = apart > 0
     rises = values[second] - values[first]
     if not later.any():
         return Trend(0.0, 1.0)
-    slope = median(rises[later] / apart[later])
-    score = float(np.sign(rises).sum())
+    slope = median(rises / apart if later.all() else rises[later] / apart[later])
+    score = float(np.count_nonzero(rises > 0) - np.count_nonzero(rises < 0))
     count = len(values)
-    _, counts = np.unique(values, return_counts=True)
     variance = count * (count - 1) * (2 * count + 5) / 18
-    variance -= float((counts * (counts - 1.0) * (2 * counts + 5)).sum()) / 18
+    if (rises == 0).any():
+        _, counts = np.unique(values, return_counts=True)
+        variance -= float((counts * (counts - 1.0) * (2 * counts + 5)).sum()) / 18
     variance *= count / effective(values - slope * times / 86_400)
     if variance <= 0:
         return Trend(slope, 1.0)
@@ -104,19 +105,25 @@ def _may_have_changed(values: Floats) -> bool:
     count = len(values)
     if float(values.max() - values.min()) < LEAST_STEP:
         return False
-    ends = sorted({*range(2 * SHORTEST, count, _STEP), count})
-    return any(_apart(values[max(0, end - _WINDOW) : end]) for end in ends)
+    short = [values[None, :end] for end in sorted({*range(2 * SHORTEST, min(_WINDOW, count), _STEP), count})]
+    if count <= _WINDOW:
+        return any(_apart(window) for window in short)
+    whole = np.lib.stride_tricks.sliding_window_view(values, _WINDOW)
+    ends = [*range(_WINDOW, count, _STEP), count]
+    return _apart(whole[[end - _WINDOW for end in ends]]) or any(_apart(window) for window in short[:-1])
 
 
-def _apart(values: Floats) -> bool:
-    found, _ = ranks(values)
-    count = len(values)
+def _apart(windows: Floats) -> bool:
+    """Of windows of one length, a row each."""
+    count = windows.shape[1]
     before = np.arange(SHORTEST, count - SHORTEST + 1)
-    if not len(before):
-        return False
-    sums = np.cumsum(found)[before - 1]
+    # ties get the ranks in which they came; the search itself decides, this only says where to look
+    order = np.argsort(windows, axis=1, kind="stable")
+    found = np.empty(windows.shape)
+    np.put_along_axis(found, order, np.arange(1.0, count + 1)[None, :], axis=1)
+    sums = np.cumsum(found, axis=1)[:, before - 1]
     expected, spread = before * (count + 1) / 2, np.sqrt(before * (count - before) * (count + 1) / 12)
-    return bool((np.abs(sums - expected) / spread).max() >= _SCREEN)
+    return bool((np.abs(sums - expected) >= _SCREEN * spread).any())
 
 
 def near(first: Sequence[Step], second: Sequence[Step], within_seconds: float) -> list[tuple[Step, Step]]:

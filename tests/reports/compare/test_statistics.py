@@ -18,9 +18,9 @@ from reports.compare.statistics import (
     benjamini_hochberg,
     between,
     bland_altman,
-    bootstrap,
     centre,
     effective,
+    median_interval,
     needed,
     paired,
     summarise,
@@ -80,7 +80,7 @@ def test_the_bootstrap_covers_what_it_says(correlation: float) -> None:
     chance = np.random.default_rng(1)
     hits = 0
     for _ in range(150):
-        low, high = bootstrap(series(chance, 80, correlation), chance)
+        low, high = median_interval(series(chance, 80, correlation), chance)
         hits += low <= 0 <= high
     # 95 %, a little less where tests depend on one another: short series tell little of it
     assert hits / 150 > (0.91 if correlation == 0 else 0.82)
