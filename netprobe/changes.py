@@ -87,8 +87,8 @@ def _promising(costs: Floats, level: int) -> set[int]:
 
 def _better(one: Floats, two: Floats, count: NDArray[np.int64] | int) -> Floats:
     """The logarithm of the likelihood ratio, by the costs of one level and of two."""
-    floor = LEAST_SPREAD * np.asarray(count, dtype=np.float64)
-    found: Floats = count * np.log(np.maximum(one, floor) / np.maximum(two, floor))
+    floor = np.multiply(count, LEAST_SPREAD)
+    found: Floats = np.multiply(count, np.log(np.maximum(one, floor) / np.maximum(two, floor)))
     return found
 
 
@@ -109,7 +109,7 @@ def _best_split(values: Floats, costs: Floats, first: int, end: int) -> int | No
 
 
 def _costs(values: Floats) -> Floats:
-    """The sum of absolute deviations from the median: of so many values (a row), from a place on (a column)."""
+    """The sum of absolute deviations from the median of so many values (a row) from a place on (a column)."""
     count = len(values)
     # a window, and the few tests with which a change is placed again
     longest = min(count, WINDOW + SHORTEST)

@@ -89,17 +89,21 @@ def compare(job: Job) -> Comparison:
         fields["agreement"] = statistics.bland_altman(first, second)
         fields["paired"] = statistics.paired(second - first)
     trim = 0.0 if plain else statistics.TRIM
-    raw = [_scale(plain, side.raw) for side in (scripted, mesh)]
-    if len(left) >= LEAST:
-        shift = statistics.centre(second - first, trim)
-        fields["raw_shift"] = statistics.centre(raw[1][right] - raw[0][left], trim)
-    elif min(len(one), len(two)) >= 2:
-        shift = statistics.between(statistics.centre(one, trim), statistics.centre(two, trim))
-        of_raw = [statistics.centre(values, trim) for values in raw]
-        fields["raw_shift"] = statistics.between(*of_raw)
-    else:
-        shift = Shift(float(np.median(two) - np.median(one)), math.inf, 1.0)
-        fields["raw_shift"] = Shift(float(np.median(raw[1]) - np.median(raw[0])), math.inf, 1.0)
+    times = (scripted.times, mesh.times)
+
+    def shifted(of_scripted: Floats, of_mesh: Floats) -> Shift:
+        if len(left) >= LEAST:
+            return statistics.centre(of_mesh[right] - of_scripted[left], trim, times[1][right])
+        if min(len(of_scripted), len(of_mesh)) >= 2:
+            both = zip((of_scripted, of_mesh), times, strict=True)
+            return statistics.between(*(statistics.centre(values, trim, when) for values, when in both))
+        return Shift(statistics.median(of_mesh) - statistics.median(of_scripted), math.inf, 1.0)
+
+    shift = shifted(one, two)
+    normalised = scripted.raw is not scripted.values or mesh.raw is not mesh.values
+    fields["raw_shift"] = (
+        shifted(_scale(plain, scripted.raw), _scale(plain, mesh.raw)) if normalised else shift
+    )
     if plain:
         shift = _resolved(shift, scripted, mesh)
     fields["shift"] = shift

@@ -14,7 +14,7 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import kolmogorov, ndtr, stdtr, stdtrit
+from scipy.special import chdtri, kolmogorov, ndtr, stdtr, stdtrit
 
 Floats = NDArray[np.float64]
 
@@ -25,6 +25,8 @@ RESAMPLES = 400
 # What is trimmed of each tail, and the largest autocorrelation that is believed.
 TRIM = 0.2
 _MOST_CORRELATED = 0.95
+# in which a path is taken to be the same
+_PART_OF_DAY = 3 * 3600.0
 # Of longer series, pairs are made of so many evenly spaced values: they grow with the square.
 _MOST_OF_PAIRS = 500
 
@@ -161,13 +163,13 @@ def _median_interval(
     count, length = len(values), _block_length(len(values), correlation)
     if count < 2:
         return float(values[0]), float(values[0])
-    small = np.uint16 if count <= np.iinfo(np.uint16).max else np.uint32
+    small = np.uint16 if count + length <= np.iinfo(np.uint16).max else np.uint32
     place = np.empty(count + length, small)
     place[order] = np.arange(count)
     # blocks that begin near the end go on at the start
     place[count:] = place[:length]
-    starts = chance.integers(0, count, (RESAMPLES, math.ceil(count / length)), dtype=np.int32)
-    chosen = starts if length == 1 else (starts[..., None] + np.arange(length, dtype=np.int32))
+    starts = chance.integers(0, count, (RESAMPLES, math.ceil(count / length)), dtype=small)
+    chosen = starts if length == 1 else starts[..., None] + np.arange(length, dtype=small)
     drawn = np.sort(place[chosen.reshape(RESAMPLES, -1)[:, :count]], axis=1)
     below, above = values[order[drawn[:, (count - 1) // 2]]], values[order[drawn[:, count // 2]]]
     low, high = _quantiles(np.sort((below + above) / 2), (0.025, 0.975))
@@ -190,15 +192,51 @@ def summarise(values: Floats, chance: np.random.Generator) -> Summary:
     return Summary(len(values), _worth(len(values), correlation), p10, p25, middle, p75, p90, low, high)
 
 
-def centre(values: Floats, trim: float = TRIM) -> Shift:
-    """The trimmed mean with Yuen's (1974) error, for as many as they are worth in independent ones."""
+def centre(values: Floats, trim: float = TRIM, times: Floats | None = None) -> Shift:
+    """The trimmed mean with Yuen's (1974) error, for as many as they are worth in independent ones.
+
+    The autocorrelation is taken to be 1/n larger than it is found, and the variance is corrected for what
+    dependent values leave out of it: else short series seem surer than they are (`benchmarks.report --alarms`
+    counts how often). With `times` (seconds), hours of the day that differ are a source of error, too.
+    """
+    count = len(values)
     ordered = np.sort(values)
-    count, worth = len(values), effective(values)
     cut = int(trim * count)
     kept = ordered[cut : count - cut]
-    winsorised = np.clip(ordered, kept[0], kept[-1])
-    error = float(np.std(winsorised, ddof=1)) / ((1 - 2 * trim) * math.sqrt(worth)) if count > 1 else math.inf
-    return Shift(float(np.mean(kept)), error, max(worth - 2 * int(trim * worth) - 1, 1.0))
+    estimate = float(kept.sum()) / len(kept)
+    if count < 2:
+        return Shift(estimate, math.inf, 1.0)
+    winsorised = np.minimum(np.maximum(values, kept[0]), kept[-1]) / (1 - 2 * trim)
+    away = winsorised - winsorised.sum() / count
+    worth = _worth(count, min(autocorrelation(values) + 1 / count, _MOST_CORRELATED))
+    # of the sum of squares, n (1 - 1/worth) variances are expected
+    variance = float(away @ away) / (count * max(1 - 1 / worth, 0.25))
+    found = Shift(estimate, math.sqrt(variance / worth), max((1 - 2 * trim) * worth - 1, 1.0))
+    return found if times is None else _over_hours(found, winsorised, times)
+
+
+def _over_hours(shift: Shift, values: Floats, times: Floats) -> Shift:
+    """With the error that comes of the hours: a mesh that measures at four hours of the day knows four places
+    of its daily course, however many days it measures. The means of parts of the day are a random effect
+    (DerSimonian and Laird 1986) where they differ at 10 %; degrees of freedom are Satterthwaite's (1946)."""
+    which = (times // _PART_OF_DAY).astype(int) % 8
+    sizes = np.bincount(which, minlength=8)
+    total, freedom = len(values), int(np.count_nonzero(sizes)) - 1
+    if freedom < 1 or total - freedom < 5:
+        return shift
+    means = np.bincount(which, values, 8) / np.maximum(sizes, 1)
+    left = values - means[which]
+    within = float(left @ left) / (total - freedom - 1)
+    if within <= 0:
+        return shift
+    apart = means - float(values.sum()) / total
+    differ = float(sizes @ apart**2) / within
+    if differ <= float(chdtri(freedom, 0.1)):
+        return shift
+    between_hours = (differ - freedom) * within / (total - float(sizes @ sizes) / total)
+    own, of_hours = within / total, between_hours * float(sizes @ sizes) / total**2
+    found = (own + of_hours) ** 2 / (own**2 / shift.freedom + of_hours**2 / freedom)
+    return Shift(shift.estimate, max(shift.error, math.sqrt(own + of_hours)), min(shift.freedom, found))
 
 
 def between(first: Shift, second: Shift) -> Shift:

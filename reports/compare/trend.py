@@ -6,8 +6,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from netprobe.changes import LEAST_STEP, SHORTEST, changes
@@ -105,25 +107,31 @@ def _may_have_changed(values: Floats) -> bool:
     count = len(values)
     if float(values.max() - values.min()) < LEAST_STEP:
         return False
-    short = [values[None, :end] for end in sorted({*range(2 * SHORTEST, min(_WINDOW, count), _STEP), count})]
+    ends = [end for end in range(2 * SHORTEST, count, _STEP) if end < _WINDOW]
+    if any(_apart(values[None, :end]) for end in (ends if count > _WINDOW else [*ends, count])):
+        return True
     if count <= _WINDOW:
-        return any(_apart(window) for window in short)
-    whole = np.lib.stride_tricks.sliding_window_view(values, _WINDOW)
-    ends = [*range(_WINDOW, count, _STEP), count]
-    return _apart(whole[[end - _WINDOW for end in ends]]) or any(_apart(window) for window in short[:-1])
+        return False
+    last = np.array([*range(_WINDOW, count, _STEP), count])
+    return _apart(values[last[:, None] + np.arange(-_WINDOW, 0)])
 
 
 def _apart(windows: Floats) -> bool:
-    """Of windows of one length, a row each."""
-    count = windows.shape[1]
+    """Of windows of one length, a row each. Ties get the ranks in which they came: this only says where to
+    search."""
+    before, expected, bound = _screens(windows.shape[1])
+    found = windows.argsort(axis=1, kind="stable").argsort(axis=1)
+    sums = found.cumsum(axis=1)[:, before - 1]
+    return bool((np.abs(sums - expected) >= bound).any())
+
+
+@lru_cache(_WINDOW)
+def _screens(count: int) -> tuple[NDArray[np.int64], Floats, Floats]:
+    """Places where so many tests could be cut; of the sums of ranks (from 0) before them, what is expected,
+    and how far away they must be."""
     before = np.arange(SHORTEST, count - SHORTEST + 1)
-    # ties get the ranks in which they came; the search itself decides, this only says where to look
-    order = np.argsort(windows, axis=1, kind="stable")
-    found = np.empty(windows.shape)
-    np.put_along_axis(found, order, np.arange(1.0, count + 1)[None, :], axis=1)
-    sums = np.cumsum(found, axis=1)[:, before - 1]
-    expected, spread = before * (count + 1) / 2, np.sqrt(before * (count - before) * (count + 1) / 12)
-    return bool((np.abs(sums - expected) >= _SCREEN * spread).any())
+    bound = _SCREEN * np.sqrt(before * (count - before) * (count + 1) / 12)
+    return before, before * (count - 1) / 2, bound
 
 
 def near(first: Sequence[Step], second: Sequence[Step], within_seconds: float) -> list[tuple[Step, Step]]:
