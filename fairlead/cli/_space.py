@@ -60,21 +60,32 @@ class Asked:
         return found
 
 
-def asked(catalogue: Path | None, cloud: str | None) -> Asked:
-    """The sites of the catalogue, or the one cloud, with what was last known of them."""
-    from federation.clock import SystemClock
+def asked(
+    catalogue: Path | None, cloud: str | None, database: str | None = None, now: datetime | None = None
+) -> Asked:
+    """The sites of the catalogue, or the one cloud, with what was last known of them.
+
+    How much is taken is recorded in the database at that URL, or as set. With `now` they are asked as if it
+    were then, and nothing is kept of what they say.
+    """
+    from federation.clock import ManualClock, SystemClock
     from federation.settings import data_directory
     from reservations.snapshots import Snapshots
     from reservations.sources import load_sources
 
     federation = space_federation(catalogue, cloud)
+    if now is not None:
+        stopped = ManualClock(now)
+        sources = load_sources(federation, stopped)
+        return Asked(federation, sources, Snapshots(sources, stopped, None), now)
     clock = SystemClock()
     directory = data_directory(os.environ) / "space"
     sources = load_sources(federation, clock)
-    return Asked(federation, sources, Snapshots(sources, clock, directory, keep=_keeping()), clock.now())
+    snapshots = Snapshots(sources, clock, directory, keep=_keeping(database))
+    return Asked(federation, sources, snapshots, clock.now())
 
 
-def _keeping() -> Keep:
+def _keeping(database: str | None) -> Keep:
     """Records how much is taken. What that needs takes longer to import than most answers take: that is done
     where a source was asked for the first time in an hour."""
     made: list[Keep] = []
@@ -86,7 +97,7 @@ def _keeping() -> Keep:
                 from fairlead.cli._probe import opened_database
                 from reservations.history.record import keeping
 
-                made.append(keeping(lambda: opened_database(None)))
+                made.append(keeping(lambda: opened_database(database)))
         made[0](calendars, now)
 
     return keep
