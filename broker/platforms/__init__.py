@@ -30,6 +30,15 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True)
+class Waiting:
+    """Why a container that was started has not begun yet, in a few words for the client, and when it is
+    planned to; None: nobody knows."""
+
+    reason: str
+    begins: datetime | None = None
+
+
+@dataclass(frozen=True)
 class Status:
     state: State
     exit_code: int | None = None
@@ -38,6 +47,8 @@ class Status:
     stderr: str = ""
     # why the platform itself ended the job before its time, in one line for the client
     problem: str | None = None
+    # of one that is RUNNING: it is in a queue, and nothing of it runs yet
+    waiting: Waiting | None = None
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import os
 import shutil
@@ -31,7 +30,7 @@ from broker.platforms.podman_run import (
     write_environment,
 )
 from broker.platforms.staging import make_job_directory, stage_files
-from broker.platforms.usage import Usage
+from broker.platforms.usage import Overuse
 from federation.clock import Clock
 from federation.errors import InputError
 from federation.sites import Federation, Site
@@ -44,15 +43,12 @@ __all__ = ["PodmanPlatform", "usable"]
 PRESENT_SECONDS = 1.0
 # `podman run` says so where a container of that name exists
 NAME_IN_USE = "already in use"
-# why we stopped a job, in a file of its directory: it must outlive us
-STOPPED_NAME = "stopped"
 # conmon leaves this where it runs when the kernel has killed for want of memory; podman may not know of it
 OOM_NAME = "oom"
 KILLED = 137
 PORTS_FORMAT = "{{json .NetworkSettings.Ports}}"
 # removing what a job wrote: a container can make millions of files
 REMOVE_SECONDS = 280.0
-GIB = 2**30
 
 
 class PodmanPlatform:
@@ -69,9 +65,8 @@ class PodmanPlatform:
         self._images, self._containers = Images(), Containers()
         self._pulling: dict[tuple[str, ...], asyncio.Lock] = {}
         # by job, until its release
-        self._usage: dict[str, Usage] = {}
         self._image_ids: dict[str, str] = {}
-        self._stopped: dict[str, str] = {}
+        self._overuse = Overuse(self._root)
 
     def check(self, executable: Executable) -> Sequence[Note]:
         if notebook.is_notebook(executable):
@@ -188,7 +183,7 @@ class PodmanPlatform:
     async def poll(self, job: Job) -> Status:
         name, directory = container_name(job.id), job_directory(self._root, job.id)
         container = await self._containers.find(name)
-        if container is not None and container.running and await self._must_stop(job, directory):
+        if container is not None and container.running and await self._overuse.seen(job):
             await self.stop(job)
             container = await self._containers.find(name)
         if container is None or (not container.running and container.exit_code is None):
@@ -201,29 +196,12 @@ class PodmanPlatform:
 
     def _problem(self, job: Job, directory: Path, exit_code: int | None) -> str | None:
         """Why the job was ended, where it was neither its own doing nor the broker's."""
-        if job.id in self._stopped:
-            return self._stopped[job.id]
-        try:
-            return (directory / STOPPED_NAME).read_text(encoding="utf-8")
-        except OSError:
-            pass
+        stopped = self._overuse.reason(job.id)
+        if stopped is not None:
+            return stopped
         if exit_code == KILLED and (directory / OOM_NAME).exists():
             return f"it wanted more memory than the {job.memory_gib} GiB that were offered"
         return None
-
-    async def _must_stop(self, job: Job, directory: Path) -> bool:
-        """Whether the job has written more into its storages than was offered; why is kept for `poll`."""
-        if job.storage_gib is None:
-            return False
-        size = self._usage.setdefault(job.id, Usage(directory / "storage")).size_bytes()
-        if size is None or size <= job.storage_gib * GIB:
-            return False
-        text = f"{size / GIB:.2f} GiB written into storage, where {job.storage_gib} GiB were offered"
-        self._stopped[job.id] = text
-        # where the job has filled the disk, this can't be kept through a restart of the broker
-        with contextlib.suppress(OSError):
-            await asyncio.to_thread((directory / STOPPED_NAME).write_text, text, "utf-8")
-        return True
 
     async def stop(self, job: Job) -> None:
         name = container_name(job.id)
@@ -244,8 +222,8 @@ class PodmanPlatform:
 
     async def release(self, job_id: str, keep: Collection[str] = ()) -> None:
         directory = job_directory(self._root, job_id)
-        for known in (self._usage, self._image_ids, self._stopped):
-            known.pop(job_id, None)
+        self._image_ids.pop(job_id, None)
+        self._overuse.forget(job_id)
         try:
             if shutil.which("podman") is not None:
                 name = container_name(job_id)

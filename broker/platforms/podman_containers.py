@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from broker.platforms import PlatformError
+from broker.platforms.one_answer import OneAnswer
 from broker.platforms.podman_cli import podman_ok
 
 LABEL = "fairlead.session"
@@ -29,42 +29,22 @@ class Containers:
     """Asking by `inspect` for each of a hundred sessions twice a second would take ten cores."""
 
     def __init__(self) -> None:
-        # the answer that podman hasn't been asked for yet, and the one that it is being asked for
-        self._next: asyncio.Task[Mapping[str, Container]] | None = None
-        self._asked: asyncio.Task[Mapping[str, Container]] | None = None
+        self._answer = OneAnswer(_list)
 
     async def find(self, name: str) -> Container | None:
         """The container called `name` as it is now; None where there is none. Raises PlatformError."""
-        answer = self._next
-        if answer is None or answer.get_loop() is not asyncio.get_running_loop():
-            before = self._asked
-            if before is not None and before.get_loop() is not asyncio.get_running_loop():
-                before = None
-            # whoever comes before podman is really asked shares this answer
-            answer = self._next = asyncio.create_task(self._list(before))
-            answer.add_done_callback(_heard)
-        # shield: one who gives up must not take the answer from the others
-        return (await asyncio.shield(answer)).get(name)
-
-    async def _list(self, before: asyncio.Task[Any] | None) -> Mapping[str, Container]:
-        if before is not None:
-            await asyncio.wait({before})
-        self._asked = asyncio.current_task()
-        self._next = None
-        ps = ("ps", "--all", "--format", "json", "--filter", f"label={LABEL}")
-        # there is one of these at a time, and a hundred starts must not hide what runs
-        said = await podman_ok(*ps, waits=True)
-        try:
-            listed: list[dict[str, Any]] = json.loads(said or "[]") or []
-            return {name: read_container(each) for each in listed for name in each["Names"]}
-        except (ValueError, KeyError, TypeError) as problem:
-            raise PlatformError(f"podman ps said something unexpected: {problem!r}") from problem
+        return (await self._answer.get()).get(name)
 
 
-def _heard(answer: asyncio.Task[Any]) -> None:
-    """An error that nobody waits for any more is no news."""
-    if not answer.cancelled():
-        answer.exception()
+async def _list() -> Mapping[str, Container]:
+    ps = ("ps", "--all", "--format", "json", "--filter", f"label={LABEL}")
+    # there is one of these at a time, and a hundred starts must not hide what runs
+    said = await podman_ok(*ps, waits=True)
+    try:
+        listed: list[dict[str, Any]] = json.loads(said or "[]") or []
+        return {name: read_container(each) for each in listed for name in each["Names"]}
+    except (ValueError, KeyError, TypeError) as problem:
+        raise PlatformError(f"podman ps said something unexpected: {problem!r}") from problem
 
 
 def read_container(listed: Mapping[str, Any]) -> Container:

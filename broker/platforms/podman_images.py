@@ -6,22 +6,32 @@ import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 from broker.model import Executable, ExecutableKind, Note
 from broker.platforms import PlatformError
 from broker.platforms.options import architecture
 from broker.platforms.podman_cli import (
+    COMMAND_SECONDS,
     Images,
     is_local,
     is_reference,
     podman,
-    podman_ok,
     qualified,
+    words,
 )
+from netprobe.tools import _process
 
 # how Singularity names an image that any OCI engine can run
 DOCKER_TRANSPORT = "docker://"
+
+
+class Ask(Protocol):
+    """Runs podman with these arguments, on whichever machine, as `podman_cli.podman` does on this one."""
+
+    async def __call__(
+        self, *arguments: str, time_limit_seconds: float = COMMAND_SECONDS, waits: bool = False
+    ) -> _process.Finished: ...
 
 
 def as_oci(executable: Executable) -> Executable:
@@ -56,12 +66,12 @@ def check_image(site_id: str, executable: Executable, images: Images) -> Sequenc
     return []
 
 
-async def find_image(executable: Executable) -> dict[str, Any] | None:
+async def find_image(executable: Executable, ask: Ask = podman) -> dict[str, Any] | None:
     """The image in podman's store that is meant, as `podman image inspect` has it; or None."""
     for location in executable.locations:
         if not is_reference(location):
             raise PlatformError(f"{location!r} is not the name of an image")
-        end = await podman("image", "inspect", "--format", "json", qualified(location))
+        end = await ask("image", "inspect", "--format", "json", qualified(location))
         if end.returncode == 0:
             image: dict[str, Any] = json.loads(end.stdout)[0]
             if executable.digest is None or executable.digest in digests(image):
@@ -69,7 +79,7 @@ async def find_image(executable: Executable) -> dict[str, Any] | None:
     return None
 
 
-async def pull_image(executable: Executable, limit_seconds: float) -> dict[str, Any]:
+async def pull_image(executable: Executable, limit_seconds: float, ask: Ask = podman) -> dict[str, Any]:
     """Pull by the first location that works. Raises PlatformError with what each of them said."""
     said = []
     for location in executable.locations:
@@ -79,11 +89,14 @@ async def pull_image(executable: Executable, limit_seconds: float) -> dict[str, 
         platform = ("--os", "linux", "--arch", architecture(executable.architecture))
         pull = ("pull", "--quiet", *platform, qualified(location))
         try:
-            await podman_ok(*pull, time_limit_seconds=limit_seconds, waits=True)
+            end = await ask(*pull, time_limit_seconds=limit_seconds, waits=True)
         except PlatformError as problem:
             said.append(f"{location}: {problem}")
             continue
-        image = await find_image(executable)
+        if end.returncode != 0:
+            said.append(f"{location}: podman pull: {words(end.complaint)}")
+            continue
+        image = await find_image(executable, ask)
         if image is not None:
             return image
         said.append(f"{location}: wrong digest: expected {executable.digest}")

@@ -42,31 +42,50 @@ def run_arguments(job: Job, image_id: str, directory: Path, options: Mapping[str
     name = container_name(job.id)
     arguments = ["run", "--detach", "--pull", "never", "--name", name, "--label", f"{LABEL}={job.id}"]
     arguments += [*publish_arguments(job.executable.ports, options), *engine_flags().run]
+    arguments += log_arguments(directory)
+    if options["limits"] == "required":
+        arguments += limit_arguments(job, options)
+    return [*arguments, *content_arguments(job, directory), image_id, *job.executable.command]
+
+
+def log_arguments(directory: Path) -> list[str]:
+    log = ["--log-driver", "k8s-file", "--log-opt", f"path={directory / LOG_NAME}"]
+    return [*log, "--log-opt", f"max-size={LOG_SIZE}"]
+
+
+def limit_arguments(job: Job, options: Mapping[str, Any]) -> list[str]:
+    memory = f"{job.memory_gib}g"
+    # as much swap as memory is podman's default: it would double what was offered
+    limits = ["--cpus", str(job.cores), "--memory", memory, "--memory-swap", memory]
+    return [*limits, "--pids-limit", str(options["processes"])]
+
+
+def content_arguments(job: Job, directory: Path) -> list[str]:
+    """What the container gets and may do, wherever podman runs it. Raises PlatformError as above."""
     # SELinux, where there is one, would keep the container from what was staged for it
-    arguments += ["--security-opt", "no-new-privileges", "--security-opt", "label=disable"]
-    arguments += ["--log-driver", "k8s-file", "--log-opt", f"path={directory / LOG_NAME}"]
-    arguments += ["--log-opt", f"max-size={LOG_SIZE}"]
+    arguments = ["--security-opt", "no-new-privileges", "--security-opt", "label=disable"]
     # the broker's own proxies may hold passwords
     arguments += ["--http-proxy=false"]
-    if options["limits"] == "required":
-        memory = f"{job.memory_gib}g"
-        # as much swap as memory is podman's default: it would double what was offered
-        arguments += ["--cpus", str(job.cores), "--memory", memory, "--memory-swap", memory]
-        arguments += ["--pids-limit", str(options["processes"])]
     if job.executable.privileged:
         arguments += ["--privileged"]
-    for host_path, path, mode in job.binds:
-        if not path.startswith("/") or any(letter in path + host_path for letter in ":,\n\0"):
-            raise PlatformError(f"{path!r} can't be a mount path: expected /... without colons and commas")
+    for host_path, path, mode in checked_binds(job):
         arguments += ["--volume", f"{host_path}:{path}:{'ro' if mode is MountMode.READONLY else 'rw'}"]
     lines, secrets = split_environment(job.executable.environment)
     if lines:
         arguments += ["--env-file", str(directory / ENVIRONMENT_NAME)]
     for number, variable in enumerate(secrets):
-        arguments += ["--secret", f"{name}-{number},type=env,target={variable}"]
+        arguments += ["--secret", f"{container_name(job.id)}-{number},type=env,target={variable}"]
     if job.executable.entrypoint is not None:
         arguments += [f"--entrypoint={job.executable.entrypoint}"]
-    return [*arguments, image_id, *job.executable.command]
+    return arguments
+
+
+def checked_binds(job: Job) -> Sequence[tuple[str, str, MountMode]]:
+    """The job's binds. Raises PlatformError for paths that no engine's command line can say."""
+    for host_path, path, _ in job.binds:
+        if not path.startswith("/") or any(letter in path + host_path for letter in ":,\n\0"):
+            raise PlatformError(f"{path!r} can't be a mount path: expected /... without colons and commas")
+    return job.binds
 
 
 def split_environment(environment: Mapping[str, str]) -> tuple[Mapping[str, str], Mapping[str, str]]:
@@ -93,19 +112,26 @@ def split_environment(environment: Mapping[str, str]) -> tuple[Mapping[str, str]
 
 async def write_environment(job_id: str, executable: Executable, directory: Path) -> None:
     """Have the environment where `run_arguments` says that it is. Raises OSError and PlatformError."""
+    for name in write_environment_files(job_id, executable, directory):
+        # podman reads it again for a start after the machine's restart: it stays until release
+        end = await podman("secret", "create", name, str(directory / SECRETS_NAME / name))
+        if end.returncode != 0 and SECRET_IN_USE not in end.stderr:
+            raise PlatformError(f"podman secret create: {words(end.complaint)}")
+
+
+def write_environment_files(job_id: str, executable: Executable, directory: Path) -> Sequence[str]:
+    """The environment in files for us alone to read; the names of those that are to become secrets. Raises
+    OSError and PlatformError."""
     lines, secrets = split_environment(executable.environment)
     if lines:
         text = "".join(f"{name}={value}\n" for name, value in lines.items())
         write_private(directory / ENVIRONMENT_NAME, text)
-    for number, value in enumerate(secrets.values()):
+    names = [f"{container_name(job_id)}-{number}" for number in range(len(secrets))]
+    if names:
         (directory / SECRETS_NAME).mkdir(mode=0o700, exist_ok=True)
-        name = f"{container_name(job_id)}-{number}"
-        file = directory / SECRETS_NAME / name
-        write_private(file, value)
-        # podman reads it again for a start after the machine's restart: it stays until release
-        end = await podman("secret", "create", name, str(file))
-        if end.returncode != 0 and SECRET_IN_USE not in end.stderr:
-            raise PlatformError(f"podman secret create: {words(end.complaint)}")
+    for name, value in zip(names, secrets.values(), strict=True):
+        write_private(directory / SECRETS_NAME / name, value)
+    return names
 
 
 async def remove_secrets(directory: Path) -> None:

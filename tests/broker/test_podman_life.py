@@ -263,7 +263,7 @@ def test_a_job_that_writes_more_than_was_offered_is_stopped_and_told_why(
     tmp_path: Path, image: str, monkeypatch: pytest.MonkeyPatch, full: bool
 ) -> None:
     # GiB are MiB here
-    monkeypatch.setattr("broker.platforms.podman.GIB", 2**20)
+    monkeypatch.setattr("broker.platforms.usage.GIB", 2**20)
     monkeypatch.setattr("broker.platforms.usage.PAUSE_SECONDS", 0.0)
     monkeypatch.setattr("broker.platforms.usage.SHARE", 0.0)
     script = "busybox dd if=/dev/zero of=/out/big bs=1M count=4 2>/dev/null; echo written; sleep 60"

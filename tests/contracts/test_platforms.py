@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from broker.model import Executable, ExecutableKind, Job, Level, MountMode, Port
-from broker.platforms import Platform, State
+from broker.platforms import Platform, SaysWhatFits, State
 from fairlead.demo_image import build_checksum_image, remove_checksum_image
 from federation.errors import InputError
 from tests.contracts.platform_support import (
@@ -26,6 +27,9 @@ from tests.contracts.platform_support import (
     until_exited,
 )
 from tests.netprobe.servers import FileServer, file_server
+from tests.skaha.serving import skaha, skaha_options
+from tests.slurm.cluster import Cluster, running, slurm_is_impossible
+from tests.slurm.platform_support import platform_options
 
 
 class Case:
@@ -35,6 +39,15 @@ class Case:
         self.kind, self.image, self.root, self.options = kind, image, root, options
         self.used: list[Job] = []
 
+    @property
+    def publishes(self) -> bool:
+        """Whether ports of containers can be reached there at all."""
+        return self.kind not in ("slurm", "skaha")
+
+    @property
+    def shows_notebooks(self) -> bool:
+        return self.kind != "slurm"
+
     def platform(self) -> Platform:
         """A new one each time, as after a restart: what is real stays, what is in memory is gone."""
         return make_platform(self.kind, self.root, self.options)
@@ -42,6 +55,20 @@ class Case:
     def job(self, *command: str, **more: Any) -> Job:
         self.used.append(make_job(self.image, *command, **more))
         return self.used[-1]
+
+
+class SkahaCase(Case):
+    """What Skaha can run is known once it was asked; and it doesn't know the entrypoints of images."""
+
+    def platform(self) -> Platform:
+        platform = super().platform()
+        assert isinstance(platform, SaysWhatFits)
+        platform.learn()
+        return platform
+
+    def job(self, *command: str, **more: Any) -> Job:
+        entrypoint, *arguments = command or ("true",)
+        return super().job(*arguments, entrypoint=entrypoint, **more)
 
 
 SIMULATED = {"stage_seconds": 0.05, "image_seconds": 0.01, "run_seconds": 0.3}
@@ -62,13 +89,44 @@ def image() -> Iterator[str]:
     assert remove_checksum_image(name)
 
 
-@pytest.fixture(params=["simulated", pytest.param("podman", marks=pytest.mark.podman)])
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    reason = slurm_is_impossible()
+    if reason is not None:
+        pytest.skip(reason)
+    with running(3) as cluster:
+        yield cluster
+
+
+ENGINES = [pytest.param(kind, marks=pytest.mark.podman) for kind in ("podman", "slurm")]
+
+
+@contextmanager
+def skaha_case(directory: Path) -> Iterator[Case]:
+    """A simulated Skaha, whose containers have the staging directory under another path."""
+    root = directory / "work"
+    root.mkdir()
+    (directory / "arc").symlink_to(root)
+    with skaha(directory / "skaha") as served:
+        options = skaha_options(served, directory)
+        options |= {"staging": str(root), "staging_there": str(directory / "arc")}
+        yield SkahaCase("skaha", "images.canfar.net/skaha/terminal:1.1.2", root, options)
+
+
+@pytest.fixture(params=["simulated", "skaha", *ENGINES])
 def case(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Case]:
+    if request.param == "skaha":
+        with skaha_case(tmp_path) as found:
+            yield found
+        return
     if request.param == "simulated":
         yield Case("simulated", "registry.example.org/any/image:1", tmp_path / "work", SIMULATED)
         return
     image = request.getfixturevalue("image")
-    case = Case("podman", image, tmp_path / "work", PODMAN | {"notebook_image": image})
+    options = PODMAN | {"notebook_image": image}
+    if request.param == "slurm":
+        options = platform_options(request.getfixturevalue("cluster"))
+    case = Case(request.param, image, tmp_path / "work", options)
     try:
         yield case
     finally:
@@ -245,6 +303,11 @@ def test_ports_get_connectors_that_stay_the_same(case: Case) -> None:
         Port(8443, "HTTPS"),
     )
 
+    if not case.publishes:
+        notes = case.platform().check(Executable("test", (case.image,), ports=ports))
+        assert [note.path for note in notes] == ["/executable/network/ports"]
+        return
+
     async def live() -> None:
         platform, job = case.platform(), case.job("sleep", "60", ports=ports)
         await platform.prepare(job)
@@ -276,7 +339,10 @@ def test_without_ports_there_are_no_connectors(case: Case) -> None:
 
 def test_a_notebook_gets_its_url(case: Case, server: FileServer) -> None:
     notebook = Executable("nb", (server.url("/good"),), kind=ExecutableKind.NOTEBOOK)
-    assert not case.platform().check(notebook)
+    refused = case.platform().check(notebook)
+    assert bool(refused) is not case.shows_notebooks
+    if refused:
+        return
 
     async def live() -> None:
         platform, job = case.platform(), replace(case.job(), executable=notebook)
@@ -284,7 +350,7 @@ def test_a_notebook_gets_its_url(case: Case, server: FileServer) -> None:
         await platform.prepare(job)
         [found] = await platform.start(job)
         assert found.access
-        assert found.protocol == "HTTP"
+        assert found.protocol in ("HTTP", "HTTPS")
         assert "/good?token=" in found.location
         assert list(await case.platform().start(job)) == [found]
         await platform.release(job.id)

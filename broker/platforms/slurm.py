@@ -1,0 +1,362 @@
+"""Containers as Slurm jobs, by Slurm's commands on the site's host: this machine, or a login node over SSH.
+
+The site's shared file system holds what is staged, the job's script and what came of it; this machine and the
+nodes see it under the same path.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import re
+import secrets
+import time
+from collections.abc import Collection, Coroutine, Sequence
+from io import FileIO
+from pathlib import Path
+from typing import TypeVar
+
+from broker.catalogues.urls import allowed_at
+from broker.model import Connector, DataItem, Executable, ExecutableKind, Job, Note, Replica
+from broker.platforms import (
+    PlatformError,
+    Progress,
+    Staged,
+    State,
+    Status,
+    StoredFile,
+    Unreachable,
+    results,
+    slurm_apptainer,
+)
+from broker.platforms.options import check_executable
+from broker.platforms.places import job_directory, storage_path, write_private
+from broker.platforms.podman_run import container_name, write_environment_files
+from broker.platforms.slurm_apptainer import apptainer_body, bare_body
+from broker.platforms.slurm_checks import check_container
+from broker.platforms.slurm_cli import SSH_FAILED, Slurm, complaint, submit_arguments
+from broker.platforms.slurm_images import WEB, ImageBringer, check_image
+from broker.platforms.slurm_jobs import SlurmJobs
+from broker.platforms.slurm_options import slurm_options
+from broker.platforms.slurm_podman import podman_body
+from broker.platforms.slurm_script import (
+    ENDED_NAME,
+    SCRIPT_NAME,
+    SLURM_OUTPUT_NAME,
+    Body,
+    exports,
+    job_script,
+)
+from broker.platforms.slurm_watch import SlurmWatch, batch_directory
+from broker.platforms.staging import make_job_directory, stage_files
+from broker.platforms.usage import STOPPED_NAME, Overuse
+from federation.clock import Clock
+from federation.errors import InputError
+from federation.hosts import LocalHost
+from federation.sites import Federation, Site
+from netprobe.cost import Move
+from netprobe.forecast import from_outside
+from netprobe.quantiles import Quantiles
+
+__all__ = ["SlurmPlatform"]
+
+T = TypeVar("T")
+
+# bringing an image that was brought before
+PRESENT_SECONDS = 2.0
+# a job is over so long after it was cancelled, or its node doesn't answer
+CANCEL_SECONDS = 45.0
+# Slurm's KillWait, where it doesn't say; and how much of it is left for what follows
+KILL_WAIT_SECONDS = 30.0
+SPARE_SECONDS = 3.0
+# removing what a job wrote: a container can make millions of files
+REMOVE_SECONDS = 280.0
+# an image is large, and nothing is known of the way to it
+IMAGE_MOVE_SECONDS = Quantiles(1.0, 60.0, 600.0)
+
+
+class SlurmPlatform:
+    """See the module. Options (catalogue, [sites.<id>.platform.options]): see `slurm_options`."""
+
+    def __init__(self, site: Site, federation: Federation, clock: Clock, work_directory: Path) -> None:
+        if site.platform is None:
+            raise InputError(f"site {site.id!r} has no platform")
+        options = slurm_options(site)
+        self._site, self._platform, self._clock, self._options = site, site.platform, clock, options
+        self._allowed = allowed_at(federation, site)
+        self._root = Path(options["staging"]) if options["staging"] else work_directory.absolute()
+        self._slurm = Slurm(site.id, site.host, options["conf"], options["command_seconds"])
+        self._jobs = SlurmJobs(self._slurm, options["poll_seconds"])
+        self._engine = options["engine"] or [options["runtime"]]
+        self._bringer = ImageBringer(self._slurm, self._engine, options)
+        self._overuse = Overuse(self._root)
+        self._watch = SlurmWatch(self._slurm, self._jobs, self._root, self._overuse, options["partition"])
+        self._kill_wait: float | None = None
+        self._known_images: set[tuple[str, ...]] = set()
+        # by job, until its release
+        self._locks: dict[str, asyncio.Lock] = {}
+
+    def check(self, executable: Executable) -> Sequence[Note]:
+        notes = [
+            *check_executable(self._site, self._platform, executable),
+            *check_container(self._site.id, executable, self._options),
+        ]
+        if executable.kind is not ExecutableKind.NOTEBOOK:
+            notes += check_image(self._site.id, executable, self._options)
+        return notes
+
+    def image_seconds(self, executable: Executable) -> float:
+        if self._options["runtime"] == "none":
+            return 0.0
+        known = executable.locations in self._known_images
+        return PRESENT_SECONDS if known else float(self._options["image_seconds"])
+
+    async def stage(self, job_id: str, wanted: Sequence[tuple[DataItem, Move]], progress: Progress) -> Staged:
+        here = self._site, self._allowed, self._clock, self._root
+        return await stage_files(*here, job_id, wanted, progress)
+
+    async def make_storage(self, job_id: str, name: str) -> Path:
+        path = storage_path(self._root, job_id, name)
+        try:
+            make_job_directory(self._root, job_id)
+            path.mkdir(parents=True, exist_ok=True)
+            # the container's user may be anybody; other users of the machines stop at the job's directory
+            path.chmod(0o777)
+        except OSError as problem:
+            raise self._failed(problem, path) from problem
+        return path
+
+    async def prepare(self, job: Job) -> None:
+        batch = self._make_batch(job.id)
+        await self._check_shared(batch)
+        runtime = self._options["runtime"]
+        try:
+            if runtime == "podman":
+                image = await self._bringer.podman(job.executable, self._platform.architectures, batch)
+                write_private(batch / "image", image)
+            elif runtime != "none":
+                await self._bring_sif(job, batch)
+            # what can't be said on the command line is told before the job is to start
+            self._body(job, batch, 60)
+        except PlatformError as problem:
+            raise self._named(problem) from problem
+        except OSError as problem:
+            raise self._failed(problem, batch) from problem
+        self._known_images.add(job.executable.locations)
+
+    async def _bring_sif(self, job: Job, batch: Path) -> None:
+        file, location = batch / slurm_apptainer.IMAGE_FILE, job.executable.locations[0]
+        if job.executable.kind is not ExecutableKind.SINGULARITY or not location.startswith(WEB):
+            await self._bringer.sif(job.executable, batch)
+        elif not file.exists():
+            # a file on the web is fetched as data is, from where the site may fetch it
+            item = DataItem("image", "image.sif", None, (Replica(location, None),))
+            here = self._site.id
+            move = Move("image", location, None, here, 0, IMAGE_MOVE_SECONDS, from_outside(here))
+            staged = await self.stage(job.id, [(item, move)], lambda size: None)
+            staged.paths[item.uuid].replace(file)
+
+    async def start(self, job: Job) -> Sequence[Connector]:
+        batch, name = self._make_batch(job.id), container_name(job.id)
+        async with self._locks.setdefault(job.id, asyncio.Lock()):
+            found = await self._jobs.find(name)
+            # what is over without a script of ours here was released
+            if found is not None and not (found.over and not (batch / SCRIPT_NAME).exists()):
+                return ()
+            if (batch / ENDED_NAME).exists():
+                return ()
+            try:
+                self._write_environment(job, batch)
+                minutes = self._minutes(job)
+                script = job_script(
+                    job.id, batch, await self._grace_seconds(), self._body(job, batch, minutes * 60)
+                )
+                write_private(batch / SCRIPT_NAME, script)
+            except OSError as problem:
+                raise self._failed(problem, batch) from problem
+            except PlatformError as problem:
+                raise self._named(problem) from problem
+            # once it is on its way it can't be taken back: whoever gives up waits until it has arrived
+            await _to_its_end(self._submit(job, name, batch, minutes))
+        return ()
+
+    async def _submit(self, job: Job, name: str, batch: Path, minutes: int) -> None:
+        lease = job.lease
+        options = submit_arguments(
+            name,
+            f"fairlead:{job.id}",
+            [
+                ("chdir", str(batch)),
+                ("output", str(batch / SLURM_OUTPUT_NAME)),
+                ("cpus-per-task", str(job.cores)),
+                ("mem", f"{job.memory_gib * 1024}M"),
+                ("time", str(minutes)),
+                *((each, self._options[each]) for each in ("partition", "account", "qos", "constraint")),
+                ("reservation", None if lease is None else lease.reservation or lease.name),
+            ],
+        )
+        script = str(batch / SCRIPT_NAME)
+        await self._slurm.order("sbatch", *options, *self._options["sbatch"], script, clean=True)
+
+    def _minutes(self, job: Job) -> int:
+        """How long the Slurm job may last: as its session, and what starting the container takes; of what is
+        reserved no more than is left, for Slurm wouldn't start it otherwise."""
+        seconds = job.duration.total_seconds() + float(self._options["extra_seconds"])
+        if job.lease is None:
+            return max(math.ceil(seconds / 60), 1)
+        left = (job.lease.end - self._clock.now()).total_seconds()
+        return max(math.ceil(min(seconds, left - 60) / 60), 1)
+
+    def _write_environment(self, job: Job, batch: Path) -> None:
+        runtime = self._options["runtime"]
+        if runtime == "podman":
+            write_environment_files(job.id, job.executable, batch)
+        else:
+            variables = list(job.executable.environment.items())
+            text = exports(slurm_apptainer.prefix(runtime), variables)
+            write_private(batch / slurm_apptainer.EXPORTS_FILE, text)
+
+    def _body(self, job: Job, batch: Path, limit_seconds: int) -> Body:
+        runtime = self._options["runtime"]
+        if runtime == "podman":
+            try:
+                image = (batch / "image").read_text(encoding="utf-8")
+            except OSError as problem:
+                raise PlatformError(f"the image {job.executable.locations[0]} is not in place") from problem
+            return podman_body(job, image, batch, self._options, self._engine, limit_seconds)
+        if runtime == "none":
+            return bare_body(job)
+        return apptainer_body(job, batch, self._options, self._engine)
+
+    async def poll(self, job: Job) -> Status:
+        status = await self._watch.status(job)
+        if status.state is State.RUNNING and await self._overuse.seen(job):
+            await self.stop(job)
+            status = await self._watch.status(job)
+        return status
+
+    async def stop(self, job: Job) -> None:
+        name = container_name(job.id)
+        found = await self._jobs.find(name)
+        if found is None or found.over:
+            return
+        marker = job_directory(self._root, job.id) / STOPPED_NAME
+        try:
+            if not marker.exists():
+                marker.write_text("", encoding="utf-8")
+        except OSError as problem:
+            raise self._failed(problem, marker) from problem
+        await self._cancel(job.id, name)
+
+    async def _cancel(self, job_id: str, name: str) -> None:
+        """Cancel every job of that name, and wait until nothing of them runs."""
+        await self._slurm.order("scancel", f"--name={name}")
+        deadline = time.monotonic() + CANCEL_SECONDS
+        while (found := await self._jobs.find(name)) is not None and not found.over:
+            if found.state == "COMPLETING" and (batch_directory(self._root, job_id) / ENDED_NAME).exists():
+                return
+            if time.monotonic() > deadline:
+                raise self._error(
+                    f"Slurm job {found.number} is {found.state} {CANCEL_SECONDS:g} s after its end"
+                )
+            # the next answer is as fresh as Slurm is to be asked
+            await asyncio.sleep(0.05)
+
+    async def release(self, job_id: str, keep: Collection[str] = ()) -> None:
+        lock = self._locks.setdefault(job_id, asyncio.Lock())
+        async with lock:
+            # without a script nothing was ever submitted
+            if (batch_directory(self._root, job_id) / SCRIPT_NAME).exists():
+                found = await self._jobs.find(container_name(job_id))
+                if found is not None and not found.over:
+                    await self._cancel(job_id, container_name(job_id))
+            try:
+                await self._remove(await asyncio.to_thread(results.all_but, self._root, job_id, keep))
+            except OSError as problem:
+                raise self._failed(problem, job_directory(self._root, job_id)) from problem
+        self._overuse.forget(job_id)
+        self._locks.pop(job_id, None)
+        self._watch.forget(job_id)
+
+    async def _remove(self, paths: Sequence[Path]) -> None:
+        if not paths:
+            return
+        # rm, for a container may have made more levels of directories than Python can go down
+        remove = ("rm", "-rf", "--one-file-system", "--", *map(str, paths))
+        end = await self._slurm.run(*remove, time_limit_seconds=REMOVE_SECONDS)
+        if end.returncode != 0 and self._options["runtime"] == "podman":
+            # without root, what a container's user wrote belongs to one of our subordinate users
+            unshare = (*self._engine, "unshare", *remove)
+            end = await self._slurm.run(*unshare, time_limit_seconds=REMOVE_SECONDS, clean=True)
+        if end.returncode != 0:
+            raise self._error(f"what the job left can't be removed: {complaint(end)}")
+
+    async def list_files(self, job_id: str, name: str) -> Sequence[StoredFile]:
+        return await asyncio.to_thread(results.list_files, self._root, job_id, name)
+
+    async def open_file(self, job_id: str, name: str, path: str) -> FileIO | None:
+        try:
+            return await asyncio.to_thread(results.open_file, self._root, job_id, name, path)
+        except PermissionError as problem:
+            raise self._error(f"{path}: the broker may not read what the container's user wrote") from problem
+
+    def _make_batch(self, job_id: str) -> Path:
+        batch = batch_directory(self._root, job_id)
+        try:
+            make_job_directory(self._root, job_id)
+            batch.mkdir(mode=0o700, exist_ok=True)
+        except OSError as problem:
+            raise self._failed(problem, batch) from problem
+        return batch
+
+    async def _check_shared(self, batch: Path) -> None:
+        """Raises PlatformError where the site's host doesn't see what this machine has just written."""
+        if isinstance(self._site.host, LocalHost):
+            return
+        token = secrets.token_hex(16)
+        try:
+            await asyncio.to_thread(write_private, batch / "shared", token)
+        except OSError as problem:
+            raise self._failed(problem, batch) from problem
+        end = await self._slurm.run("cat", str(batch / "shared"))
+        if end.returncode == SSH_FAILED and end.stdout != token:
+            raise Unreachable(f"site {self._site.id}: {complaint(end)}")
+        if end.stdout != token:
+            raise self._error(
+                f"its host doesn't see {self._root} as this machine does: expected a shared directory"
+            )
+
+    async def _grace_seconds(self) -> float:
+        """How long a container has from SIGTERM to SIGKILL: less than Slurm lets its script live."""
+        if self._kill_wait is None:
+            said = await self._slurm.ask("scontrol", "show", "config")
+            found = re.search(r"^KillWait\s*=\s*(\d+) sec", said, re.MULTILINE)
+            self._kill_wait = KILL_WAIT_SECONDS if found is None else float(found[1])
+        return max(min(float(self._options["stop_seconds"]), self._kill_wait - SPARE_SECONDS), 0.0)
+
+    def _named(self, problem: PlatformError) -> PlatformError:
+        """`problem` with the site that it is of."""
+        text = str(problem)
+        named = text if text.startswith("site ") else f"site {self._site.id}: {text}"
+        return type(problem)(named)
+
+    def _failed(self, problem: OSError, path: Path) -> PlatformError:
+        return self._error(f"{problem.filename or path}: {problem.strerror or problem}")
+
+    def _error(self, text: str) -> PlatformError:
+        return PlatformError(f"site {self._site.id}: {text}")
+
+
+async def _to_its_end(work: Coroutine[None, None, T]) -> T:
+    """The result of `work`; cancelled, it waits for its end all the same."""
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        while not task.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait({task})
+        if not task.cancelled():
+            task.exception()
+        raise

@@ -1,0 +1,93 @@
+"""The options of the platform slurm (catalogue, [sites.<id>.platform.options])."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from broker.platforms.options import read_options
+from federation.errors import InputError
+from federation.hosts import SshHost
+from federation.sites import Site
+
+RUNTIMES = ("podman", "apptainer", "singularity", "none")
+DEFAULTS: dict[str, Any] = {
+    # a directory that nodes, login node and broker see under the same path; the work directory where unset
+    "staging": None,
+    "conf": None,  # SLURM_CONF on the site's host
+    "partition": None,
+    "account": None,
+    "qos": None,
+    "constraint": None,
+    "sbatch": [],  # more options of sbatch, such as "--exclusive"
+    "runtime": "podman",  # one of RUNTIMES
+    "engine": [],  # the engine's command and its general options; the runtime's name where empty
+    "engine_run": [],  # more options of its `run`
+    "images": "node",  # or "shared": the nodes see the image store of the site's host
+    "bare_images": [],  # with runtime "none": names of images that stand for the nodes' own software
+    "network": "none",  # "host": containers share the node's network
+    "limits": "required",  # "none": run without limits where the node has no control groups for them
+    "processes": 2048,  # of one container at most
+    "privileged": False,  # whether privileged containers may run
+    "image_seconds": 60.0,  # P90 of bringing an image
+    "pull_seconds": 900.0,  # when that is given up
+    "stop_seconds": 10.0,  # from SIGTERM to SIGKILL
+    "extra_seconds": 120.0,  # how much longer than its session a Slurm job may last
+    "command_seconds": 20.0,  # how long one of Slurm's commands may take
+    "poll_seconds": 2.0,  # between two questions to Slurm, for all sessions together
+}
+# stopping is one step of a session, and those have limits
+LONGEST_STOP_SECONDS = 30.0
+# a question may have to wait for the one before it, and looking at a session has a limit, too
+LONGEST_COMMAND_SECONDS = 25.0
+
+
+def slurm_options(site: Site) -> Mapping[str, Any]:
+    """The options of `site` over DEFAULTS. Raises InputError where they can't work."""
+    options = read_options(site, DEFAULTS)
+    for name in ("sbatch", "engine", "engine_run", "bare_images"):
+        if not all(isinstance(part, str) for part in options[name]):
+            raise _wrong(site, name, "a list of texts", options[name])
+    for name, words in {
+        "runtime": RUNTIMES,
+        "images": ("node", "shared"),
+        "network": ("none", "host"),
+        "limits": ("required", "none"),
+    }.items():
+        if options[name] not in words:
+            raise _wrong(site, name, " or ".join(map(repr, words)), options[name])
+    for name, least, most in (
+        ("processes", 1, float("inf")),
+        ("image_seconds", 0, float("inf")),
+        ("pull_seconds", 1, float("inf")),
+        ("stop_seconds", 0, LONGEST_STOP_SECONDS),
+        ("extra_seconds", 0, float("inf")),
+        ("command_seconds", 1, LONGEST_COMMAND_SECONDS),
+        ("poll_seconds", 0, 60),
+    ):
+        if not least <= options[name] <= most:
+            expected = f"{least:g} or more" if most == float("inf") else f"{least:g} to {most:g}"
+            raise _wrong(site, name, expected, options[name])
+    _check_staging(site, options["staging"])
+    if options["privileged"] and options["runtime"] != "podman":
+        raise _wrong(site, "privileged", f"false with runtime {options['runtime']!r}", True)
+    return options
+
+
+def _check_staging(site: Site, staging: str | None) -> None:
+    """Files are checked, listed and handed out here: the site's shared file system must be mounted here."""
+    if staging is None:
+        if isinstance(site.host, SshHost):
+            expected = f"a directory that this machine, {site.host.name} and the nodes share"
+            raise _wrong(site, "staging", expected, "none")
+        return
+    if not Path(staging).is_absolute():
+        raise _wrong(site, "staging", "an absolute path", staging)
+    if isinstance(site.host, SshHost) and not Path(staging).is_dir():
+        expected = "a directory of the site's shared file system that is mounted here under the same path"
+        raise _wrong(site, "staging", expected, staging)
+
+
+def _wrong(site: Site, name: str, expected: str, got: Any) -> InputError:
+    return InputError(f"site {site.id!r}: option {name!r}: expected {expected}, got {got!r}")

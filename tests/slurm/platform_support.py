@@ -1,0 +1,58 @@
+"""What the tests of the platform slurm share: options for a cluster of this machine, a job from end to end."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from broker.model import Job
+from broker.platforms import Platform
+from broker.platforms.engine_conf import engine_flags
+from broker.platforms.podman_cli import command
+from broker.platforms.podman_run import container_name
+from tests.contracts.platform_support import make_platform
+from tests.slurm.cluster import Cluster
+
+T = TypeVar("T")
+
+
+def platform_options(cluster: Cluster, **more: Any) -> dict[str, Any]:
+    """Quick ones, and what podman needs on this machine, which is all of the cluster's nodes."""
+    flags = engine_flags()
+    options = {"engine": ["podman", *flags.everywhere], "engine_run": list(flags.run), "stop_seconds": 1.0}
+    return {"conf": str(cluster.configuration), "poll_seconds": 0.05, **options, **more}
+
+
+def live(
+    cluster: Cluster, root: Path, job: Job, work: Callable[[Platform], Awaitable[T]], **options: Any
+) -> T:
+    """What `work` returns with a platform on which `job` is prepared; it is released in any case."""
+
+    async def whole() -> T:
+        platform = make_platform("slurm", root, platform_options(cluster, **options))
+        try:
+            await platform.prepare(job)
+            return await work(platform)
+        finally:
+            await platform.release(job.id)
+
+    return asyncio.run(whole())
+
+
+async def until_running(platform: Platform, job: Job, seconds: float = 20.0) -> None:
+    """Wait until the container has begun."""
+    deadline = time.monotonic() + seconds
+    while (status := await platform.poll(job)).waiting is not None:
+        assert time.monotonic() < deadline, status
+        await asyncio.sleep(0.05)
+
+
+def containers(job: Job) -> list[str]:
+    """The containers of a job that podman has on this machine, running or not."""
+    listed = ("ps", "--all", "--format", "{{.Names}}", "--filter", f"name={container_name(job.id)}")
+    done = subprocess.run(command(*listed), capture_output=True, text=True, timeout=60, check=True)
+    return done.stdout.split()
