@@ -56,7 +56,7 @@ class Column:
 @dataclass(frozen=True)
 class Table:
     """Rows, in the order in which they are read. The frame goes to CSV, Parquet and JSON whole, with units in
-    its columns' names; people see `columns`, in print the first `printed` rows."""
+    its columns' names; people see `columns` of the first `shown` rows, in print of the first `printed`."""
 
     name: str
     title: str
@@ -64,6 +64,7 @@ class Table:
     columns: tuple[Column, ...]
     note: str = ""
     printed: int = 60
+    shown: int = 1000
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ class Section:
 class Document:
     """A whole report. `name` is the stem of its files; `headline` says it in a sentence or two; `remarks` are
     what is wrong with the data as a whole; `method` says how the figures were made; `data` is what else
-    programs get."""
+    programs get; `about` names the table that the report is about, if it isn't the first."""
 
     name: str
     title: str
@@ -105,10 +106,13 @@ class Document:
     cards: tuple[Card, ...] = ()
     method: tuple[str, ...] = ()
     data: Mapping[str, Any] = field(default_factory=dict)
+    about: str = ""
 
     @property
     def tables(self) -> tuple[Table, ...]:
-        return tuple(table for section in self.sections for table in section.tables)
+        """What the report is about first, then as they are read."""
+        found = [table for section in self.sections for table in section.tables]
+        return tuple(sorted(found, key=lambda table: table.name != self.about))
 
 
 class Writable(Protocol):

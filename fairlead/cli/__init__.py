@@ -26,7 +26,12 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     ),
     "mesh": ("fairlead.cli.mesh", "fairlead.cli.mesh_expected", "fairlead.cli.mesh_grids"),
     "archive": ("fairlead.cli.archive",),
-    "report": ("fairlead.cli.report", "fairlead.cli.report_space"),
+    "report": (
+        "fairlead.cli.report",
+        "fairlead.cli.report_network",
+        "fairlead.cli.report_accuracy",
+        "fairlead.cli.report_space",
+    ),
     "space": (
         "fairlead.cli.space",
         "fairlead.cli.space_calendar",

@@ -1,0 +1,1 @@
+"""The state of a federation's network, as a report."""
