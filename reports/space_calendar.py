@@ -26,9 +26,11 @@ from reservations.calendar import VCPU, Calendar, Sight
 OURS = "#0072b2"
 _HOLDERS = ("#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442")
 _OTHERS = "#8c8c94"
-_INK, _PALE, _TRACK, _NIGHT = "#1d1d26", "#6b6b76", "#f1f1f4", "#fafafc"
+_INK, _PALE, _TRACK, _NIGHT, _LINE, _TOTAL = "#1d1d26", "#6b6b76", "#f1f1f4", "#fafafc", "#d4d4da", "#c8d9e8"
+# what is written on a bar: it stays as it is in a page that is dark, as the bar does
+_ON_BAR, _ON_OURS = "#16161c", "#fdfdfd"
 _NOBODY = "holder not shown"
-_WIDTH_INCHES, _ROW_INCHES = 12.0, 0.3
+_WIDTH_INCHES, _ROW_INCHES, _TOTAL_INCHES = 12.0, 0.3, 0.85
 
 
 @dataclass(frozen=True)
@@ -61,9 +63,13 @@ def rendered(
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "fairlead", "font.size": 9}):
         figure = Figure(figsize=(_WIDTH_INCHES, sum(heights) + 1.0), dpi=140, layout="constrained")
         FigureCanvasAgg(figure)
-        parts: Any = figure.subfigures(max(len(known), 1), 1, height_ratios=heights or None, squeeze=False)
-        for part, (calendar, lines) in zip(parts[:, 0], known, strict=False):
-            _draw_one(part, calendar, lines, look, (start, end, now))
+        # in one grid, so that an instant is at the same place in all of them
+        ratios = [part for _, lines in known for part in (_TOTAL_INCHES, _ROW_INCHES * max(len(lines), 1))]
+        if known:
+            grid: Any = figure.subplots(len(ratios), 1, height_ratios=ratios, squeeze=False)
+            for number, (calendar, lines) in enumerate(known):
+                total, hosts = grid[2 * number : 2 * number + 2, 0]
+                _draw_one(total, hosts, calendar, lines, look, (start, end, now))
         _legend(figure, look, known)
         stream = io.BytesIO()
         figure.savefig(stream, format=form, metadata={"Date": None} if form == "svg" else {"Software": None})
@@ -82,12 +88,16 @@ def _look(calendars: Sequence[Calendar]) -> Look:
 
 
 def _draw_one(
-    part: Any, calendar: Calendar, lines: list[Row], look: Look, times: tuple[datetime, datetime, datetime]
+    total: Any,
+    hosts: Any,
+    calendar: Calendar,
+    lines: list[Row],
+    look: Look,
+    times: tuple[datetime, datetime, datetime],
 ) -> None:
     start, end, now = times
-    ratios = [0.85, max(_ROW_INCHES * len(lines), _ROW_INCHES)]
-    total, hosts = part.subplots(2, 1, sharex=True, height_ratios=ratios)
-    part.suptitle(_title(calendar, end), color=_INK, fontsize=11, x=0.01, ha="left")
+    total.sharex(hosts)
+    total.set_title(_title(calendar, end), color=_INK, fontsize=11, loc="left", pad=16)
     _total(total, calendar, times)
     for position, line in enumerate(lines):
         _row(hosts, position, line, look, start, end)
@@ -101,7 +111,7 @@ def _draw_one(
     hosts.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator))
     for axes in (total, hosts):
         axes.spines[["top", "right", "left"]].set_visible(False)
-        axes.spines["bottom"].set_color("#c9c9d0")
+        axes.spines["bottom"].set_color(_LINE)
         _weekends(axes, start, end)
         if start <= now <= end:
             axes.axvline(now, color=_INK, lw=1, ls=(0, (2, 2)), zorder=5)
@@ -146,7 +156,7 @@ def _total(axes: Any, calendar: Calendar, times: tuple[datetime, datetime, datet
         used.append(level)
     instants.append(end)
     used.append(used[-1])
-    axes.fill_between(instants, used, step="post", color="#c8d9e8", lw=0)
+    axes.fill_between(instants, used, step="post", color=_TOTAL, lw=0)
     axes.step(instants, used, where="post", color=OURS, lw=1.2)
     top = max(pool, *used, 1)
     axes.set_ylim(0, top * 1.08)
@@ -161,7 +171,7 @@ def _row(axes: Any, position: int, line: Row, look: Look, start: datetime, end: 
     left, right = number(start), number(end)
     hatch = None if line.bookable else "////"
     track = Rectangle(
-        (left, position - 0.4), right - left, 0.8, facecolor=_TRACK, edgecolor="#d4d4da", lw=0, hatch=hatch
+        (left, position - 0.4), right - left, 0.8, facecolor=_TRACK, edgecolor=_LINE, lw=0, hatch=hatch
     )
     axes.add_patch(track)
     by_colour: dict[str, list[Rectangle]] = {}
@@ -200,7 +210,7 @@ def _name(axes: Any, bar: Bar, position: int, span: float) -> None:
         xytext=(3, 0),
         textcoords="offset points",
         va="center_baseline",
-        color="white" if bar.taken.ours is not None else _INK,
+        color=_ON_OURS if bar.taken.ours is not None else _ON_BAR,
         fontsize=7.5,
         zorder=4,
         annotation_clip=True,
@@ -227,7 +237,7 @@ def _legend(figure: Figure, look: Look, known: Sequence[tuple[Calendar, list[Row
     if grey:
         handles.append(Patch(color=_OTHERS, label=_NOBODY if grey == {_NOBODY} else "others"))
     if any(not line.bookable for _, lines in known for line in lines):
-        handles.append(Patch(facecolor=_TRACK, edgecolor="#d4d4da", hatch="////", label="can't be booked"))
+        handles.append(Patch(facecolor=_TRACK, edgecolor=_LINE, hatch="////", label="can't be booked"))
     if handles:
         figure.legend(
             handles=handles, loc="outside lower left", ncols=min(len(handles), 8), frameon=False, fontsize=8.5

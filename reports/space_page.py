@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from reports.space_calendar import rendered
 from reports.templating import environment
+from reports.themed import inline
 from reservations.calendar import Calendar, Taken
 from reservations.words import amount_words
 
@@ -19,12 +19,10 @@ def page(
     calendars: Sequence[Calendar], start: datetime, end: datetime, now: datetime, remarks: Sequence[str]
 ) -> str:
     """One self-contained HTML document."""
-    svg = rendered(calendars, start, end, now, "svg").decode()
     return _TEMPLATES.get_template("space.html").render(
         title=f"What is taken, {start:%Y-%m-%d} to {end:%Y-%m-%d}",
         now=now,
-        # within HTML it has neither an XML declaration nor a document type
-        picture=re.sub(r"^.*?(?=<svg)", "", svg, flags=re.DOTALL),
+        picture=inline(rendered(calendars, start, end, now, "svg")),
         remarks=remarks,
         calendars=[(calendar, list(_lines(calendar, start, end))) for calendar in calendars],
     )

@@ -20,7 +20,7 @@ from federation.units import format_bits_per_second, format_seconds, parse_size_
 from netprobe.cost import seconds_for
 from netprobe.measurement import Kind, Measurement
 from reports.pages.desk import Desk, Viewer, add_figures, add_page, asked_of, page, understood
-from reports.pages.figures import inline
+from reports.themed import inline
 
 # newest tests that the page lists, and that the figures have of each kind
 LISTED = 30

@@ -17,7 +17,7 @@ from starlette.responses import Response
 from broker.sessions import ledger
 from federation.errors import InputError
 from reports.pages.desk import Desk, Viewer, add_figures, add_page, asked_of, page, understood
-from reports.pages.figures import inline
+from reports.themed import inline
 from reservations.answers import (
     answer_document,
     calendar_document,
@@ -135,7 +135,7 @@ def add_space(router: APIRouter, desk: Desk) -> None:
     def picture(drawn: _Drawn) -> Markup:
         from reports.space_calendar import rendered
 
-        return inline(rendered(drawn.calendars, drawn.start, drawn.end, drawn.start, "svg"), themed=False)
+        return inline(rendered(drawn.calendars, drawn.start, drawn.end, drawn.start, "svg"))
 
     def sites_of(fields: Mapping[str, str]) -> list[str]:
         return [desk.site(fields["site"])] if "site" in fields else list(desk.federation.sites)

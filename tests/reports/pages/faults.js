@@ -51,6 +51,21 @@
     }
     return [255, 255, 255, 255];
   };
+  // in a picture, what was painted last before the text, where the middle of the text is
+  const painted = e => {
+    const box = e.getBoundingClientRect();
+    const [x, y] = [box.x + box.width / 2, box.y + box.height / 2];
+    const under = [...e.ownerSVGElement.querySelectorAll("path, rect, circle, use")].filter(shape => {
+      if (!(shape.compareDocumentPosition(e) & Node.DOCUMENT_POSITION_FOLLOWING)) return false;
+      if (shape.closest("defs, clipPath") || rgba(getComputedStyle(shape).fill)[3] !== 255) return false;
+      if (getComputedStyle(shape).fill === "none") return false;
+      if (shape.tagName !== "use")
+        return shape.isPointInFill(new DOMPoint(x, y).matrixTransform(shape.getScreenCTM().inverse()));
+      const { left, right, top, bottom } = shape.getBoundingClientRect();
+      return left < x && x < right && top < y && y < bottom;
+    });
+    return under.length ? rgba(getComputedStyle(under[under.length - 1]).fill) : behind(e.closest(".picture"));
+  };
   let texts = 0;
   for (const e of document.querySelectorAll("body *")) {
     const own = [...e.childNodes].some(n => n.nodeType === 3 && n.textContent.trim());
@@ -58,7 +73,7 @@
     texts += 1;
     const style = getComputedStyle(e);
     const ink = rgba(e.closest("svg") ? style.fill : style.color);
-    const [low, high] = [light(ink), light(behind(e.closest("svg") ? e.closest(".picture") : e))].sort((a, b) => a - b);
+    const [low, high] = [light(ink), light(e.closest("svg") ? painted(e) : behind(e))].sort((a, b) => a - b);
     const ratio = (high + 0.05) / (low + 0.05);
     if (ratio < 4.5) faults.push(`contrast ${ratio.toFixed(2)}: ${e.textContent.trim().slice(0, 40)}`);
   }

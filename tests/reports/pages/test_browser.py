@@ -156,11 +156,19 @@ def test_the_check_sees_what_is_wrong(browse):
     assert page.evaluate(FAULTS) == []
     page.evaluate("""() => {
       document.querySelector("h2").style.color = "#999";
+      document.querySelector(".map.large .site text").style.fill = "#ccc";
       document.querySelector("main").insertAdjacentHTML("beforeend",
         "<input name=bare><h4>deep</h4><a href=x></a><div style='width: 3000px'>wide</div>");
     }""")
     found = " ".join(page.evaluate(FAULTS))
-    for fault in ("contrast", "no label: bare", "h4 after h2", "no name: <a", "scrolls sideways"):
+    for fault in (
+        "contrast 2.85: Map",
+        "contrast 1.38: Alpha",
+        "no label: bare",
+        "h4 after h2",
+        "no name: <a",
+        "scrolls sideways",
+    ):
         assert fault in found
 
 
@@ -250,7 +258,7 @@ def test_a_cell_leads_to_its_path_and_the_form_answers(browse):
         == 6
         == len({(m.source, m.destination) for m in MEASUREMENTS}) + 2
     )
-    page.get_by_role("link", name=re.compile("^Beta to Alpha")).first.click()
+    page.locator("table.mesh").get_by_role("link", name=re.compile("^Beta to Alpha")).click()
     page.get_by_role("heading", name="Beta to Alpha", level=1).wait_for()
     page.get_by_role("link", name="Space").click()
     page.get_by_label("Cores").fill("32")
@@ -259,6 +267,25 @@ def test_a_cell_leads_to_its_path_and_the_form_answers(browse):
     page.get_by_role("heading", name="2 × 32 cores").wait_for()
     # of the site that has both hosts free when the booking is over
     page.get_by_role("cell", name="2026-11-27 10:00").first.wait_for()
+
+
+def test_the_map_leads_to_sites_and_paths_by_keyboard_alone(browse):
+    page = browse(PHONE)
+    assert page.locator(".map.small").is_visible()
+    assert not page.locator(".map.large").is_visible()
+    # who doesn't want to go through all of it goes on after it
+    tab_to(page, "Skip the")
+    page.keyboard.press("Enter")
+    assert page.evaluate("() => document.activeElement.id") == "mesh"
+    page.goto("/pages")
+    tab_to(page, "Alpha <b>: only its paths")
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name="Paths from and to Alpha").wait_for()
+    tab_to(page, "Beta to Alpha")
+    line = page.locator(".map.small a:focus .line")
+    assert page.evaluate("e => getComputedStyle(e).strokeWidth", line.element_handle()) == "6px"
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name="Beta to Alpha", level=1).wait_for()
 
 
 def test_another_sites_form_finds_nobody_signed_in(browse, service):
