@@ -1,0 +1,1 @@
+"""What was promised, and what came true: forecasts of transfers, and the broker's offers."""
