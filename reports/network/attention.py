@@ -13,6 +13,10 @@ from reports.network.model import Ends, Network, State
 from reports.network.sites import Fault
 from reports.network.tables import factor, percent
 
+# A path that loses so many packets is slow over any distance: over 50 ms TCP with loss-based control doesn't
+# get beyond 4 Mbit/s (Mathis and others 1997).
+LOSSY = 0.005
+
 
 @dataclass(frozen=True)
 class Point:
@@ -31,6 +35,7 @@ def points(
     known = _explained(network, faults)
     kinds = (
         _failing(network, known),
+        _lossy(network, known),
         _worse(network, worse, known),
         _apart(network, apart, known),
     )
@@ -61,6 +66,14 @@ def _failing(network: Network, known: set[Ends]) -> Iterator[Point]:
             "fails",
             f"{count} of {one.tests:,} {one.kind.value} tests failed{since}: {one.error}",
         )
+
+
+def _lossy(network: Network, known: set[Ends]) -> Iterator[Point]:
+    lossy = [one for one in network.measured(Quantity.LOSS) if (one.value or 0.0) >= LOSSY]
+    for one in sorted(lossy, key=lambda one: (-(one.value or 0.0), one.ends)):
+        if one.ends not in known:
+            lost = form(Quantity.LOSS, one.value or 0.0)
+            yield Point(network.path(one.ends), "loses packets", f"{lost} in {one.count:,} tests")
 
 
 def _worse(network: Network, worse: Sequence[Change], known: set[Ends]) -> Iterator[Point]:

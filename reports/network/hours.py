@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from federation.units import format_age, format_size
+from federation.units import format_size
 from reports.document import Column, Picture, Section, Table
 from reports.network.maps import CIVIDIS, Scale, Spot, heat_map
 from reports.network.model import Network, State
@@ -81,7 +81,6 @@ def table(network: Network, moves: Moves) -> Table:
         for size, seconds in zip(moves.sizes, one.seconds, strict=True):
             for quantile in ("p10", "p50", "p90"):
                 row[f"{size}_bytes_seconds_{quantile}"] = getattr(seconds, quantile)
-            row[f"{size}_words"] = f"{span(seconds.p50)} ({span(seconds.p10)} to {span(seconds.p90)})"
         last = one.seconds[-1]
         row |= {
             "over_a_week": _over_a_week(last.p50, last.p90),
@@ -93,28 +92,29 @@ def table(network: Network, moves: Moves) -> Table:
         rows.append(row)
     largest = f"{moves.sizes[-1]}_bytes_seconds_p50"
     rows.sort(key=lambda row: (-row[largest], row["source"], row["destination"]))
+    times = [
+        Column(f"{size}_bytes_seconds_{quantile}", head, span, numeric=True)
+        for size in moves.sizes
+        for quantile, head in (("p50", format_size(size)), ("p10", "10 %"), ("p90", "90 %"))
+    ]
     return Table(
         "moving",
-        "How long it takes: usually (in 8 of 10 cases)",
+        "How long each size takes: usually, and in the quickest and the slowest tenth of cases",
         pd.DataFrame(rows),
         (
             Column("path", "path"),
-            *(Column(f"{size}_words", format_size(size)) for size in moves.sizes),
-            Column(largest, "hours", _hours, numeric=True),
-            Column("over_a_week", f"{format_size(moves.sizes[-1])} over a week"),
+            *times,
+            Column("over_a_week", "over a week"),
             Column("rests_on", "rests on"),
             Column("tests", "tests", count, numeric=True),
-            Column("newest_age_seconds", "newest", format_age, numeric=True),
         ),
+        f"The slowest first. Over a week: {format_size(moves.sizes[-1])} usually; may be: the slowest tenth.",
+        printed=30,
     )
 
 
 def _over_a_week(middle: float, late: float) -> str:
     return "yes" if middle > WEEK_SECONDS else "may be" if late > WEEK_SECONDS else "no"
-
-
-def _hours(seconds: float) -> str:
-    return f"{seconds / 3600:,.1f}"
 
 
 def span(seconds: float) -> str:

@@ -93,8 +93,8 @@ METHOD = (
     "each. They differ where the 20 % trimmed means of the logarithms, with errors for tests that depend on "
     "the one before, are surely over 10 % apart (round trips also by 0.5 ms, losses by 0.1 % of packets), at "
     "a false discovery rate of 5 % over all paths (Benjamini-Hochberg), and the 95 % intervals of both "
-    "medians (block bootstrap) don't meet. Where a level changed at a time that is sure, what is since then is "
-    "compared with what was before.",
+    "medians (block bootstrap) don't meet. Where a level changed at a time that is sure, what is since then "
+    "is compared with what was before.",
     "A path fails where no test succeeded or the newest three failed; it is stale where the newest test is "
     "longer ago than twice the usual interval and a tenth of the time.",
 )
@@ -324,4 +324,5 @@ def _availability(network: Network) -> list[Section]:
         if failed
         else "."
     )
-    return [Section("Availability", (text,), tables=(table,) if failed else ())]
+    both = (tables.site_availability(network), table) if failed else ()
+    return [Section("Availability", (text,), tables=both)]

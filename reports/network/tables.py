@@ -90,11 +90,12 @@ def paths(network: Network) -> Table:
             Column("newest", "newest", _when, numeric=True),
         ]
     note = (
-        "Medians of the time; loss is the share of all packets. The slowest first. State of "
-        "throughput: failed: none succeeded, or the newest three failed; stale: the newest is long ago; missing: "
-        "not tested."
+        "Medians of the time; loss is the share of all packets. State of throughput: failed: none succeeded, "
+        "or the newest three failed; stale: the newest is long ago; missing: not tested."
     )
-    return Table("paths", "All paths", _frame(rows, names), tuple(columns), note)
+    return Table(
+        "paths", "Every ordered pair of sites, the slowest first", _frame(rows, names), tuple(columns), note
+    )
 
 
 def _figure(one: Figure) -> dict[str, Any]:
@@ -293,12 +294,6 @@ def of_sites(network: Network) -> Table:
             "worst_received_bits_per_second": one.worst_received,
             "rtt_seconds": one.round_trip,
             "loss_ratio": one.loss,
-            "tests": one.tests,
-            "failed": one.failed,
-            "failed_share": one.failed / one.tests if one.tests else None,
-            "paths": one.paths,
-            "paths_failed": one.paths_failed,
-            "usual_error": one.error or None,
         }
         for one in sites.rows(network)
     ]
@@ -317,11 +312,41 @@ def of_sites(network: Network) -> Table:
             Column("worst_received_bits_per_second", "with", rate, numeric=True),
             Column("rtt_seconds", "round trip", format_seconds, numeric=True),
             Column("loss_ratio", "lost", share, numeric=True),
-            Column("tests", "tests", count, numeric=True),
-            Column("failed_share", "failed", share, numeric=True),
-            Column("usual_error", "usual error"),
         ),
         "Medians over the site's paths, of loss the mean.",
+    )
+
+
+def site_availability(network: Network) -> Table:
+    """Sites of which tests failed, the largest share first."""
+    rows: list[dict[str, Any]] = [
+        {
+            "site": one.site,
+            "name": network.name(one.site),
+            "tests": one.tests,
+            "failed": one.failed,
+            "failed_share": one.failed / one.tests,
+            "paths": one.paths,
+            "paths_failed": one.paths_failed,
+            "usual_error": one.error,
+        }
+        for one in sites.rows(network)
+        if one.failed
+    ]
+    rows.sort(key=lambda row: (-row["failed_share"], row["site"]))
+    return Table(
+        "site-failures",
+        "Sites of whose tests some failed, sending or receiving",
+        pd.DataFrame(rows),
+        (
+            Column("name", "site"),
+            Column("failed_share", "failed", share, numeric=True),
+            Column("failed", "so many", count, numeric=True),
+            Column("tests", "of", count, numeric=True),
+            Column("paths_failed", "paths that fail now", count, numeric=True),
+            Column("paths", "of", count, numeric=True),
+            Column("usual_error", "usual error"),
+        ),
     )
 
 
