@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -110,10 +110,3 @@ class Reading:
 
     def path(self, kind: Kind, source: str, destination: str) -> Observed:
         return self.kinds.get(kind, {}).get((source, destination)) or Observed(source, destination)
-
-
-def seconds_of(started: Any) -> float:
-    """Since 1970: SQLite gives text in UTC."""
-    if isinstance(started, str):
-        return datetime.fromisoformat(started + "+00:00").timestamp()
-    return float(started.astimezone(UTC).timestamp())

@@ -13,7 +13,7 @@ from netprobe.archive_queries import bare
 from netprobe.archive_rows import json_value
 from netprobe.measurement import Kind
 from netprobe.tables import measurements
-from reports.compare.observed import seconds_of
+from reports.compare.columns import seconds_of
 
 _BATCH = 1000
 
@@ -39,7 +39,7 @@ def routes(
     with engine.connect().execution_options(yield_per=_BATCH) as connection:
         for source, destination, started, raw in connection.execute(query):
             if raw and (routers := route(json_value(raw))):
-                found[source, destination].append((seconds_of(started), routers))
+                found[source, destination].append((float(seconds_of([started])[0]), routers))
     return dict(found)
 
 
