@@ -10,7 +10,7 @@ from broker.offers import checks, policy
 from broker.offers.calendars import Held, SiteCalendars
 from broker.offers.changes import Change, within_site
 from broker.platforms import Platform as Backend
-from broker.platforms import ReadyOffer
+from broker.platforms import ReadyOffer, SaysWhatFits
 from federation.sites import Platform, Site
 from netprobe.cost import Item, Staging, plan_staging
 from netprobe.forecast import ForecastPath
@@ -63,6 +63,9 @@ def assess(
     refused = [_naming(site, note) for note in backend.check(request.executable)]
     refused += policy.executable_refused(site, request.executable)
     data, said = policy.usable_data(site, request)
+    if isinstance(backend, SaysWhatFits):
+        platform = backend.bounded(platform)
+        said = [*said, *(_naming(site, note) for note in backend.check_request(request))]
     refused += [note for note in said if note.level is Level.ERROR]
     for position, item in enumerate(request.data):
         if not item.replicas:

@@ -15,6 +15,7 @@ from broker.model import Connector, DataItem, Executable, Figure, Job, Note, Out
 from federation.clock import Clock
 from federation.errors import InputError
 from federation.sites import Federation, Site
+from federation.sites import Platform as SitePlatform
 from netprobe.cost import Move
 from netprobe.measurement import Measurement
 
@@ -129,6 +130,27 @@ class OffersItself(Protocol):
 
     async def give_up(self, reference: str) -> None:
         """Cancel the session, or reject the offer; ended before, or not known there: does nothing."""
+        ...
+
+
+@runtime_checkable
+class SaysWhatFits(Protocol):
+    """What a platform has besides when its service says what may run there: images, sizes, what is free.
+
+    What it said last is kept; `check` and all but `learn` answer by that, and don't use the network.
+    """
+
+    def learn(self) -> None:
+        """Ask the service now. Blocks for a minute at most; raises PlatformError where it can't be asked."""
+        ...
+
+    def bounded(self, platform: SitePlatform) -> SitePlatform:
+        """The site's platform, with the limits of the service where those are narrower."""
+        ...
+
+    def check_request(self, request: Request) -> Sequence[Note]:
+        """Why `request` can't run there although its executable could (ERROR), and what its client should
+        know of it (INFO, WARN)."""
         ...
 
 

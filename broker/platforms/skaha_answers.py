@@ -1,0 +1,179 @@
+"""What a Skaha's documents say, read with care: they differ from version to version, and may be cut or wrong.
+
+All functions raise ValueError, in words, for what they can't read.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeGuard
+
+from broker.contract.times import parse_instant
+
+# what Skaha writes where it knows nothing, besides leaving the name out
+NONE = "<none>"
+PENDING, RUNNING, TERMINATING = "Pending", "Running", "Terminating"
+# of its versions, and of the Kubernetes below them
+SUCCEEDED, FAILED = frozenset({"Completed", "Succeeded"}), frozenset({"Failed", "Error"})
+INTERACTIVE = frozenset({"notebook", "contributed", "desktop", "carta", "firefly"})
+_AMOUNT = re.compile(r"([0-9]+(?:\.[0-9]+)?)([KMGTPE]?)i?", re.IGNORECASE)
+_POWERS = {"": -3, "K": -2, "M": -1, "G": 0, "T": 1, "P": 2, "E": 3}
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image of Skaha's list: `id` is HOST/PROJECT/NAME:TAG, `types` the kinds of session it is for."""
+
+    id: str
+    types: frozenset[str]
+    digest: str | None
+
+
+@dataclass(frozen=True)
+class Context:
+    """The sizes that a session may have, smallest first; `interactive`: how many of a user's may be open."""
+
+    cores: tuple[int, ...]
+    memory_gib: tuple[int, ...]
+    interactive: int | None
+
+
+@dataclass(frozen=True)
+class Free:
+    """What of the cluster nobody has asked for, all nodes together."""
+
+    cores: float
+    memory_gib: float | None  # old versions don't say
+
+
+@dataclass(frozen=True)
+class Session:
+    id: str
+    name: str
+    type: str
+    status: str
+    started: datetime | None
+    connect_url: str | None
+
+
+def read_images(document: Any) -> tuple[Image, ...]:
+    found = []
+    for item in _list(document, "images"):
+        types = item.get("types", item.get("type")) if isinstance(item, Mapping) else None
+        kinds = frozenset([types] if isinstance(types, str) else filter(_is_text, types or ()))
+        if isinstance(item, Mapping) and _is_text(item.get("id")) and kinds:
+            digest = item.get("digest")
+            found.append(Image(item["id"], kinds, digest if _is_text(digest) else None))
+    return tuple(found)
+
+
+def read_hosts(document: Any) -> tuple[str, ...]:
+    """The registries that images may come from."""
+    return tuple(host.lower() for host in _list(document, "registries") if _is_text(host))
+
+
+def read_context(document: Any) -> Context:
+    if not isinstance(document, Mapping):
+        raise ValueError("its context is no JSON object")
+    cores, memory = _sizes(document, "cores"), _sizes(document, "memoryGB")
+    most = document.get("maxInteractiveSessions")
+    return Context(cores, memory, most if type(most) is int else None)
+
+
+def read_free(document: Any) -> Free:
+    """What is left of the statistics' "available", which is all that there is, and not what is free."""
+    cores, ram = (_map(document, part) for part in ("cores", "ram"))
+    total, taken = (_number(cores.get(name)) for name in ("cpuCoresAvailable", "requestedCPUCores"))
+    memory = None
+    if "ramAvailable" in ram and "requestedRAM" in ram:
+        memory = max(read_gib(ram["ramAvailable"]) - read_gib(ram["requestedRAM"]), 0.0)
+    return Free(max(total - taken, 0.0), memory)
+
+
+def read_gib(text: Any) -> float:
+    """An amount of memory in GiB: Skaha's "G" are gibibytes, whether it writes "G" or "Gi"."""
+    found = _AMOUNT.fullmatch(str(text))
+    if found is None:
+        raise ValueError(f"{str(text)[:40]!r} is no amount of memory")
+    return float(found[1]) * 1024.0 ** _POWERS[found[2].upper()]
+
+
+def read_sessions(document: Any) -> tuple[Session, ...]:
+    """Those that can be told apart; a desktop's applications, which are listed beside it, are none."""
+    items = [item for item in _list(document, "sessions") if isinstance(item, Mapping)]
+    return tuple(read_session(item) for item in items if item.get("type") != "desktop-app")
+
+
+def read_session(document: Any) -> Session:
+    if not isinstance(document, Mapping):
+        raise ValueError("a session is no JSON object")
+    if not all(_is_text(document.get(name)) for name in ("id", "status")):
+        raise ValueError("a session has no id, or no status")
+    started, url = document.get("startTime"), document.get("connectURL")
+    return Session(
+        document["id"],
+        str(document.get("name") or "").lower(),
+        str(document.get("type") or "headless"),
+        document["status"],
+        parse_instant(started) if _is_text(started) and started != NONE else None,
+        url if _is_text(url) and url.startswith(("http://", "https://")) else None,
+    )
+
+
+@dataclass(frozen=True)
+class Event:
+    """What Kubernetes did with a session, or couldn't do."""
+
+    type: str
+    reason: str
+    message: str
+
+
+def read_events(text: str) -> tuple[Event, ...]:
+    """The events, oldest first: columns under a heading, of which the message may hold spaces."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    if not lines or "MESSAGE" not in lines[0]:
+        return ()
+    start, end = lines[0].index("MESSAGE"), lines[0].find("FIRST-TIME")
+    found = []
+    for line in lines[1:]:
+        words = line[:start].split()
+        if len(words) >= 2:
+            message = line[start:] if end < 0 else line[start:end]
+            found.append(Event(words[0], words[1], " ".join(message.split())))
+    return tuple(found)
+
+
+def _list(document: Any, what: str) -> Sequence[Any]:
+    if not isinstance(document, list):
+        raise ValueError(f"its {what} are no JSON list")
+    return document
+
+
+def _map(document: Any, name: str) -> Mapping[str, Any]:
+    part = document.get(name) if isinstance(document, Mapping) else None
+    if not isinstance(part, Mapping):
+        raise ValueError(f"its statistics have no {name}")
+    return part
+
+
+def _sizes(document: Mapping[str, Any], name: str) -> tuple[int, ...]:
+    part = document.get(name)
+    options = part.get("options") if isinstance(part, Mapping) else None
+    sizes = [size for size in options or () if type(size) is int and size > 0]
+    if not sizes:
+        raise ValueError(f"its context has no options of {name}")
+    return tuple(sorted(set(sizes)))
+
+
+def _number(value: Any) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise ValueError("its statistics have no figures")
+    return float(value)
+
+
+def _is_text(value: Any) -> TypeGuard[str]:
+    return isinstance(value, str) and value != ""

@@ -1,0 +1,191 @@
+"""A Skaha over HTTP, by its OpenAPI document and, where that is silent, by its source."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+import httpx
+
+from broker.platforms import PlatformError, Unreachable
+from broker.platforms import skaha_answers as answers
+from broker.platforms.skaha_answers import Context, Event, Free, Image, Session
+from broker.platforms.skaha_credentials import Credentials
+from broker.platforms.skaha_options import Options
+from federation.clock import Clock
+from federation.http_words import in_words
+
+T = TypeVar("T")
+# more than any list of images
+ANSWER_LIMIT = 32 * 1024 * 1024
+TAIL_BYTES = 64 * 1024
+# what is passed on of what it says
+LONGEST_WORDS = 300
+Parameters = Sequence[tuple[str, str]]
+
+
+class Skaha:
+    """One Skaha. Calls block, for `request_seconds` at most, and come from any thread.
+
+    All raise PlatformError with one line, Unreachable where asking again may help. No message holds a
+    credential, nor what a client's environment says.
+    """
+
+    def __init__(self, site_id: str, options: Options, clock: Clock) -> None:
+        self.url, self._where = options.url, f"site {site_id}: Skaha at {options.url}"
+        self._seconds, self._clock = options.request_seconds, clock
+        self._credentials = Credentials(site_id, options)
+        self._making = threading.Lock()
+        self._http: httpx.Client | None = None
+        self._stamp: object = None
+
+    def images(self) -> tuple[Image, ...]:
+        return self._json(answers.read_images, "/image")
+
+    def hosts(self) -> tuple[str, ...]:
+        return self._json(answers.read_hosts, "/repository")
+
+    def context(self) -> Context:
+        return self._json(answers.read_context, "/context")
+
+    def free(self) -> Free:
+        """Fails, and nothing else does, where the metrics behind Skaha are down."""
+        return self._json(answers.read_free, "/session?view=stats")
+
+    def sessions(self) -> tuple[Session, ...]:
+        """Ours, of all kinds, those that ended a while ago among them."""
+        return self._json(answers.read_sessions, "/session")
+
+    def session(self, session_id: str) -> Session | None:
+        try:
+            return self._json(answers.read_session, f"/session/{quote(session_id, safe='')}")
+        except _NotFound:
+            return None
+
+    def create(self, parameters: Parameters, secrets: Sequence[str] = ()) -> str:
+        """A new session; returns its id. `secrets` are in no message.
+
+        The parameters go in the body, as they do from CANFAR's own portal: a URL is logged on its way.
+        """
+        body = "&".join(f"{name}={quote(value, safe='')}" for name, value in parameters)
+        headers = {"Content-Type": "application/x-www-form-urlencoded", **self._credentials.registry()}
+        answer = self._ask("POST", "/session", headers, body.encode(), secrets).strip()
+        try:
+            found = answer.decode("ascii")
+        except UnicodeDecodeError:
+            found = ""
+        if not found.isalnum() or len(found) > 64:
+            raise Unreachable(f"{self._where} answers with something else than a session's id")
+        return found
+
+    def logs(self, session_id: str) -> str:
+        """The last 64 KiB of what it has written, to standard error, too; empty where nothing is left."""
+        path = f"/session/{quote(session_id, safe='')}?view=logs"
+        try:
+            return self._ask("GET", path, keep=TAIL_BYTES).decode(errors="replace")
+        except _NotFound:
+            return ""
+
+    def events(self, session_id: str) -> tuple[Event, ...]:
+        path = f"/session/{quote(session_id, safe='')}?view=events"
+        try:
+            return answers.read_events(self._ask("GET", path).decode(errors="replace"))
+        except _NotFound:
+            return ()
+
+    def delete(self, session_id: str) -> None:
+        """End it, and forget it; not known there: does nothing, whichever way that version says so."""
+        with contextlib.suppress(_NotFound):
+            self._ask("DELETE", f"/session/{quote(session_id, safe='')}")
+
+    def _json(self, read: Callable[[Any], T], path: str) -> T:
+        body = self._ask("GET", path)
+        try:
+            return read(json.loads(body))
+        except (ValueError, TypeError, RecursionError) as error:
+            words = "something else than JSON" if isinstance(error, json.JSONDecodeError) else str(error)
+            raise Unreachable(f"{self._where} answers with what can't be read: {words}") from error
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        secrets: Sequence[str] = (),
+        keep: int | None = None,
+    ) -> bytes:
+        """The body of a good answer, or the last `keep` bytes of it."""
+        if (why := self._credentials.expired(self._clock.now())) is not None:
+            raise PlatformError(f"{self._where} is not asked: {why}")
+        sent = {"Accept": "application/json, text/plain", **self._credentials.headers(), **(headers or {})}
+        try:
+            with self._client().stream(method, self.url + path, headers=sent, content=body) as response:
+                answer = self._read(response, keep)
+                status = response.status_code
+        except (httpx.HTTPError, httpx.StreamError) as error:
+            raise Unreachable(f"{self._where} can't be asked: {in_words(error)}") from error
+        if 200 <= status < 300:
+            return answer
+        raise self._refusal(status, self._words(answer, secrets))
+
+    def _read(self, response: httpx.Response, keep: int | None) -> bytes:
+        until = time.monotonic() + self._seconds
+        found = bytearray()
+        for piece in response.iter_bytes():
+            found += piece
+            if keep is not None and len(found) > 2 * keep:
+                del found[:-keep]
+            if len(found) > ANSWER_LIMIT:
+                raise PlatformError(f"{self._where} answers with more than we read")
+            if time.monotonic() > until:
+                raise Unreachable(f"{self._where} can't be asked: its answer takes too long")
+        return bytes(found if keep is None else found[-keep:])
+
+    def _refusal(self, status: int, said: str) -> PlatformError:
+        words = f": {said}" if said else ""
+        if status == 401:
+            why = self._credentials.why_refused(self._clock.now())
+            return PlatformError(f"{self._where} doesn't take our credentials: {why}")
+        if status == 403:
+            may = "the account may not use it, or is not in the group that may"
+            return PlatformError(f"{self._where} denies this to our account ({may}){words}")
+        if status == 404:
+            return _NotFound(f"{self._where} doesn't know what it was asked for{words}")
+        if status == 429 or status >= 500:
+            return Unreachable(f"{self._where} fails with status {status}{words}")
+        return PlatformError(f"{self._where} refuses with status {status}{words}")
+
+    def _words(self, answer: bytes, secrets: Sequence[str]) -> str:
+        """What it says, in one line; nothing of a page that is for browsers."""
+        text = answer[: 16 * LONGEST_WORDS].decode(errors="replace")
+        if text.lstrip().startswith("<"):
+            return ""
+        for secret in sorted((*secrets, *self._credentials.secrets()), key=len, reverse=True):
+            text = text.replace(secret, "***")
+        return " ".join(text.split())[:LONGEST_WORDS]
+
+    def _client(self) -> httpx.Client:
+        with self._making:
+            stamp = self._credentials.stamp()
+            if self._http is None or stamp != self._stamp:
+                # no proxy from the environment, and no redirect is followed: our credentials go there alone
+                http = httpx.Client(
+                    verify=self._credentials.tls(),
+                    timeout=self._seconds,
+                    trust_env=False,
+                    follow_redirects=False,
+                    headers={"User-Agent": "fairlead"},
+                )
+                # the one before is closed with its last request: others may be reading from it
+                self._http, self._stamp = http, stamp
+            return self._http
+
+
+class _NotFound(PlatformError):  # noqa: N818 - an answer, which some calls understand
+    pass

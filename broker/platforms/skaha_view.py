@@ -1,0 +1,97 @@
+"""What a Skaha can run, as it said last: images, registries, sizes, what is free. Asked again when it is old.
+
+Whoever wants to know never waits for Skaha: a thread of ours asks, and until it has heard, the last answer
+counts.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from broker.platforms import PlatformError
+from broker.platforms.skaha_answers import (
+    FAILED,
+    INTERACTIVE,
+    SUCCEEDED,
+    TERMINATING,
+    Context,
+    Free,
+    Image,
+)
+from broker.platforms.skaha_client import Skaha
+from federation.clock import Clock
+
+log = logging.getLogger(__name__)
+
+# what is older than this is not worth a promise any more
+STALE = timedelta(hours=1)
+
+
+@dataclass(frozen=True)
+class View:
+    """`interactive`: how many interactive sessions our account has. `free` None: `free_problem` says why."""
+
+    images: Mapping[str, Image]
+    hosts: tuple[str, ...]
+    context: Context
+    interactive: int
+    free: Free | None
+    free_problem: str
+    seen: datetime
+
+
+class Views:
+    """The last View of one Skaha; may be used from several threads."""
+
+    def __init__(self, skaha: Skaha, clock: Clock, refresh_seconds: float) -> None:
+        self._skaha, self._clock = skaha, clock
+        self._fresh = timedelta(seconds=refresh_seconds)
+        self._asking = threading.Lock()
+        self._last: View | None = None
+        self._tried: datetime | None = None
+        self._problem = "it is being asked, for the first time: ask again in a moment"
+
+    def last(self) -> View | str:
+        """What it said last, or why that isn't known. Doesn't block: an old answer is renewed beside."""
+        now = self._clock.now()
+        if self._tried is None or now - self._tried >= self._fresh:
+            self._tried = now
+            threading.Thread(target=self._renew, name="skaha", daemon=True).start()
+        last = self._last
+        if last is None or now - last.seen > STALE:
+            return self._problem
+        return last
+
+    def learn(self) -> View:
+        """What it says now. Blocks; raises PlatformError."""
+        with self._asking:
+            self._tried = self._clock.now()
+            try:
+                self._last = self._ask()
+            except PlatformError as error:
+                self._problem = str(error)
+                raise
+            return self._last
+
+    def _renew(self) -> None:
+        try:
+            self.learn()
+        except PlatformError as error:
+            log.warning("what it can run is not known: %s", error)
+
+    def _ask(self) -> View:
+        images = {image.id: image for image in self._skaha.images()}
+        hosts, context, sessions = self._skaha.hosts(), self._skaha.context(), self._skaha.sessions()
+        ended = SUCCEEDED | FAILED | {TERMINATING}
+        interactive = sum(each.type in INTERACTIVE and each.status not in ended for each in sessions)
+        free, problem = None, ""
+        try:
+            free = self._skaha.free()
+        except PlatformError as error:
+            # its statistics come from a service of their own, without which all else works
+            problem = str(error)
+        return View(images, hosts, context, interactive, free, problem, self._clock.now())
