@@ -18,8 +18,8 @@ def counted(calendars: Sequence[Calendar]) -> Calendar | None:
     if not seen:
         return None
     telling = min(seen, key=lambda one: one.kind not in PARTS)
-    known = {host.id for host in telling.hosts}
-    if all(host.id in known for one in seen for host in one.hosts):
+    known = {host.id: host.bookable for host in telling.hosts}
+    if all(host.id in known and known[host.id] >= host.bookable for one in seen for host in one.hosts):
         return telling
     hosts: dict[str, Host] = {}
     for host in (host for one in seen for host in one.hosts):

@@ -60,6 +60,7 @@ def serve(
       fairlead serve --simulated
       fairlead serve --catalogue sites.toml --port 8081
     """
+    from fairlead.recording import recording
     from fairlead.serving import address_of, listen, real_broker, server, simulated_broker
     from federation.settings import load_settings
 
@@ -91,6 +92,8 @@ def serve(
                     "generated_password": broker.generated_password,
                 }
             )
+        if broker.online and broker.settings.supervise:
+            stack.enter_context(recording(broker.federation, broker.engine))
         say.print("Ctrl-C ends it.")
         running.run(sockets=[listening])
         if not running.started:
