@@ -21,6 +21,7 @@ _NEAR = 0.03
 # From here on a core is taken up by one thread.
 FULL_CORE = 90.0
 _NOT_KNOWN = "not known"
+ONE_WAY = "one way"
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Values:
     rows: Rows
     raw: Floats
     values: Floats
-    # of throughput: "received" or "sent"; of latency "round trip" or "both ways"
+    # of throughput: "received" or "sent"; of latency and loss "round trip", "one way and back" or "one way"
     what: str
 
     @property
@@ -130,7 +131,9 @@ def _what(quantity: Quantity, scripted: Values, mesh: Values) -> Trait:
             likeness, remark = Likeness.NORMALISED, "the sender's of both: the archive has no other"
     else:
         name, likeness = "of", Likeness.SAME
-        if not same:
+        if ONE_WAY in (scripted.what, mesh.what) and not same:
+            likeness, remark = Likeness.DIFFERS, "nothing was measured the other way"
+        elif not same:
             likeness = Likeness.NORMALISED
             remark = "one-way results of both directions put together: the clocks' offset cancels"
     return Trait(name, scripted.what, mesh.what, likeness, remark)

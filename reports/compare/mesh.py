@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -93,15 +94,17 @@ def _instant(seconds: float | None) -> datetime | None:
 
 def _jobs_of(reading: Reading, wanted: expected.Wanted, quantity: Quantity, margin: float) -> Iterator[Job]:
     kind = KIND_OF[quantity]
-    paths = dict(reading.kinds.get(kind, {}))
-    for of_kind, source, destination in wanted.paths():
-        if of_kind is kind:
-            paths.setdefault((source, destination), Observed(source, destination))
+    paths = {*reading.kinds.get(kind, {}), *(path[1:] for path in wanted.paths() if path[0] is kind)}
+    observed_of: Callable[[str, str], Observed] = partial(reading.path, kind)
+    if quantity is Quantity.LOSS:
+        paths |= reading.kinds.get(Kind.LOSS, {}).keys()
+        observed_of = reading.losses
     busy = _Intervals(reading) if quantity is Quantity.THROUGHPUT else None
-    for (source, destination), observed in sorted(paths.items(), key=lambda item: item[0]):
+    for source, destination in sorted(paths):
+        observed = observed_of(source, destination)
         cells = expected.cells(wanted, kind, observed, reading.since, reading.until)
         scripted, mesh = observed.of(Side.SCRIPTED), observed.of(Side.MESH)
-        back = reading.path(kind, destination, source).of(Side.MESH)
+        other_way = observed_of(destination, source)
         pairs = matched(scripted, mesh) if quantity is Quantity.THROUGHPUT else [(scripted, mesh)]
         for first, second in pairs or [(NOTHING, NOTHING)]:
             yield Job(
@@ -113,7 +116,7 @@ def _jobs_of(reading: Reading, wanted: expected.Wanted, quantity: Quantity, marg
                 margin,
                 wanted.repeat((kind, source, destination)),
                 _rtt(reading, source, destination) if busy else None,
-                back,
+                {side: other_way.of(side) for side in Side},
                 {}
                 if busy is None
                 else {
@@ -271,15 +274,15 @@ def _seen(job: Job, one: Comparison, steps: tuple[Step, ...], reading: Reading) 
         dict(job.overlapped),
         _mtus(reading, *path),
         slow,
-        _one_way(job.rows[Side.MESH], job.back) if job.quantity is Quantity.LATENCY else None,
+        _one_way(job.rows[Side.MESH], job.back[Side.MESH]) if job.quantity is Quantity.LATENCY else None,
     )
 
 
 def _loss(reading: Reading, source: str, destination: str) -> tuple[float, float] | None:
     lost = sent = 0.0
-    latency = reading.path(Kind.LATENCY, source, destination)
+    observed = reading.losses(source, destination)
     for side in Side:
-        rows = latency.of(side)
+        rows = observed.of(side)
         rows = rows.where(np.isfinite(rows["loss_ratio"]))
         if len(rows):
             count = packets(rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -52,6 +53,15 @@ class Rows:
     def where(self, chosen: Any) -> Rows:
         return Rows(self.values[chosen], self.ways)
 
+    def merged(self, other: Rows) -> Rows:
+        """Both, oldest first."""
+        if not len(self) or not len(other):
+            return self if len(self) else other
+        later = other.values.copy()
+        later[:, -1] += len(self.ways)
+        values = np.concatenate((self.values, later))
+        return Rows(values[np.argsort(values[:, 0], kind="stable")], (*self.ways, *other.ways))
+
     def by_key(self) -> dict[tuple[str | None, int, int | None], Rows]:
         """The series: what was measured in ways that give comparable figures."""
         keys: dict[Any, list[int]] = defaultdict(list)
@@ -77,6 +87,10 @@ class Failures:
     times: Floats = field(default_factory=lambda: np.empty(0))
     last: str = ""
 
+    def merged(self, other: Failures) -> Failures:
+        newest = max(self, other, key=lambda one: one.times[-1] if len(one.times) else -math.inf)
+        return Failures(np.sort(np.concatenate((self.times, other.times))), newest.last)
+
 
 @dataclass
 class Observed:
@@ -92,6 +106,18 @@ class Observed:
 
     def failed(self, side: Side) -> Failures:
         return self.failures.get(side, Failures())
+
+    def merged(self, other: Observed) -> Observed:
+        """What was measured of this path in two kinds of rows."""
+        return Observed(
+            self.source,
+            self.destination,
+            {side: self.of(side).merged(other.of(side)) for side in {*self.rows, *other.rows}},
+            {
+                side: self.failed(side).merged(other.failed(side))
+                for side in {*self.failures, *other.failures}
+            },
+        )
 
 
 @dataclass
@@ -110,3 +136,9 @@ class Reading:
 
     def path(self, kind: Kind, source: str, destination: str) -> Observed:
         return self.kinds.get(kind, {}).get((source, destination)) or Observed(source, destination)
+
+    def losses(self, source: str, destination: str) -> Observed:
+        """What says how many packets were lost: tests of latency, and those of loss alone."""
+        latency = self.path(Kind.LATENCY, source, destination)
+        alone = self.kinds.get(Kind.LOSS, {}).get((source, destination))
+        return latency if alone is None else latency.merged(alone)

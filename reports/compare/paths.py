@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from reports.compare import statistics
-from reports.compare.likeness import Values, rates, traits
+from reports.compare.likeness import ONE_WAY, Values, rates, traits
 from reports.compare.model import Cell, Comparison, Series
 from reports.compare.observed import NOTHING, Rows
 from reports.compare.pairs import nearest, usual_gap
@@ -26,7 +26,7 @@ _NONE_LOST = 3 / 1.645
 
 @dataclass(frozen=True)
 class Job:
-    """What is looked at of one path and quantity. `back`: what the mesh measured one way from destination to
+    """What is looked at of one path and quantity. `back`: what was measured one way from destination to
     source. `overlapped`: of throughput tests, how many others ran beside each, row by row."""
 
     quantity: Quantity
@@ -37,7 +37,7 @@ class Job:
     margin: float
     repeat_seconds: float | None = None
     rtt_seconds: float | None = None
-    back: Rows = NOTHING
+    back: Mapping[Side, Rows] = field(default_factory=dict)
     overlapped: Mapping[Side, Floats] = field(default_factory=dict)
 
     def values(self) -> tuple[Values | None, Values | None, str]:
@@ -47,7 +47,11 @@ class Job:
             return rates(scripted, mesh, self.rtt_seconds)
         of = _round_trips if self.quantity is Quantity.LATENCY else _losses
         within = self.tolerance()
-        return of(scripted, NOTHING, within), of(mesh, self.back, within), ""
+        one, two = (
+            of(rows, self.back.get(side, NOTHING), within)
+            for side, rows in ((Side.SCRIPTED, scripted), (Side.MESH, mesh))
+        )
+        return one, two, ""
 
     def tolerance(self) -> float:
         """Half the mesh's repeat: what its template says, else its usual gap, else an hour."""
@@ -180,10 +184,12 @@ def _round_trips(rows: Rows, back: Rows, within: float) -> Values | None:
 
 
 def _losses(rows: Rows, back: Rows, within: float) -> Values | None:
-    """Losses of a round trip; of one-way tests those of both ways put together."""
+    """Losses of a round trip; of one-way tests those of both ways put together, where both were measured."""
     known = rows.where(np.isfinite(rows["loss_ratio"]))
-    if len(known) and (np.isfinite(known["rtt_seconds"]).any() or not len(back)):
-        return Values(known, known["loss_ratio"], known["loss_ratio"], "round trip")
+    round_trip = bool(np.isfinite(known["rtt_seconds"]).any())
+    if len(known) and (round_trip or not len(back)):
+        what = "round trip" if round_trip else ONE_WAY
+        return Values(known, known["loss_ratio"], known["loss_ratio"], what)
     again = back.where(np.isfinite(back["loss_ratio"]))
     left, right = nearest(known["started"], again["started"], within)
     both = 1 - (1 - known["loss_ratio"][left]) * (1 - again["loss_ratio"][right])

@@ -40,11 +40,11 @@ def read(
     progress: Callable[[int], None] = lambda rows: None,
 ) -> Reading:
     """Everything of these kinds that started from `since` until before `until`, between these sites (None:
-    all), and the routes. With `now`, rows that are dated later are counted: some clock is wrong. Blocks:
-    seconds for a million rows."""
+    all), and the routes. Who asks for latency gets tests of loss alone, too. With `now`, rows that are dated
+    later are counted: some clock is wrong. Blocks: seconds for a million rows."""
     found = Reading(since, until, {}, {}, {side: defaultdict(set) for side in Side}, {}, 0)
     url = engine.url.render_as_string(hide_password=False)
-    for kind in kinds:
+    for kind in dict.fromkeys([*kinds, *([Kind.LOSS] if Kind.LATENCY in kinds else [])]):
         paths = found.kinds[kind] = {}
         for one in _parts(engine, url, kind, since, until, sites):
             paths |= one.observed()
