@@ -42,7 +42,7 @@ def check(
         notes = [*check_executable(site, platform, executable), *_check_start(site, options, executable)]
     if isinstance(view, str):
         text = "what {site} can run isn't known: {reason}"
-        return [*notes, Note("skaha-unknown", text, {"site": site.id, "reason": view})]
+        return [*notes, Note("service-unknown", text, {"site": site.id, "reason": view})]
     if not notes:
         found = image_of(site, options, view, executable)
         notes += [] if isinstance(found, str) else found
@@ -57,7 +57,7 @@ def _check_notebook(site: Site, options: Options, executable: Executable) -> Seq
         "{site} runs no notebooks: nothing can be brought into the storage of its containers; its operator "
     )
     text += "would set the platform's option staging"
-    return [Note("staging", text, {"site": site.id}, path="/executable")]
+    return [Note("no-staging", text, {"site": site.id}, path="/executable")]
 
 
 def _check_start(site: Site, options: Options, executable: Executable) -> list[Note]:
@@ -72,7 +72,7 @@ def _check_start(site: Site, options: Options, executable: Executable) -> list[N
             wrong = scriptable(executable)
         for each in wrong:
             text = "Skaha at {site} {reason}"
-            notes.append(Note("skaha-start", text, {**values, "reason": each.reason}, path=each.path))
+            notes.append(Note("not-passed-on", text, {**values, "reason": each.reason}, path=each.path))
         return notes
     if not is_contributed(executable.ports):
         text = "{site} publishes one port of a container, {port} with HTTP, and only of images made for that"
@@ -87,7 +87,7 @@ def _check_start(site: Site, options: Options, executable: Executable) -> list[N
         if given:
             text = "{site} starts containers with ports as their image says, and takes no {part}"
             values = {"site": site.id, "part": part}
-            notes.append(Note("skaha-start", text, values, path=f"/executable/{part}"))
+            notes.append(Note("not-passed-on", text, values, path=f"/executable/{part}"))
     return notes
 
 
@@ -129,7 +129,7 @@ def _listed(
     host = name.partition("/")[0]
     if host.lower() not in view.hosts:
         text = "{site} runs images of {hosts} alone, and {image} is of {host}"
-        return "registry", text, {"hosts": " and ".join(view.hosts) or "no registry", "host": host}
+        return "image-registry", text, {"hosts": " and ".join(view.hosts) or "no registry", "host": host}
     digest = digest or pinned or None
     if ":" not in name.rpartition("/")[2]:
         same = [each for each in view.images.values() if each.id.rpartition(":")[0] == name]
@@ -213,12 +213,12 @@ def _check_mounts(site: Site, options: Options, request: Request) -> list[Note]:
         )
         text += "its operator would set the platform's option staging"
         parts = (("/data", request.data), ("/storage", request.storage))
-        return [Note("staging", text, values, path=path) for path, items in parts if items]
+        return [Note("no-staging", text, values, path=path) for path, items in parts if items]
     if not request.mounts:
         return []
     if session_type(request.executable) != HEADLESS:
         text = "{site} can't tell an interactive session where its data lies"
-        return [Note("mounts", text, values, path="/compute/volumes")]
+        return [Note("mount", text, values, path="/compute/volumes")]
     notes = []
     paths = [mount.path for mount in request.mounts]
     tops = top_paths(paths)
@@ -232,10 +232,10 @@ def _check_mounts(site: Site, options: Options, request: Request) -> list[Note]:
         )
         text += "replaced by the real place, or mount below {below} and name an entrypoint"
         below = " or ".join(map(str, options.links_below)) or "no directory"
-        notes.append(Note("mounts", text, {**values, "path": path, "below": below}, path="/compute/volumes"))
+        notes.append(Note("mount", text, {**values, "path": path, "below": below}, path="/compute/volumes"))
     if any(mount.mode is MountMode.READONLY for mount in request.mounts):
         text = "{site} can't keep a container from changing what is mounted read-only"
-        notes.append(Note("mounts", text, values, Level.INFO, "/compute/volumes"))
+        notes.append(Note("mount", text, values, Level.INFO, "/compute/volumes"))
     return notes
 
 
