@@ -141,8 +141,8 @@ class Paths(Collector):
         )
         forecast = GaugeMetricFamily(
             "fairlead_path_forecast_bits_per_second",
-            "Forecast throughput of one TCP stream, by quantile.",
-            labels=(*_PATH, "quantile"),
+            "Forecast throughput of one TCP stream: what it will not exceed with this probability.",
+            labels=(*_PATH, "probability"),
         )
         for cells, kind, values in (
             (known.throughput, "throughput", rate),

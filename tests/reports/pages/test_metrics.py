@@ -53,7 +53,7 @@ def test_paths_are_told_as_they_were_measured(figures):
     assert at(figures, "fairlead_path_round_trip_seconds", **pair) == 0.025
     assert at(figures, "fairlead_path_newest_test_age_seconds", kind="throughput", **pair) == 120
     quantiles = [
-        at(figures, "fairlead_path_forecast_bits_per_second", quantile=each, **pair)
+        at(figures, "fairlead_path_forecast_bits_per_second", probability=each, **pair)
         for each in ("0.1", "0.5", "0.9")
     ]
     assert quantiles == sorted(quantiles)

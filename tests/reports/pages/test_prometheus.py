@@ -1,0 +1,189 @@
+"""The metrics as a real Prometheus reads them, and the dashboard's questions as it answers them."""
+
+import json
+import math
+import re
+import shutil
+import subprocess
+import time
+from contextlib import contextmanager
+from itertools import combinations
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.reports.pages.serving import OLGA, serving
+from tests.reports.pages.test_browser import running
+
+DASHBOARD = json.loads(
+    (Path(__file__).resolve().parents[3] / "examples" / "grafana-dashboard.json").read_text()
+)
+# what promtool would have otherwise, and why it is as it is
+STYLE = (
+    # networks are measured in bit/s, by every tool that measures them and in everybody's head
+    re.compile(r'^fairlead_path_(forecast_)?bits_per_second use base unit "bytes" instead of "bits"$'),
+)
+SECONDS = 60.0
+
+
+@pytest.fixture(scope="module")
+def tools():
+    for name in ("prometheus", "promtool"):
+        if shutil.which(name) is None:
+            pytest.skip(f"there is no {name} here: scripts/system-packages --tests installs it")
+
+
+@contextmanager
+def prometheus(directory, target):
+    """One that reads `target` twice a second, with an operator's credentials; gives a client of its API."""
+    (directory / "password").write_text(OLGA[1])
+    (directory / "prometheus.yml").write_text(f"""
+global: {{scrape_interval: 500ms}}
+scrape_configs:
+  - job_name: fairlead
+    basic_auth: {{username: {OLGA[0]}, password_file: {directory / "password"}}}
+    static_configs: [{{targets: ["{target}"]}}]
+""")
+    log = directory / "log"
+    with log.open("w") as said:
+        process = subprocess.Popen(
+            [
+                "prometheus",
+                f"--config.file={directory / 'prometheus.yml'}",
+                f"--storage.tsdb.path={directory / 'data'}",
+                "--web.listen-address=127.0.0.1:0",
+            ],
+            stdout=said,
+            stderr=said,
+        )
+    try:
+        address = until(lambda: re.search(r'msg="Listening on" address=(\S+)', log.read_text()), log)[1]
+        with httpx.Client(base_url=f"http://{address}/api/v1", trust_env=False, timeout=SECONDS) as client:
+            yield client
+    finally:
+        process.terminate()
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def until(ask, what):
+    """The first answer that isn't nothing: another program is waited for, whose clock nobody can turn."""
+    deadline = time.monotonic() + SECONDS
+    while time.monotonic() < deadline:
+        found = ask()
+        if found:
+            return found
+        time.sleep(0.1)
+    raise AssertionError(f"it never came: {what}")
+
+
+@pytest.fixture(scope="module")
+def reader(tools, tmp_path_factory):
+    """A Prometheus that has read a broker's metrics a few times, clouds among them."""
+    directory = tmp_path_factory.mktemp("prometheus")
+    with (
+        serving(directory, FAIRLEAD_SUPERVISE="false") as client,
+        running(client.app) as url,
+        prometheus(directory, url.removeprefix("http://")) as reader,
+    ):
+        for wanted in ("count_over_time(up[1m]) >= 3", "fairlead_space_cores", "rate(up[1m]) >= 0"):
+            until(lambda wanted=wanted: answer(reader, wanted), wanted)
+        yield reader
+
+
+def answer(reader, expression):
+    """What Prometheus says to it: a sample for each series. Fails where it can't be read."""
+    found = reader.get("/query", params={"query": expression}).json()
+    assert found["status"] == "success", (expression, found.get("error"))
+    return found["data"]["result"]
+
+
+def expressions():
+    return [(panel["title"], target["expr"]) for panel in DASHBOARD["panels"] for target in panel["targets"]]
+
+
+def filled_in(expression):
+    """As Grafana asks it, with all sites chosen."""
+    known = {"source": "(alpha|gamma|beta)", "destination": "(alpha|gamma|beta)", "__rate_interval": "30s"}
+    return re.sub(r"\$(\w+)", lambda found: known[found[1]], expression)
+
+
+def test_it_is_let_in_with_an_operators_credentials(reader):
+    (target,) = reader.get("/targets").json()["data"]["activeTargets"]
+    assert (target["health"], target["lastError"]) == ("up", "")
+
+
+@pytest.mark.parametrize(("title", "expression"), expressions())
+def test_the_dashboards_questions_have_answers(reader, title, expression):
+    found = answer(reader, filled_in(expression))
+    values = [float(series["value"][1]) for series in found]
+    assert values, f"{title}: nothing answers {expression}"
+    assert not all(math.isnan(value) for value in values)
+
+
+def test_the_dashboards_choices_have_values(reader):
+    asked = [each["query"]["query"] for each in DASHBOARD["templating"]["list"] if each["type"] == "query"]
+    assert len(asked) == 2
+    for query in asked:
+        metric, label = re.fullmatch(r"label_values\((\w+), (\w+)\)", query).groups()
+        found = reader.get(f"/label/{label}/values", params={"match[]": metric}).json()
+        assert set(found["data"]) <= {"alpha", "beta", "gamma"}
+        assert found["data"]
+
+
+def test_the_dashboards_questions_can_fail(reader):
+    """The tests above are worth something only where nothing is no answer."""
+    assert answer(reader, "fairlead_path_bits_per_seconds") == []
+    with pytest.raises(AssertionError, match="parse error"):
+        answer(reader, "sum(fairlead_sessions")
+
+
+def test_promtool_finds_nothing_to_say(tools, client):
+    text = client.get("/metrics", auth=OLGA, headers={"accept": "text/plain"}).text
+    checked = subprocess.run(
+        ["promtool", "check", "metrics"], input=text, capture_output=True, text=True, timeout=SECONDS
+    )
+    said = [line for line in checked.stderr.splitlines() if not any(known.match(line) for known in STYLE)]
+    assert said == []
+    assert "fairlead_path_forecast" in text
+
+
+def test_the_dashboard_is_what_grafana_reads():
+    """Grafana's own models, made from its schemas, know every field of it, and of the right type."""
+    from grafana_foundation_sdk.cog.encoder import JSONEncoder
+    from grafana_foundation_sdk.models.dashboard import Dashboard
+
+    read = json.loads(JSONEncoder().encode(Dashboard.from_json(DASHBOARD)))
+    # what a query variable is called in lists; its schema leaves it out
+    assert {fault for fault in lost(DASHBOARD, read) if not fault.endswith("/definition")} == set()
+
+
+def lost(written, read, where=""):
+    """Where `read` hasn't what was written."""
+    if isinstance(written, dict) and isinstance(read, dict):
+        for name, value in written.items():
+            yield from lost(value, read.get(name), f"{where}/{name}")
+    elif isinstance(written, list) and isinstance(read, list) and len(written) == len(read):
+        for number, value in enumerate(written):
+            yield from lost(value, read[number], f"{where}/{number}")
+    elif written != read:
+        yield where
+
+
+def test_the_dashboards_panels_have_places_and_sources_of_their_own():
+    panels = DASHBOARD["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    for panel in panels:
+        place = panel["gridPos"]
+        # Grafana's grid has 24 columns
+        assert 0 <= place["x"] <= 24 - place["w"]
+        assert panel["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
+        assert len({target["refId"] for target in panel["targets"]}) == len(panel["targets"])
+    for one, other in combinations([panel["gridPos"] for panel in panels], 2):
+        beside = one["x"] + one["w"] <= other["x"] or other["x"] + other["w"] <= one["x"]
+        apart = one["y"] + one["h"] <= other["y"] or other["y"] + other["h"] <= one["y"]
+        assert beside or apart
