@@ -31,7 +31,7 @@ _MOST = 2**62
 
 
 class Fairlead:
-    """What `fairlead.open` opened. Every method reads anew what is there; all block while they do.
+    """What `fairlead.open` opened. Every method looks at what is there now, and blocks meanwhile.
 
     Sites are ids of the catalogue, or the names that the archive has where there is no catalogue. Times that
     are asked for are "7d" (so long ago), "2026-01-12 14:00" (UTC) or datetimes; those in answers are UTC.
@@ -41,6 +41,7 @@ class Fairlead:
 
     def __init__(self, opened: Opened) -> None:
         self._opened = opened
+        self._known: tuple[int, History] | None = None
 
     def close(self) -> None:
         """Let go of the database. Nothing can be asked after that."""
@@ -278,10 +279,14 @@ class Fairlead:
         return Forecaster(self._opened.archive, self.federation, self._opened.clock)
 
     def _history(self) -> History:
-        """What forecasts look at now."""
+        """What forecasts look at now; read, and learnt from, again only when something was added."""
+        archive = self._opened.archive
         if not self._opened.replayed:
-            return self._opened.archive.history()
-        return past.before(self._whole(self.now), self.now)
+            return archive.history()
+        version = archive.version()
+        if self._known is None or self._known[0] != version:
+            self._known = version, past.before(self._whole(self.now), self.now)
+        return self._known[1]
 
     def _whole(self, until: datetime, source: str | None = None, destination: str | None = None) -> History:
         """All that began before then, of these paths."""

@@ -1,0 +1,47 @@
+"""Every ```python block of docs/python.md runs, one after the other, as a reader would type them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture
+def names(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
+    monkeypatch.chdir(ROOT)
+    found: dict[str, Any] = {}
+    yield found
+    if "f" in found:
+        found["f"].close()
+
+
+def test_the_examples_run(names: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    page = ROOT / "docs" / "python.md"
+    text = page.read_text(encoding="utf-8")
+    blocks = list(BLOCK.finditer(text))
+    assert len(blocks) >= 6
+    for block in blocks:
+        # where it is, so that a traceback points into the page
+        line = text.count("\n", 0, block.start(1))
+        exec(compile("\n" * line + block[1], str(page), "exec"), names)
+    said = capsys.readouterr().out
+    assert "comparisons agree" in said
+    assert "destination: expected one of perth, manchester" in said
+
+
+def test_the_page_names_every_method() -> None:
+    import fairlead
+    from fairlead.api import Space
+
+    text = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
+    public = [name for name in vars(fairlead.Fairlead) if not name.startswith("_")]
+    named = [name for name in public if name not in ("now", "federation")]
+    assert all(f"`{name}(" in text or f"f.{name}" in text for name in named), named
+    assert all(f"f.space.{name}(" in text for name in vars(Space) if not name.startswith("_"))
