@@ -96,7 +96,7 @@ def verdict(inside: scoring.Share) -> str:
 
 
 _VERDICTS = {
-    "as promised": "as promised",
+    "as promised": "in keeping with what was promised",
     "too narrow": "fewer than promised, the intervals are too narrow",
     "too wide": "more than promised, the intervals are wider than need be",
 }

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
-import matplotlib.dates
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from federation.units import format_seconds
 from reports.document import BAD, COLD, GOOD, Picture
 from reports.drawing import INK, PALE, TRACK, drawing
 from reports.promises import scoring
 from reports.promises.accuracy_tables import below
+from reports.promises.axes import dated, in_seconds
 from reports.promises.backtest import evenly
 from reports.promises.transfers import Transfer
 
@@ -51,8 +50,8 @@ def against(transfers: Sequence[Transfer]) -> Picture:
         axes.set(xscale="log", yscale="log", xlim=(low, high), ylim=(low, high))
         axes.set_box_aspect(1)
         axes.set(xlabel="forecast (median)", ylabel="took")
-        _in_seconds(axes.xaxis, low, high)
-        _in_seconds(axes.yaxis, low, high)
+        in_seconds(axes.xaxis, low, high)
+        in_seconds(axes.yaxis, low, high)
         axes.legend(frameon=False, loc="upper left", fontsize=8)
     note = "Each dot a transfer; on the line, what was forecast came true."
     if len(some) <= MOST_INTERVALS:
@@ -125,7 +124,7 @@ def over_time(transfers: Sequence[Transfer], since: datetime, until: datetime) -
         low, high = axes.get_ylim()
         axes.set_ylim(min(low, 0.5), max(high, 2))
         axes.grid(axis="y", color=TRACK, lw=0.8)
-        _dated(axes, since, until)
+        dated(axes, since, until)
         axes.set_ylabel("took / forecast")
     note = (
         "1× came true. Black: median, and 10 to 90 %, of each tenth of the time with five transfers or more."
@@ -146,15 +145,6 @@ def _tenths(
     ]
 
 
-def _dated(axes: Any, since: datetime, until: datetime) -> None:
-    # matplotlib takes times, but its types don't say so
-    dates: Any = matplotlib.dates
-    locator = dates.AutoDateLocator(tz=UTC)
-    axes.set_xlim(since, until)
-    axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator, tz=UTC))
-
-
 def _label(axes: Any, one: Transfer, low: float, high: float) -> None:
     assert one.forecast is not None
     # to the side on which there is room
@@ -168,22 +158,6 @@ def _label(axes: Any, one: Transfer, low: float, high: float) -> None:
         fontsize=7.5,
         color=INK,
     )
-
-
-def _in_seconds(axis: Any, low: float, high: float) -> None:
-    """A logarithmic axis of time, with the units that people count in."""
-    axis.set_major_locator(FixedLocator(_times(low, high)))
-    axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(FuncFormatter(lambda value, _: format_seconds(value)))
-
-
-def _times(low: float, high: float) -> list[float]:
-    """Round times between these, six at most."""
-    small = [step * 10.0**power for power in range(-6, 1) for step in (1, 2, 5)]
-    large = [10.0, 20.0, 30.0, *(unit * n for unit in (60.0, 3600.0) for n in (1, 2, 5, 10, 30))]
-    days = [86_400.0 * 10**power * step for power in range(4) for step in (1, 2, 5)]
-    found = [value for value in (*small, *large, *days) if low <= value <= high]
-    return found[:: math.ceil(len(found) / 6)]
 
 
 def verdict_colour(inside: scoring.Share) -> str:

@@ -188,9 +188,9 @@ _SCORES = (
     Column("below_p90_share", "<P90", _SHARE, numeric=True),
 )
 LEGEND = (
-    "Took: the median, against the forecast. Off by: the typical error; of the worst tenth, at least; of bytes "
-    "/ last test. Inside 80 %: the share within P10 to P90, with its 95 % interval. <P10: the share that took "
-    "less than that."
+    "Took: the median, against the forecast. Off by: the typical error; of the worst tenth, at least; of "
+    "bytes / last test. Inside 80 %: the share within P10 to P90, with its 95 % interval. <P10: the share "
+    "that took less than that."
 )
 
 
