@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
         "fairlead.cli.report",
         "fairlead.cli.report_network",
         "fairlead.cli.report_accuracy",
+        "fairlead.cli.report_broker",
         "fairlead.cli.report_space",
     ),
     "space": (
