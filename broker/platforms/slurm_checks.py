@@ -28,4 +28,4 @@ def check_container(site_id: str, executable: Executable, options: Mapping[str, 
                     "{site} can't set an environment variable called {name}: expected letters, digits and _"
                 )
                 named = {**values, "name": repr(name)}
-                yield Note("environment", text, named, path="/executable/environment")
+                yield Note("invalid-value", text, named, path="/executable/environment")

@@ -65,7 +65,7 @@ def _check_bare(
         return [Note("image-absent", text, {**values, "image": names[0]}, path=at)]
     if not bare_command(executable):
         text = "{site} runs no containers: the command has to be given"
-        return [Note("image-command", text, values, path="/executable/command")]
+        return [Note("missing-value", text, values, path="/executable/command")]
     return []
 
 

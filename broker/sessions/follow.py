@@ -18,7 +18,7 @@ from broker.phases import Actor
 from broker.platforms import OffersItself, Platform, PlatformError, SeenThere, Unreachable
 from broker.records import SessionRecord, TimedNote
 from broker.sessions import store
-from broker.sessions.limits import within
+from broker.sessions.limits import patiently, within
 from broker.sessions.row import Row, going
 
 log = logging.getLogger(__name__)
@@ -27,9 +27,6 @@ T = TypeVar("T")
 ASK_LIMIT = 60.0
 # between two looks
 LOOK_SECONDS = 2.0
-RETRY_SECONDS = 5.0
-# a broker that can't be asked for so long has lost the session
-PATIENCE_SECONDS = 600.0
 # how much later than promised a session may end there
 GRACE = timedelta(minutes=10)
 _ORDER = (Phase.ACCEPTED, Phase.WAITING, Phase.PREPARING, Phase.AVAILABLE, Phase.RUNNING, Phase.RELEASING)
@@ -79,15 +76,8 @@ def _broker(platform: Platform, placement: Placement) -> OffersItself:
 
 async def _patiently(row: Row, ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """The answer, asked for again while that broker can't be reached."""
-    asked_first = row.clock.now()
-    while True:
-        try:
-            return await within(row.clock, ASK_LIMIT, "asking its broker", ask(), Unreachable)
-        except Unreachable as error:
-            if (row.clock.now() - asked_first).total_seconds() >= PATIENCE_SECONDS:
-                raise
-            log.warning("session %s: %s; asking again", row.uuid, error)
-            await row.clock.sleep(RETRY_SECONDS)
+    what = f"session {row.uuid}: asking its broker"
+    return await patiently(row.clock, ASK_LIMIT, what, ask, Unreachable)
 
 
 async def _show(row: Row, site: str, seen: SeenThere) -> None:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from broker.platforms import PlatformError
+from broker.platforms import PlatformError, Unreachable
 from federation.clock import Clock
 from federation.units import format_seconds
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+
+# a platform or broker that can't be asked for so long has lost the session; and between two questions
+PATIENCE_SECONDS = 600.0
+RETRY_SECONDS = 5.0
 
 
 async def within(
@@ -35,6 +39,26 @@ async def within(
     finally:
         await _end(task, alarm)
     raise error(f"{what} took more than {format_seconds(seconds)}")
+
+
+async def patiently(
+    clock: Clock,
+    seconds: float,
+    what: str,
+    ask: Callable[[], Coroutine[Any, Any, T]],
+    error: type[PlatformError] = PlatformError,
+) -> T:
+    """What `within` returns for `ask()`, which is called again while it raises Unreachable: for
+    PATIENCE_SECONDS. Its calls may be repeated."""
+    asked_first = clock.now()
+    while True:
+        try:
+            return await within(clock, seconds, what, ask(), error)
+        except Unreachable as problem:
+            if (clock.now() - asked_first).total_seconds() >= PATIENCE_SECONDS:
+                raise
+            log.warning("%s: %s; asking again", what, problem)
+            await clock.sleep(RETRY_SECONDS)
 
 
 def _result(task: asyncio.Future[T], what: str) -> T:

@@ -10,7 +10,7 @@ from functools import partial
 from broker.model import Placement, Request
 from broker.platforms import Platform, PlatformError
 from broker.sessions.job import make_job
-from broker.sessions.limits import within
+from broker.sessions.limits import patiently, within
 from broker.sessions.progress import Progress, shown
 from broker.sessions.row import Row
 from broker.sessions.staging import stage
@@ -55,5 +55,5 @@ async def prepare(
             raise PlatformError(f"nothing is there to be mounted at {', '.join(missing)}")
         progress.begin_image()
         job = make_job(row.uuid, request, placement, Record(paths), lease)
-        await within(clock, IMAGE_LIMIT, "bringing the image", platform.prepare(job))
+        await patiently(clock, IMAGE_LIMIT, "bringing the image", lambda: platform.prepare(job))
     return paths

@@ -14,11 +14,12 @@ from sqlalchemy import Connection
 from broker.model import Connector, Job, Level, Note, Outcome, Phase, Placement, Request
 from broker.offers.checks import pool
 from broker.phases import Actor
-from broker.platforms import Platform, PlatformError, State, Status
+from broker.platforms import Platform, PlatformError, State, Status, Unreachable
 from broker.records import SessionRecord
 from broker.sessions import ledger, store
-from broker.sessions.limits import within
+from broker.sessions.limits import patiently, within
 from broker.sessions.outcome import begin_of, end_notes, seen
+from broker.sessions.queued import Queue
 from broker.sessions.row import Row, going
 from federation.sites import Site
 from reservations.capacity import Booking, Capacity
@@ -55,10 +56,14 @@ async def start(row: Row, platform: Platform, job: Job, request: Request, placem
     # it may have been begun by a process that was ended, long ago
     if row.clock.now() >= end and await lost(row, platform, job):
         raise PlatformError(TOO_LATE)
-    connectors = await within(row.clock, START_LIMIT, "starting the container", platform.start(job))
+    connectors = await _start(row, platform, job)
     text, values = "Started at {site}; it may run until {end}", {"site": placement.site_id}
     values["end"] = f"{end:%Y-%m-%dT%H:%M:%SZ}"
     await _started(row, connectors, Note("started", text, values, Level.INFO))
+
+
+async def _start(row: Row, platform: Platform, job: Job) -> Sequence[Connector]:
+    return await patiently(row.clock, START_LIMIT, "starting the container", lambda: platform.start(job))
 
 
 async def _started(row: Row, connectors: Sequence[Connector], note: Note) -> None:
@@ -129,7 +134,7 @@ def check_time_left(row: Row, progress: store.Progress) -> None:
 async def start_again(row: Row, platform: Platform, job: Job) -> None:
     """Start what was lost, from its beginning, for what is left of its time."""
     text = "The container was gone after a restart of the broker: it runs again from its beginning"
-    connectors = await within(row.clock, START_LIMIT, "starting the container", platform.start(job))
+    connectors = await _start(row, platform, job)
     await _started(row, connectors, Note("restarted", text, {}, Level.WARN))
 
 
@@ -139,10 +144,14 @@ async def watch(row: Row, platform: Platform, job: Job, request: Request) -> Non
     end = row.clock.now() if progress.end is None else datetime.fromisoformat(progress.end)
     started = session.outcome.started if session.outcome else begin_of(request, progress) or session.modified
     written, written_at = session.outcome, row.clock.now()
+    queue = Queue(session.placement, written_at)
     while True:
         asked = row.clock.now()
         status = await poll(row, platform, job)
         now = row.clock.now()
+        note = queue.note(status.waiting, now)
+        if note is not None:
+            await row.show(note)
         if status.state is not State.RUNNING or now >= end:
             break
         so_far = seen(started, status, now)
@@ -153,7 +162,7 @@ async def watch(row: Row, platform: Platform, job: Job, request: Request) -> Non
         await row.clock.sleep(min(pause, (end - now).total_seconds()))
     over_time = status.state is State.RUNNING
     if over_time:
-        await within(row.clock, STOP_LIMIT, "stopping the container", platform.stop(job))
+        await patiently(row.clock, STOP_LIMIT, "stopping the container", lambda: platform.stop(job))
         status = await poll(row, platform, job)
     if status.state is State.ABSENT:
         raise PlatformError("the container is gone: something else than this broker removed it")
@@ -179,6 +188,8 @@ async def poll(row: Row, platform: Platform, job: Job) -> Status:
     for _ in range(POLL_FAILURES - 1):
         try:
             return await _ask(row, platform, job)
+        except Unreachable:
+            raise
         except PlatformError as error:
             log.warning("session %s: %s; asking again", row.uuid, error)
             await row.clock.sleep(RETRY_SECONDS)
@@ -186,4 +197,4 @@ async def poll(row: Row, platform: Platform, job: Job) -> Status:
 
 
 async def _ask(row: Row, platform: Platform, job: Job) -> Status:
-    return await within(row.clock, POLL_LIMIT, "asking for the container", platform.poll(job))
+    return await patiently(row.clock, POLL_LIMIT, "asking for the container", lambda: platform.poll(job))

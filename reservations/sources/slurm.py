@@ -7,6 +7,7 @@
     reservation = "fairlead"       # ours: what it holds is not taken (none)
     conf = "/etc/slurm/slurm.conf" # SLURM_CONF there (as Slurm finds it)
     seconds = 30                   # how long a command may take (30)
+    users = "fairlead"             # who may use what is reserved (whoever asks)
 
 Slurm's commands run where the site's `host` says: on this machine, or on a login node over SSH. Needed are
 `scontrol` and `squeue --json` (Slurm 21.08 or later).
@@ -23,15 +24,28 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from federation.clock import Clock
 from federation.errors import OutsideError
 from federation.sites import Site, Space
-from reservations.calendar import DISK_GB, MEMORY_MB, PGPU, VCPU, Calendar, Host, Rules, Sight, Taken
+from reservations.calendar import (
+    DISK_GB,
+    MEMORY_MB,
+    PGPU,
+    VCPU,
+    Amounts,
+    Calendar,
+    Host,
+    Rules,
+    Sight,
+    Taken,
+)
 from reservations.history.past import Past
 from reservations.sources import slurm_past
 from reservations.sources.slurm_jobs import Plan, planned, running, waiting
+from reservations.sources.slurm_leases import PREFIX, Said, SlurmLeases
 from reservations.sources.slurm_words import fields, gpus, instant, node_names, time_limit, value_of
 from reservations.tables import Table
 
@@ -59,6 +73,7 @@ class _Options:
     reservation: str | None
     conf: str | None
     seconds: float
+    users: str | None
 
 
 @dataclass(frozen=True)
@@ -129,10 +144,12 @@ class SlurmSource:
         most = _most(partition)
         nodes = [node for node in node_names(value_of(partition, "Nodes")) if node in seen.nodes]
         hosts = tuple(_host(node, seen.nodes[node], up, most) for node in nodes)
+        counted = [each for each in seen.reservations if each.get("ReservationName") != options.reservation]
+        inside = _inside(seen.jobs, counted)
         taken = [*seen.running, *seen.hidden, *planned(seen.jobs, seen.plans, now)]
-        for each in seen.reservations:
-            if each.get("ReservationName") != options.reservation:
-                taken += _reserved(each, start, end)
+        taken = [each for each in taken if each.booking not in inside]
+        for each in counted:
+            taken += _reserved(each, seen.nodes, start, end)
         usable = {host.id for host in hosts}
         return Calendar(
             site=self.site.id,
@@ -181,7 +198,21 @@ class SlurmSource:
             hidden,
         )
 
+    def leases(self) -> SlurmLeases:
+        """Slurm's advance reservations; making one takes an operator's rights."""
+        options = self._options()
+        run = partial(self._said, options)
+        return SlurmLeases(self.site.id, run, self.clock, options.partition, options.users)
+
     def _run(self, options: _Options, *command: str) -> str:
+        done = self._said(options, *command)
+        if done.status != 0:
+            said = " ".join(done.stderr.split()) or f"status {done.status}"
+            hint = ": expected Slurm 21.08 or later, with JSON" if "--json" in said else ""
+            raise OutsideError(f"site {self.site.id}: {command[0]} failed: {said[:300]}{hint}")
+        return done.stdout
+
+    def _said(self, options: _Options, *command: str) -> Said:
         conf = [] if options.conf is None else [f"SLURM_CONF={options.conf}"]
         # Slurm writes local times without their zone
         line = self.site.host.argv(["env", "TZ=UTC", "LC_ALL=C", *conf, *command])
@@ -194,11 +225,7 @@ class SlurmSource:
             raise OutsideError(f"{where} doesn't answer within {options.seconds:g} s") from None
         except OSError as error:
             raise OutsideError(f"{where} can't be started: {error.strerror}") from None
-        if done.returncode != 0:
-            said = " ".join(done.stderr.decode(errors="replace").split()) or f"status {done.returncode}"
-            hint = ": expected Slurm 21.08 or later, with JSON" if "--json" in said else ""
-            raise OutsideError(f"{where} failed: {said[:300]}{hint}")
-        return done.stdout.decode(errors="replace")
+        return Said(done.returncode, *(each.decode(errors="replace") for each in (done.stdout, done.stderr)))
 
     def _options(self) -> _Options:
         table = Table(self.space.options, f"[sites.{self.site.id}.space.options]")
@@ -207,6 +234,7 @@ class SlurmSource:
             table.text("reservation", None),
             table.text("conf", None),
             table.number("seconds", 30.0),
+            table.text("users", None),
         )
         table.end()
         return options
@@ -277,8 +305,27 @@ def _threads(node: Mapping[str, str]) -> int:
     return _whole(node, "ThreadsPerCore") or 1
 
 
-def _reserved(record: Mapping[str, str], start: datetime, end: datetime) -> Iterator[Taken]:
-    """The nodes of a reservation, whole; each time, where it repeats."""
+def _inside(jobs: Sequence[Mapping[str, Any]], reservations: Sequence[Mapping[str, str]]) -> set[str]:
+    """The jobs that have what these reservations hold: they take nothing besides."""
+    names = {each.get("ReservationName") for each in reservations}
+    return {f"job {job.get('job_id')}" for job in jobs if job.get("resv_name") in names}
+
+
+def _held(record: Mapping[str, str], nodes: Mapping[str, Mapping[str, str]]) -> Amounts | None:
+    """What a reservation holds of its node; None: its nodes, whole. Slurm reserves no memory with cores: who
+    uses them is taken to need an even share of it."""
+    names = node_names(value_of(record, "Nodes"))
+    node = nodes.get(names[0], {}) if len(names) == 1 else {}
+    cpus, whole = _whole(record, "CoreCnt") * _threads(node), _whole(node, "CPUTot")
+    if not 0 < cpus < whole:
+        return None
+    return {VCPU: cpus, MEMORY_MB: -(-_whole(node, "RealMemory") * cpus // whole)}
+
+
+def _reserved(
+    record: Mapping[str, str], known: Mapping[str, Mapping[str, str]], start: datetime, end: datetime
+) -> Iterator[Taken]:
+    """What a reservation holds of its nodes; each time, where it repeats."""
     begins, ends = instant(record.get("StartTime")), instant(record.get("EndTime"))
     if begins is None or ends is None:
         return
@@ -286,13 +333,14 @@ def _reserved(record: Mapping[str, str], start: datetime, end: datetime) -> Iter
     every = next((_REPEATS[flag] for flag in flags if flag in _REPEATS), None)
     name = record.get("ReservationName", "?")
     holder = value_of(record, "Users") or value_of(record, "Accounts")
-    nodes = node_names(value_of(record, "Nodes"))
+    ours = name.removeprefix(PREFIX) if name.startswith(PREFIX) else None
+    nodes, amounts = node_names(value_of(record, "Nodes")), _held(record, known)
     while begins < end:
         weekend = begins.weekday() >= 5
         skipped = ("WEEKDAY" in flags and weekend) or ("WEEKEND" in flags and not weekend)
         if ends > start and not skipped:
             for node in nodes:
-                yield Taken(node, begins, ends, None, f"reservation {name}", name, holder)
+                yield Taken(node, begins, ends, amounts, f"reservation {name}", name, holder, ours)
         if every is None:
             return
         begins, ends = begins + every, ends + every

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from reservations.calendar import MEMORY_MB, PGPU, VCPU, Amounts, Taken
+from reservations.sources.slurm_leases import PREFIX
 from reservations.sources.slurm_words import gpus, node_names, tres
 
 _FAILED = ("BOOT_FAIL", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED", "REVOKED", "TIMEOUT")
@@ -70,7 +71,8 @@ def _taken(
 ) -> Taken:
     number = _number(job.get("job_id"))
     name, user = (str(job[key]) if job.get(key) else None for key in ("name", "user_name"))
-    return Taken(node, start, end, amounts, f"job {number}", name, user)
+    ours = name.removeprefix(PREFIX) if name is not None and name.startswith(PREFIX) else None
+    return Taken(node, start, end, amounts, f"job {number}", name, user, ours)
 
 
 def _end(job: Mapping[str, Any], now: datetime) -> datetime | None:
