@@ -117,7 +117,8 @@ class _Maker:
         values[:, 0] = seconds_of(started)
         values[:, 1] = seconds
         values[:, 2 : 2 + len(FIGURES)] = [astuple(_decode_figures(text)) for text in figures]
-        values[:, -5:-1] = [numbers for numbers, _ in explained]
+        values[:, 2 + len(FIGURES) : -2] = [numbers for numbers, _ in explained]
+        values[:, -2] = 0.0
         values[:, -1] = [
             self._code(tool, text, told)
             for tool, text, (_, told) in zip(tools, parameters, explained, strict=True)

@@ -5,14 +5,11 @@ from __future__ import annotations
 import gc
 import multiprocessing
 import os
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 
@@ -22,11 +19,10 @@ from reports.compare import expected, mesh_rules
 from reports.compare.likeness import Values, matched
 from reports.compare.model import Comparison, Finding, Report
 from reports.compare.observed import NOTHING, Observed, Reading, Rows
-from reports.compare.pairs import beside
 from reports.compare.paths import Job, compare, packets
 from reports.compare.reading import FEW_PATHS
 from reports.compare.rules import Seen, diagnose
-from reports.compare.statistics import benjamini_hochberg
+from reports.compare.statistics import Floats, benjamini_hochberg, median
 from reports.compare.trend import Step
 from reports.compare.verdicts import settled, words
 from reports.compare.ways import Quantity, Side
@@ -99,13 +95,13 @@ def _jobs_of(reading: Reading, wanted: expected.Wanted, quantity: Quantity, marg
     if quantity is Quantity.LOSS:
         paths |= reading.kinds.get(Kind.LOSS, {}).keys()
         observed_of = reading.losses
-    busy = _Intervals(reading) if quantity is Quantity.THROUGHPUT else None
+    of_rates = quantity is Quantity.THROUGHPUT
     for source, destination in sorted(paths):
         observed = observed_of(source, destination)
         cells = expected.cells(wanted, kind, observed, reading.since, reading.until)
         scripted, mesh = observed.of(Side.SCRIPTED), observed.of(Side.MESH)
         other_way = observed_of(destination, source)
-        pairs = matched(scripted, mesh) if quantity is Quantity.THROUGHPUT else [(scripted, mesh)]
+        pairs = matched(scripted, mesh) if of_rates else [(scripted, mesh)]
         for first, second in pairs or [(NOTHING, NOTHING)]:
             yield Job(
                 quantity,
@@ -115,76 +111,27 @@ def _jobs_of(reading: Reading, wanted: expected.Wanted, quantity: Quantity, marg
                 cells,
                 margin,
                 wanted.repeat((kind, source, destination)),
-                _rtt(reading, source, destination) if busy else None,
+                _rtt(reading, source, destination) if of_rates else None,
                 {side: other_way.of(side) for side in Side},
-                {}
-                if busy is None
-                else {
-                    Side.SCRIPTED: busy.beside(source, destination, first),
-                    Side.MESH: busy.beside(source, destination, second),
-                },
             )
-
-
-class _Intervals:
-    """When throughput tests ran at each site."""
-
-    def __init__(self, reading: Reading) -> None:
-        spans: dict[str, list[Any]] = defaultdict(list)
-        both: dict[tuple[str, str], list[Any]] = defaultdict(list)
-        for (source, destination), observed in reading.kinds.get(Kind.THROUGHPUT, {}).items():
-            for rows in observed.rows.values():
-                span = _span(rows)
-                spans[source].append(span)
-                spans[destination].append(span)
-                both[min(source, destination), max(source, destination)].append(span)
-        self._sites = {site: _sorted(found) for site, found in spans.items()}
-        self._pairs = {pair: _sorted(found) for pair, found in both.items()}
-
-    def beside(self, source: str, destination: str, rows: Rows) -> Any:
-        """How many other tests ran at either end during each of these."""
-        if not len(rows):
-            return np.empty(0)
-        starts, ends = _span(rows)
-        count = np.zeros(len(rows))
-        for site in (source, destination):
-            # not itself
-            count += beside(starts, ends, *self._sites[site]) - 1
-        # what ran between the same two ends was counted at both
-        both = self._pairs[min(source, destination), max(source, destination)]
-        return count - (beside(starts, ends, *both) - 1)
-
-
-def _span(rows: Rows) -> Any:
-    """Starts and ends; a second is left off, in which a test only connects or ends."""
-    starts = rows["started"]
-    return np.stack((starts, starts + np.maximum(rows["seconds"] - 1, 0.1)))
-
-
-def _sorted(spans: list[Any]) -> tuple[Any, Any]:
-    together = np.concatenate(spans, axis=1)
-    return np.sort(together[0]), np.sort(together[1])
 
 
 def _rtt(reading: Reading, source: str, destination: str) -> float | None:
     """The path's round trip: of tests of latency, else the least that throughput tests saw."""
     for path in ((source, destination), (destination, source)):
-        latency = reading.path(Kind.LATENCY, *path)
-        for side in Side:
-            if (known := _known(latency.of(side), "rtt_seconds")) is not None:
-                return float(np.median(known))
+        for rows in reading.path(Kind.LATENCY, *path).rows.values():
+            if len(known := _positive(rows["rtt_seconds"])):
+                return median(known)
     observed = reading.path(Kind.THROUGHPUT, source, destination)
     for name in ("rtt_seconds_min", "rtt_seconds"):
-        found = [known for side in Side if (known := _known(observed.of(side), name)) is not None]
+        found = [known.min() for rows in observed.rows.values() if len(known := _positive(rows[name]))]
         if found:
-            return float(np.concatenate(found).min())
+            return float(min(found))
     return None
 
 
-def _known(rows: Rows, name: str) -> Any:
-    values = rows[name]
-    values = values[values > 0]
-    return values if len(values) else None
+def _positive(values: Floats) -> Floats:
+    return values[values > 0]
 
 
 def _all_compared(jobs: Sequence[Job], progress: Callable[[float], None]) -> list[Comparison]:
@@ -248,7 +195,7 @@ def _seen(job: Job, one: Comparison, steps: tuple[Step, ...], reading: Reading) 
     if one.scripted is None or one.mesh is None or one.shift is None or one.raw_shift is None:
         return None
     path = (job.source, job.destination)
-    scripted, mesh, slow = replace(job, rtt_seconds=None).values()
+    scripted, mesh, slow = job.values(as_measured=True)
     if scripted is None or mesh is None:
         return None
     values = {
@@ -271,7 +218,6 @@ def _seen(job: Job, one: Comparison, steps: tuple[Step, ...], reading: Reading) 
         steps,
         tuple(traces),
         max(2 * one.tolerance_seconds, float(np.median(gaps)) if gaps else 0.0),
-        dict(job.overlapped),
         _mtus(reading, *path),
         slow,
         _one_way(job.rows[Side.MESH], job.back[Side.MESH]) if job.quantity is Quantity.LATENCY else None,
@@ -280,9 +226,7 @@ def _seen(job: Job, one: Comparison, steps: tuple[Step, ...], reading: Reading) 
 
 def _loss(reading: Reading, source: str, destination: str) -> tuple[float, float] | None:
     lost = sent = 0.0
-    observed = reading.losses(source, destination)
-    for side in Side:
-        rows = observed.of(side)
+    for rows in reading.losses(source, destination).rows.values():
         rows = rows.where(np.isfinite(rows["loss_ratio"]))
         if len(rows):
             count = packets(rows)
@@ -291,13 +235,11 @@ def _loss(reading: Reading, source: str, destination: str) -> tuple[float, float
 
 
 def _mtus(reading: Reading, source: str, destination: str) -> tuple[tuple[float, float], ...]:
-    observed = reading.path(Kind.PATH, source, destination)
-    found = []
-    for side in Side:
-        rows = observed.of(side)
+    found: list[tuple[float, float]] = []
+    for rows in reading.path(Kind.PATH, source, destination).rows.values():
         rows = rows.where(np.isfinite(rows["path_mtu_bytes"]))
-        found += list(zip(rows["started"], rows["path_mtu_bytes"], strict=True))
-    return tuple(sorted((float(time), float(size)) for time, size in found))
+        found += zip(rows["started"].tolist(), rows["path_mtu_bytes"].tolist(), strict=True)
+    return tuple(sorted(found))
 
 
 def _one_way(*directions: Rows) -> tuple[float, float, float] | None:

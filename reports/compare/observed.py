@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from netprobe.measurement import Kind
 from reports.compare.statistics import Floats
@@ -33,7 +34,8 @@ FIGURES = (
 )
 # of the context: use of all processors at both ends; what a buffer may grow to; whether others filled paths
 CONTEXT = ("busy_source", "busy_destination", "buffer_bytes", "beside")
-COLUMNS = ("started", "seconds", *FIGURES, *CONTEXT, "way")
+# `overlapped`: of throughput tests, how many others ran beside it (`reports.compare.overlaps`)
+COLUMNS = ("started", "seconds", *FIGURES, *CONTEXT, "overlapped", "way")
 _INDEX = {name: index for index, name in enumerate(COLUMNS)}
 
 
@@ -50,7 +52,10 @@ class Rows:
     def __getitem__(self, name: str) -> Floats:
         return self.values[:, _INDEX[name]]
 
-    def where(self, chosen: Any) -> Rows:
+    def where(self, chosen: NDArray[np.bool_] | NDArray[np.intp]) -> Rows:
+        """Those of the rows; itself where that is all of them."""
+        if chosen.dtype == np.bool_ and chosen.all():
+            return self
         return Rows(self.values[chosen], self.ways)
 
     def merged(self, other: Rows) -> Rows:
@@ -67,6 +72,8 @@ class Rows:
         keys: dict[Any, list[int]] = defaultdict(list)
         for index, one in enumerate(self.ways):
             keys[one.key].append(index)
+        if len(keys) == 1:
+            return dict.fromkeys(keys, self) if len(self) else {}
         found = {key: self.where(np.isin(self["way"], codes)) for key, codes in keys.items()}
         return {key: rows for key, rows in found.items() if len(rows)}
 
@@ -92,6 +99,9 @@ class Failures:
         return Failures(np.sort(np.concatenate((self.times, other.times))), newest.last)
 
 
+_NO_FAILURES = Failures()
+
+
 @dataclass
 class Observed:
     """One direction of a pair, one kind: what both sides measured."""
@@ -105,7 +115,7 @@ class Observed:
         return self.rows.get(side, NOTHING)
 
     def failed(self, side: Side) -> Failures:
-        return self.failures.get(side, Failures())
+        return self.failures.get(side, _NO_FAILURES)
 
     def merged(self, other: Observed) -> Observed:
         """What was measured of this path in two kinds of rows."""

@@ -27,7 +27,7 @@ _NONE_LOST = 3 / 1.645
 @dataclass(frozen=True)
 class Job:
     """What is looked at of one path and quantity. `back`: what was measured one way from destination to
-    source. `overlapped`: of throughput tests, how many others ran beside each, row by row."""
+    source."""
 
     quantity: Quantity
     source: str
@@ -38,13 +38,13 @@ class Job:
     repeat_seconds: float | None = None
     rtt_seconds: float | None = None
     back: Mapping[Side, Rows] = field(default_factory=dict)
-    overlapped: Mapping[Side, Floats] = field(default_factory=dict)
 
-    def values(self) -> tuple[Values | None, Values | None, str]:
-        """What is compared of the scripted tests and of the mesh's, and what became of slow start."""
+    def values(self, *, as_measured: bool = False) -> tuple[Values | None, Values | None, str]:
+        """What is compared of the scripted tests and of the mesh's, and what became of slow start, which is
+        left in where they are wanted `as_measured`."""
         scripted, mesh = self.rows[Side.SCRIPTED], self.rows[Side.MESH]
         if self.quantity is Quantity.THROUGHPUT:
-            return rates(scripted, mesh, self.rtt_seconds)
+            return rates(scripted, mesh, None if as_measured else self.rtt_seconds)
         of = _round_trips if self.quantity is Quantity.LATENCY else _losses
         within = self.tolerance()
         one, two = (
@@ -153,8 +153,7 @@ def _series(job: Job, side: Side, found: Values | None, chance: np.random.Genera
 
 def _shares(job: Job) -> dict[Side, float]:
     return {
-        side: float((job.overlapped[side] > 0).mean()) if len(job.overlapped.get(side, ())) else 0.0
-        for side in Side
+        side: float((rows["overlapped"] > 0).mean()) if len(rows) else 0.0 for side, rows in job.rows.items()
     }
 
 

@@ -22,6 +22,7 @@ from netprobe.measurement import Kind
 from netprobe.tables import measurements
 from reports.compare.columns import OF_FAILURES, OF_SUCCESSES, SIDES, Part, part
 from reports.compare.observed import Reading
+from reports.compare.overlaps import count_overlaps
 from reports.compare.routes import routes
 from reports.compare.ways import Side
 
@@ -53,6 +54,7 @@ def read(
                     found.addresses[side][site] |= known
             found.rows += one.size
             progress(found.rows)
+    count_overlaps(found.kinds.get(Kind.THROUGHPUT, {}))
     found.routes = routes(engine, since, until, sites)
     if now is not None:
         found.ahead = _ahead(engine, kinds, now + AHEAD)

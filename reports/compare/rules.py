@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from federation.units import format_bits_per_second, format_seconds, format_size
 from netprobe.transfer_model import DEFAULT_MSS_BYTES
 from reports.compare.likeness import FULL_CORE, Values
 from reports.compare.model import Cause, Finding
-from reports.compare.statistics import LEAST, Floats, Shift, median
+from reports.compare.statistics import LEAST, Shift, median
 from reports.compare.trend import Step
 from reports.compare.ways import Quantity, Side, single_threaded
 
@@ -43,7 +43,6 @@ class Seen:
     routes: tuple[tuple[float, tuple[str, ...]], ...] = ()
     # seconds in which two things happened at the same time
     within_seconds: float = 86_400.0
-    overlapped: dict[Side, Floats] = field(default_factory=dict)
     # the path MTU as tools found it, oldest first
     mtus: tuple[tuple[float, float], ...] = ()
     slow: str = ""
@@ -114,12 +113,9 @@ def host_busy(seen: Seen) -> Finding | None:
         if used is not None and used >= BUSY_PERCENT and (other is None or other < BUSY_PERCENT):
             text = f"all processors of the {end} are {used:.0f} % busy during the tests"
             return Finding(Cause.BUSY, text, True, side)
-    counts = seen.overlapped.get(side)
     rates = seen.values[side].raw
-    if counts is None or len(counts) != len(rates):
-        return None
-    met = counts > 0
-    share, others = float(met.mean()), float((seen.overlapped[side.other] > 0).mean())
+    met, of_other = (seen.values[one].rows["overlapped"] > 0 for one in (side, side.other))
+    share, others = float(met.mean()), float(of_other.mean())
     if min(met.sum(), (~met).sum()) >= 4:
         slower = 1 - float(np.median(rates[met]) / np.median(rates[~met]))
         if slower > 0.1 and share > 0.2:
