@@ -20,6 +20,8 @@ from netprobe.forecast import Forecast
 from netprobe.ladder import usable
 from netprobe.measurement import Measurement
 
+# inches: for a page, and for a phone, where the page says which path it is
+WIDE, NARROW = (8.0, 4.0), (3.7, 3.2)
 _INK = "#1d1d26"
 _TESTS = "#2a6f97"
 _BEFORE = "#a9b4bd"
@@ -37,19 +39,30 @@ def draw_path(
 
 
 def rendered(
-    tests: Sequence[Measurement], forecast: Forecast, names: tuple[str, str], now: datetime, form: str
+    tests: Sequence[Measurement],
+    forecast: Forecast,
+    names: tuple[str, str],
+    now: datetime,
+    form: str,
+    inches: tuple[float, float] = WIDE,
 ) -> bytes:
-    """The picture as "png" or "svg"; the same tests give the same bytes."""
+    """The picture as "png" or "svg", so wide and high; the same tests give the same bytes."""
     # text stays text in an SVG, and nothing random gets in
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "fairlead"}):
         stream = io.BytesIO()
-        figure = _drawn(tests, forecast, names, now)
+        figure = _drawn(tests, forecast, names, now, inches)
         figure.savefig(stream, format=form, metadata={"Date": None} if form == "svg" else {"Software": None})
     return stream.getvalue()
 
 
-def _drawn(tests: Sequence[Measurement], forecast: Forecast, names: tuple[str, str], now: datetime) -> Figure:
-    figure = Figure(figsize=(8, 4), dpi=140, layout="constrained")
+def _drawn(
+    tests: Sequence[Measurement],
+    forecast: Forecast,
+    names: tuple[str, str],
+    now: datetime,
+    inches: tuple[float, float],
+) -> Figure:
+    figure = Figure(figsize=inches, dpi=140, layout="constrained")
     FigureCanvasAgg(figure)
     # matplotlib takes times, but its types don't say so
     axes: Any = figure.subplots()
@@ -77,13 +90,18 @@ def _drawn(tests: Sequence[Measurement], forecast: Forecast, names: tuple[str, s
     words = FuncFormatter(lambda value, _: format_bits_per_second(value))
     axes.yaxis.set_major_formatter(words)
     axes.yaxis.set_minor_formatter(words if _narrow(axes.get_ylim()) else NullFormatter())
-    locator = dates.AutoDateLocator()
+    wide = inches[0] >= WIDE[0]
+    # 3 and 7: with fewer between them, some ranges have no ticks
+    locator = dates.AutoDateLocator() if wide else dates.AutoDateLocator(minticks=3, maxticks=7)
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator))
-    axes.set_title(f"{names[0]} to {names[1]}, one TCP stream", color=_INK, fontsize=11)
+    if wide:
+        axes.set_title(f"{names[0]} to {names[1]}, one TCP stream", color=_INK, fontsize=11)
     axes.tick_params(which="both", labelsize=8)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(fontsize=8, frameon=False, ncols=4, loc="upper left", bbox_to_anchor=(0, -0.08))
+    axes.legend(
+        fontsize=8, frameon=False, ncols=4 if wide else 2, loc="upper left", bbox_to_anchor=(0, -0.08)
+    )
     return figure
 
 

@@ -15,7 +15,7 @@ from federation.clock import Clock
 from federation.settings import Settings
 from federation.sites import Federation
 from netprobe.archive import Archive
-from reports.pages.desk import Desk, refusal, see_other
+from reports.pages.desk import Desk, find_viewer, refusal, see_other
 from reports.pages.federation import add_federation
 from reports.pages.made import add_made
 from reports.pages.offers import add_offers
@@ -84,6 +84,11 @@ def _add_rest(router: APIRouter, desk: Desk) -> None:
         return see_other(f"{desk.root(request)}/pages")
 
     async def nothing(request: Request) -> Response:
+        try:
+            # who is signed in finds their way back
+            await find_viewer(desk, request)
+        except Refused as error:
+            return refusal(desk, request, error)
         return refusal(desk, request, Refused(404, f"there is nothing at {request.url.path[:100]}"))
 
     # any method: without pages there is nothing here for any of them

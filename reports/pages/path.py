@@ -89,13 +89,17 @@ def add_path(router: APIRouter, desk: Desk) -> None:
         return sorted(found, key=lambda test: test.started, reverse=True)
 
     @lru_cache(maxsize=64)
-    def picture(source: str, destination: str, version: int, minute: datetime) -> Markup:
-        from reports.path_history import rendered
+    def pictures(source: str, destination: str, version: int, minute: datetime) -> dict[str, Markup]:
+        """For a window, and for a phone."""
+        from reports.path_history import NARROW, WIDE, rendered
 
         tests = desk.forecaster.history().path(Kind.THROUGHPUT, source, destination)
         names = desk.federation[source].name, desk.federation[destination].name
         forecast = desk.forecaster.path(source, destination)
-        return inline(rendered(tests, forecast, names, minute, "svg"))
+        return {
+            kind: inline(rendered(tests, forecast, names, minute, "svg", inches))
+            for kind, inches in (("large", WIDE), ("small", NARROW))
+        }
 
     async def show(request: Request, viewer: Viewer) -> Response:
         """History, forecast and tests."""
@@ -118,7 +122,7 @@ def add_path(router: APIRouter, desk: Desk) -> None:
                 forecast=forecast,
                 size=size,
                 seconds=seconds_for(forecast, size_bytes),
-                picture=picture(source, destination, desk.archive.version(), minute),
+                pictures=pictures(source, destination, desk.archive.version(), minute),
                 tools=by_tool(tests),
                 tests=[(test, figure_of(test)) for test in tests[:LISTED]],
                 total=len(tests),
