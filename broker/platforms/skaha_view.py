@@ -60,7 +60,7 @@ class Views:
         now = self._clock.now()
         if self._tried is None or now - self._tried >= self._fresh:
             self._tried = now
-            threading.Thread(target=self._renew, name="skaha", daemon=True).start()
+            threading.Thread(target=self._renew, args=(now,), name="skaha", daemon=True).start()
         last = self._last
         if last is None or now - last.seen > STALE:
             return self._problem
@@ -69,19 +69,25 @@ class Views:
     def learn(self) -> View:
         """What it says now. Blocks; raises PlatformError."""
         with self._asking:
-            self._tried = self._clock.now()
-            try:
-                self._last = self._ask()
-            except PlatformError as error:
-                self._problem = str(error)
-                raise
-            return self._last
+            return self._learn()
 
-    def _renew(self) -> None:
+    def _renew(self, wanted: datetime) -> None:
+        with self._asking:
+            if self._last is not None and self._last.seen >= wanted:
+                return  # somebody else has asked meanwhile
+            try:
+                self._learn()
+            except PlatformError as error:
+                log.warning("what it can run is not known: %s", error)
+
+    def _learn(self) -> View:
+        self._tried = self._clock.now()
         try:
-            self.learn()
+            self._last = self._ask()
         except PlatformError as error:
-            log.warning("what it can run is not known: %s", error)
+            self._problem = str(error)
+            raise
+        return self._last
 
     def _ask(self) -> View:
         images = {image.id: image for image in self._skaha.images()}

@@ -3,6 +3,8 @@
 A line is {"class", "options", "method", "arguments"}; the answer {"result"}, or {"error"}: what was raised.
 """
 
+# mypy: ignore-errors
+
 import json
 import logging
 import sys

@@ -27,8 +27,8 @@ AVAILABILITY = """<?xml version="1.0" encoding="UTF-8"?>
 class Fault:
     """What becomes of the requests whose method and path begin so.
 
-    `how`: "slow" (no answer for long), "cut" (half a body, then the connection ends), "lost" (the request is
-    done, and the connection ends before an answer), or an answer (status, content type, body).
+    `how`: "slow" (no answer for long), "cut" (a body without its end, then the connection breaks), "lost"
+    (before the body: nobody hears what came of the request), or an answer (status, content type, body).
     """
 
     on: str
@@ -48,6 +48,10 @@ class App:
     requests: list[tuple[str, str, dict[str, str], bytes]] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     slow_seconds: float = 3.0
+
+    def begin_anew(self, simulator: Simulator) -> None:
+        """For the next test."""
+        self.simulator, self.requests, self.faults = simulator, [], []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -70,14 +74,15 @@ class App:
             status, kind, answer = fault
         else:
             status, kind, answer = self._answer(method, path, query, headers, body)
+        broken = fault in ("cut", "lost")
         if fault == "lost":
-            raise ConnectionAbortedError("on purpose: it never answers")
-        length = len(answer) if fault != "cut" else len(answer) + 100
+            answer = b""
+        length = len(answer) + 100 if broken else len(answer)
         sent = [(b"content-type", kind.encode()), (b"content-length", str(length).encode())]
         await send({"type": "http.response.start", "status": status, "headers": sent})
-        await send({"type": "http.response.body", "body": answer, "more_body": fault == "cut"})
-        if fault == "cut":
-            raise ConnectionAbortedError("on purpose: half an answer")
+        await send({"type": "http.response.body", "body": answer, "more_body": broken})
+        if broken:
+            raise ConnectionAbortedError("on purpose")
 
     def _fault(self, asked: str) -> str | tuple[int, str, bytes] | None:
         for position, fault in enumerate(self.faults):

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.skaha.canfar_environment import Canfar, canfar
-from tests.skaha.serving import Served, skaha
+from tests.skaha.serving import Served
 
 TERMINAL = "images.canfar.net/skaha/terminal:1.1.2"
 
@@ -19,12 +18,6 @@ TERMINAL = "images.canfar.net/skaha/terminal:1.1.2"
 def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Canfar]:
     with canfar(tmp_path_factory.mktemp("canfar")) as client:
         yield client
-
-
-@pytest.fixture
-def served(tmp_path: Path) -> Iterator[Served]:
-    with skaha(tmp_path / "skaha") as served:
-        yield served
 
 
 class Client:

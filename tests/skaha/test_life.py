@@ -1,0 +1,380 @@
+"""A session at a Skaha, which forgets, lags, and knows no end: what is known of it all the same."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from broker.model import ExecutableKind, MountMode, Port
+from broker.platforms import PlatformError, State, Unreachable
+from tests.contracts.platform_support import CONTENT, make_item, make_move, stage_one, until_exited
+from tests.netprobe.servers import file_server
+from tests.skaha.platform_support import CONTRIBUTED, Site, begun, ended, job_of, live, state
+from tests.skaha.simulator_app import Fault
+
+
+def test_how_it_ended_is_known_longer_than_skaha_knows_it(site: Site) -> None:
+    async def story() -> None:
+        job = job_of("echo", "done")
+        status = await ended(site.platform(), job)
+        assert (status.exit_code, status.stdout) == (0, "done\n")
+        site.simulator.advance(3700)
+        again = site.platform()
+        assert await again.poll(job) == status
+        assert not site.simulator.pods
+        # and it isn't begun anew
+        await again.start(job)
+        assert len(site.posts()) == 1
+
+    live(story)
+
+
+def test_one_that_ended_while_nobody_looked_for_long(site: Site) -> None:
+    async def story() -> None:
+        job = await begun(site.platform(), job_of("true"))
+        assert site.pod_of(job).process is not None
+        site.pod_of(job).process.wait(10)  # type: ignore[union-attr]
+        site.simulator.list_sessions("ann", None, None, False)
+        site.simulator.advance(2 * 3600)
+        status = await site.platform().poll(job)
+        assert (status.state, status.exit_code) == (State.EXITED, None)
+        assert "how it ended isn't known" in (status.problem or "")
+
+    live(story)
+
+
+def test_one_that_somebody_else_removed_is_absent(site: Site) -> None:
+    async def story() -> None:
+        platform = site.platform()
+        job = await begun(platform, job_of("sleep", "60"))
+        site.simulator.advance(300)
+        assert await state(platform, job) is State.RUNNING
+        site.simulator.delete("ann", site.pod_of(job).id)
+        assert await state(platform, job) is State.RUNNING  # Terminating: it may still write
+        site.simulator.advance(5)
+        assert await state(platform, job) is State.ABSENT
+        # the supervisor then begins it again, if there is time
+        await platform.start(job)
+        assert await state(platform, job) is State.RUNNING
+
+    live(story)
+
+
+def test_a_list_that_lags_behind_is_no_end(site: Site) -> None:
+    async def story() -> None:
+        platform = site.platform()
+        job = await begun(platform, job_of("sleep", "60"))
+        site.simulator.hidden.add(site.pod_of(job).id)
+        assert await state(platform, job) is State.RUNNING
+        site.simulator.hidden.clear()
+        assert await state(platform, job) is State.RUNNING
+
+    live(story)
+
+
+def test_what_runs_is_asked_for_once_for_all(site: Site) -> None:
+    async def story() -> None:
+        platform = site.platform(poll_seconds=5.0, log_seconds=60.0)
+        jobs = [await begun(platform, job_of("sleep", "60")) for _ in range(5)]
+        for job in jobs:
+            assert await state(platform, job) is State.RUNNING
+        before = len(site.served.app.requests)
+        for job in jobs:
+            assert await state(platform, job) is State.RUNNING
+        assert len(site.served.app.requests) == before
+        site.simulator.advance(6)
+        for job in jobs:
+            assert await state(platform, job) is State.RUNNING
+        assert len(site.served.app.requests) == before + 1
+
+    live(story)
+
+
+def test_an_answer_that_never_came_makes_no_second_session(site: Site) -> None:
+    async def story() -> None:
+        platform, job = site.platform(), job_of("sleep", "60")
+        site.served.app.faults.append(Fault("POST /session", "lost", 1))
+        await platform.prepare(job)
+        with pytest.raises(Unreachable, match="can't be asked"):
+            await platform.start(job)
+        await platform.start(job)
+        await site.platform().start(job)
+        assert len(site.posts()) == 1
+        assert await state(platform, job) is State.RUNNING
+
+    live(story)
+
+
+def test_what_was_asked_for_and_never_seen_is_looked_for_before_it_is_released(site: Site) -> None:
+    async def story() -> None:
+        platform, job = site.platform(), job_of("sleep", "60")
+        site.served.app.faults.append(Fault("POST /session", "lost", 1))
+        await platform.prepare(job)
+        with pytest.raises(Unreachable):
+            await platform.start(job)
+        pod = site.pod_of(job)
+        site.simulator.hidden.add(pod.id)
+        with pytest.raises(Unreachable, match="nobody knows yet whether it was made"):
+            await site.platform().release(job.id)
+        site.simulator.hidden.clear()
+        await site.platform().release(job.id)
+        assert pod.deleted is not None
+        # and one that really was never made is over after a minute
+        other = job_of("true")
+        site.served.app.faults.append(Fault("POST /session", (503, "text/plain", b"busy"), 1))
+        with pytest.raises(Unreachable, match="status 503: busy"):
+            await platform.start(other)
+        site.simulator.advance(61)
+        await platform.release(other.id)
+        assert await state(platform, other) is State.ABSENT
+
+    live(story)
+
+
+def test_of_two_sessions_of_one_name_the_older_stays(site: Site) -> None:
+    async def story() -> None:
+        platform = site.platform()
+        job = await begun(platform, job_of("sleep", "60"))
+        mine = site.pod_of(job)
+        site.simulator.advance(30)
+        given = {"name": [mine.name], "image": [mine.image], "cmd": ["sleep"], "args": ["60"]}
+        other = site.simulator.create("ann", given, None)
+        assert await state(platform, job) is State.RUNNING
+        assert site.simulator.pods[other].deleted is not None
+        assert mine.deleted is None
+
+    live(story)
+
+
+def test_what_can_t_be_said_is_refused_before_anything_is_started(site: Site) -> None:
+    async def story() -> None:
+        job = job_of("sh", "-c", "echo begun")
+        with pytest.raises(PlatformError, match="splits arguments at spaces"):
+            await site.platform().prepare(job)
+        with pytest.raises(PlatformError, match="splits arguments at spaces"):
+            await site.platform().start(job)
+        assert not site.posts()
+
+    live(story)
+
+
+def test_stopped_it_says_so_and_keeps_its_output(site: Site) -> None:
+    async def story() -> None:
+        staged = site.with_staging()
+        platform = staged.platform()
+        job = await begun(platform, job_of("sh", "-c", "echo begun; exec sleep 60"))
+        while "begun" not in (await platform.poll(job)).stdout:
+            pass
+        pod = site.pod_of(job)
+        await platform.stop(job)
+        status = await staged.platform().poll(job)
+        assert (status.state, status.exit_code, status.stdout) == (State.EXITED, 143, "begun\n")
+        assert pod.deleted is not None
+
+    live(story)
+
+
+def test_one_that_waits_says_so_and_why_it_never_ran(site: Site) -> None:
+    async def story() -> None:
+        platform = site.platform()
+        site.simulator.full = True
+        job = await begun(platform, job_of("true"))
+        status = await platform.poll(job)
+        assert (status.state, status.waiting is not None) == (State.RUNNING, True)
+        await platform.stop(job)
+        status = await platform.poll(job)
+        assert (status.state, status.exit_code) == (State.EXITED, None)
+        assert "FailedScheduling: 0/12 nodes are available" in (status.problem or "")
+
+    live(story)
+
+
+def test_an_image_that_can_t_be_had_ends_it_at_once(site: Site, tmp_path: Path) -> None:
+    async def story() -> None:
+        secret = tmp_path / "registry"
+        secret.write_text("robot:wrong\n")
+        platform = site.platform(registry_auth_file=str(secret))
+        job = await begun(platform, job_of("true", image="images.canfar.net/private/tool:1"))
+        status = await platform.poll(job)
+        assert (status.state, status.exit_code) == (State.EXITED, None)
+        assert "its image can't be had: Failed to pull image" in (status.problem or "")
+        secret.write_text("robot:hunter2\n")
+        good = await ended(platform, job_of("true", image="images.canfar.net/private/tool:1"))
+        assert good.exit_code == 0
+
+    live(story)
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_exit_codes_are_known_where_a_script_could_leave_them(site: Site, old: bool) -> None:
+    async def story() -> None:
+        site.simulator.old_statuses = old
+        plain = site.platform()
+        assert (await ended(plain, job_of("true"))).exit_code == 0
+        assert (await ended(plain, job_of("false"))).exit_code is None
+        staged = site.with_staging().platform()
+        status = await ended(staged, job_of("sh", "-c", "echo 'a  b'; exit 7"))
+        assert (status.exit_code, status.stdout) == (7, "a  b\n")
+        killed = await ended(staged, job_of("sh", "-c", "kill -9 $$"))
+        assert killed.exit_code == 137
+        assert "more memory" in (killed.problem or "")
+
+    live(story)
+
+
+def test_skaha_s_own_deadline_is_told(site: Site) -> None:
+    async def story() -> None:
+        platform = site.platform()
+        job = await begun(platform, job_of("sleep", "60"))
+        assert await state(platform, job) is State.RUNNING
+        site.simulator.advance(15 * 86_400)
+        status = await platform.poll(job)
+        assert "DeadlineExceeded: Job was active longer" in (status.problem or "")
+
+    live(story)
+
+
+def test_environment_and_arguments_arrive_by_a_script_as_they_were_sent(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    values = {
+        "TOKEN": "s3cret=s3cret==",
+        "LINES": "one\ntwo",
+        "HOME": "/elsewhere",
+        "EMPTY": "",
+        "QUOTE": "'\"$\\",
+    }
+
+    async def story() -> None:
+        caplog.set_level(logging.DEBUG)
+        platform = site.with_staging().platform()
+        names = " ".join(f'"${name}"' for name in values)
+        job = job_of("sh", "-c", f'printf "[%s]" {names} "$@"', "x", "a b", "é", "", environment=values)
+        status = await ended(platform, job)
+        assert status.stdout == "".join(f"[{value}]" for value in (*values.values(), "a b", "é", ""))
+        sent = b"".join(site.posts())
+        assert b"s3cret" not in sent
+        assert "s3cret" not in caplog.text
+        await platform.release(job.id)
+        assert not list((site.directory / "staging").rglob("*"))
+        assert not [path for path in (site.directory / "work").rglob("*") if path.is_file()]
+
+    live(story)
+
+
+def test_simple_values_are_sent_in_the_body_and_are_in_no_log_and_no_message(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def story() -> None:
+        caplog.set_level(logging.DEBUG)
+        platform, job = site.platform(), job_of("env", environment={"TOKEN": "s3cret"})
+        answer = (400, "text/plain", b"no good: TOKEN=s3cret for Bearer tok123")
+        site.served.app.faults.append(Fault("POST /session", answer, 1))
+        await platform.prepare(job)
+        with pytest.raises(PlatformError) as refused:
+            await platform.start(job)
+        assert str(refused.value).endswith("refuses with status 400: no good: TOKEN=*** for Bearer ***")
+        assert "TOKEN=s3cret" in (await ended(platform, job)).stdout
+        assert "s3cret" not in caplog.text
+        assert not [path for _, path, _, _ in site.served.app.requests if "s3cret" in path]
+
+    live(story)
+
+
+def test_data_and_storage_are_found_where_the_command_names_them_or_behind_links(
+    site: Site, tmp_path: Path
+) -> None:
+    async def story(url: str) -> None:
+        scratch = tmp_path / "scratch"
+        staged = site.with_staging()
+        platform = staged.platform(links_below=[str(scratch)])
+        item = make_item(url)
+        command = f"cat /data/cube.fits {scratch}/in/cube.fits | wc -c > /out/size"
+        job = job_of("sh", "-c", command)
+        data, _ = await stage_one(platform, job.id, item, make_move(item))
+        inside, out = [await platform.make_storage(job.id, name) for name in ("in", "out")]
+        binds = (
+            (str(data), "/data/cube.fits", MountMode.READONLY),
+            (str(inside), f"{scratch}/in", MountMode.READONLY),
+            (str(data), f"{scratch}/in/cube.fits", MountMode.READONLY),
+            (str(out), "/out", MountMode.READWRITE),
+        )
+        job = replace(job, binds=binds, storage_gib=1)
+        status = await ended(platform, job)
+        assert status.exit_code == 0, status
+        file = await platform.open_file(job.id, "out", "size")
+        assert file is not None
+        with file:
+            assert int(file.readall()) == 2 * len(CONTENT)
+        # what is mounted is under the path that containers have
+        assert str(tmp_path / "arc") in site.served.simulator.pods[site.pod_of(job).id].command[1]
+
+    with file_server(CONTENT) as server:
+        live(lambda: story(server.url("/good")))
+
+
+def test_a_contributed_session_has_the_url_that_skaha_gives_it(site: Site) -> None:
+    async def story() -> None:
+        platform = site.platform()
+        port = Port(5000, "HTTP", "/app/", access=True)
+        job = job_of(image=CONTRIBUTED, ports=(port,), entrypoint=None)
+        assert not platform.check(job.executable)
+        await platform.prepare(job)
+        [found] = await platform.start(job)
+        pod = site.pod_of(job)
+        assert found.location == f"https://skaha.example.org/session/contrib/{pod.id}/app/"
+        assert (found.port, found.protocol, found.internal_port) == (443, "HTTPS", 5000)
+        assert list(await site.platform().start(job)) == [found]
+
+    live(story)
+
+
+def test_a_notebook_needs_storage_that_its_sessions_see(site: Site) -> None:
+    executable = replace(
+        job_of().executable, kind=ExecutableKind.NOTEBOOK, locations=("http://127.0.0.1/a.ipynb",)
+    )
+    [note] = site.platform().check(executable)
+    assert note.kind == "no-staging"
+    assert not site.with_staging().platform().check(executable)
+    [note] = site.with_staging().platform(notebook_image=CONTRIBUTED).check(executable)
+    assert note.kind == "image-type"
+
+
+def test_a_silent_skaha_is_waited_for_and_then_no_longer(site: Site) -> None:
+    async def story() -> None:
+        platform = site.platform(patience_seconds=600.0)
+        job = await begun(platform, job_of("sleep", "60"))
+        assert await state(platform, job) is State.RUNNING
+        site.served.app.faults.append(Fault("GET /session", (503, "text/html", b"<html>down</html>")))
+        site.simulator.advance(300)
+        assert await state(platform, job) is State.RUNNING
+        site.simulator.advance(599)
+        assert await state(platform, job) is State.RUNNING
+        site.simulator.advance(2)
+        with pytest.raises(Unreachable, match=r"fails with status 503$"):
+            await platform.poll(job)
+        site.served.app.faults.clear()
+        assert await state(platform, job) is State.RUNNING
+        # one that nobody has seen yet is not believed in
+        site.served.app.faults.append(Fault("GET /session", "cut"))
+        with pytest.raises(Unreachable):
+            await platform.poll(job_of())
+
+    live(story)
+
+
+def test_sizes_that_skaha_has_no_more_are_an_error(site: Site) -> None:
+    async def story() -> None:
+        platform = site.platform()
+        big = replace(job_of(), cores=99, duration=timedelta(minutes=1))
+        with pytest.raises(PlatformError, match="16 cores and 64 GiB at most, 99 and 1 wanted"):
+            await platform.start(big)
+        odd = await begun(platform, replace(job_of(), cores=3, memory_gib=5))
+        assert (site.pod_of(odd).cores, site.pod_of(odd).memory_gib, site.pod_of(odd).fixed) == (3, 6, True)
+        await until_exited(platform, odd)
+
+    live(story)
