@@ -93,7 +93,10 @@ def listen(host: str, port: int) -> socket.socket:
     """A listening socket; port 0 is any free one. Raises OutsideError where the port can't be had."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family, backlog=2048)
+        listening = socket.create_server((host, port), family=family, backlog=2048)
+        # asyncio does so for sockets that it makes itself; without, the second half of each answer waits 40 ms
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return listening
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise OutsideError(f"can't listen on {host} port {port}: {reason}") from error
