@@ -15,7 +15,7 @@ from netprobe import archive_queries as queries
 from netprobe.archive_rows import built
 from netprobe.forecast import forecast_from
 from netprobe.history import History
-from netprobe.measured import usable
+from netprobe.measured import levels, usable
 from netprobe.measurement import Kind, Measurement
 
 # Tests that are forecast again, and of how many paths: evenly chosen, for each takes ten milliseconds.
@@ -95,12 +95,9 @@ def _replayed(history: History, path: Path, tests: Sequence[Measurement], n: int
         (kind, *path): [one for one in history.path(kind, *path) if one.started < test.started][:KNOWN]
         for kind in _KINDS
     }
-    rate = forecast_from(History(known), _NOWHERE, *path, test.started).bits_per_second
-    actual = test.figures["bits_per_second"]
-    return Replayed(
-        test.started,
-        *path,
-        math.log(actual / rate.p50),
-        rate.p10 <= actual <= rate.p90,
-        math.log(actual / tests[n - 1].figures["bits_per_second"]),
-    )
+    past = History(known)
+    rate = forecast_from(past, _NOWHERE, *path, test.started).bits_per_second
+    # a forecast is of the rate after slow start
+    actual, last = levels(past, _NOWHERE, [test, tests[n - 1]], test.started)
+    inside = math.log(rate.p10) <= actual <= math.log(rate.p90)
+    return Replayed(test.started, *path, actual - math.log(rate.p50), inside, actual - last)
