@@ -38,4 +38,8 @@ class History:
 
     def paths(self, kind: Kind) -> Iterator[tuple[str, str]]:
         """Every (source, destination) of which there is anything of that kind."""
-        return ((source, destination) for found, source, destination in self.by_path if found == kind)
+        # each forecast asks for it, and there may be ten thousand paths
+        key = ("paths", kind)
+        if key not in self.memo:
+            self.memo[key] = [path for found, *path in self.by_path if found == kind]
+        return ((source, destination) for source, destination in self.memo[key])

@@ -24,6 +24,8 @@ SERVER_SECONDS = 0.002
 FILE_SECONDS = 0.006
 # ... and the part of writing back to disk that is not hidden behind the network, per byte.
 DISK_BITS_PER_SECOND = 20e9
+# A rate is solved for once its average is as near as this; it takes a handful of steps.
+_NEAR, _MOST_STEPS = 1e-10, 60
 
 
 def initial_window_bytes(mss_bytes: float) -> float:
@@ -94,8 +96,8 @@ def sustained_bits_per_second(
     """The rate after slow start, of a test that averaged `average_bits_per_second` over `test_seconds` after
     its first `omitted_seconds`.
 
-    Solved by bisection between the average and twice the average: a test too short to have left slow start
-    says nothing of what lies above.
+    Solved between the average and twice the average, by the rule of Illinois (Dowell and Jarratt 1971): a
+    test too short to have left slow start says nothing of what lies above.
     """
 
     def average(rate: float) -> float:
@@ -105,12 +107,23 @@ def sustained_bits_per_second(
     if test_seconds <= 0:
         return average_bits_per_second
     low, high = average_bits_per_second, 2 * average_bits_per_second
-    if average(high) <= average_bits_per_second:
+    # how far the averages of both ends are from the one that is looked for
+    below, above = average(low) - average_bits_per_second, average(high) - average_bits_per_second
+    if above <= 0:
         return high
-    for _ in range(40):
-        middle = (low + high) / 2
-        if average(middle) < average_bits_per_second:
-            low = middle
+    if below >= 0:
+        return low
+    side = 0
+    for _ in range(_MOST_STEPS):
+        rate = (low * above - high * below) / (above - below)
+        apart = average(rate) - average_bits_per_second
+        if abs(apart) <= _NEAR * average_bits_per_second:
+            return rate
+        # an end that stays twice counts half: else it would never move
+        if apart < 0:
+            low, below, above = rate, apart, above / 2 if side < 0 else above
+            side = -1
         else:
-            high = middle
+            high, above, below = rate, apart, below / 2 if side > 0 else below
+            side = 1
     return high
