@@ -28,6 +28,10 @@ class Cloud:
     problem: str | None = None
 
 
+# of which nothing is known
+NOTHING = Cloud("", "", (), None)
+
+
 @dataclass(frozen=True)
 class Purse:
     """A purse, and what was left in it over time as far as it was recorded."""

@@ -9,7 +9,7 @@ import pandas as pd
 from federation.units import format_seconds
 from reports.document import BAD, COLD, FAIR, GOOD, Card, Document, Made
 from reports.space_use import frames, sections, words
-from reports.space_use.model import Reading
+from reports.space_use.model import NOTHING, Reading
 from reports.space_use.series import Basis, Series, after, before, together
 from reports.space_use.waits import LOOK, USUAL, Wait, first_of, waits
 from reservations.calendar import PGPU, VCPU, Sight
@@ -33,7 +33,7 @@ def report(reading: Reading, made: Made) -> Document:
     """The whole report, as of `reading.now`."""
     past = [before(cloud, reading) for cloud in reading.clouds]
     ahead = [after(cloud, reading) for cloud in reading.clouds]
-    both = together(past), together(ahead)
+    both = together(past or [before(NOTHING, reading)]), together(ahead or [after(NOTHING, reading)])
     found = waits(reading)
     names = [reading.name(cloud) for cloud in reading.clouds]
     series = list(zip(names, past, ahead, strict=True))

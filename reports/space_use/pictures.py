@@ -174,6 +174,7 @@ def week_words(series: Series) -> str:
 def calendar(name: str, shown: Calendar, reading: Reading) -> Picture:
     """What is taken of each host ahead, by whom."""
     svg = rendered([shown], reading.now, reading.ahead, reading.now, "svg").decode()
-    inside = re.sub(r"^.*?(?=<svg)", "", svg, flags=re.DOTALL)
+    # within HTML it has neither an XML declaration nor a document type
+    inside = re.sub(r"^.*?(?=<svg)|<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     # our own drawing: matplotlib escapes the text in it
     return Picture(Markup(inside), f"Calendar of {name}: what is taken of each host, until when and by whom")
