@@ -22,10 +22,13 @@ from netprobe.cost import seconds_for
 from netprobe.exchange import export, read
 from netprobe.forecast import Forecaster
 from netprobe.measurement import Kind, Measurement, Origin
+from reports.matrix import matrix
 from tests.notebooks.conftest import DATA
 
 SITES = ("perth", "manchester", "lausanne", "penticton")
 MIDDLE = datetime(2026, 1, 8, 12, tzinfo=UTC)
+# more than a hundred tests of each path, and some that failed
+LATE = datetime(2026, 1, 11, 12, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
@@ -78,10 +81,12 @@ def test_a_forecast_is_the_forecasters(rows: list[Measurement], tmp_path: Path) 
     engine = connect(f"sqlite:///{tmp_path / 'until.db'}")
     upgrade(engine)
     archive = Archive(engine)
-    archive.add(one for one in rows if one.started < MIDDLE)
-    direct = Forecaster(archive, federation, ManualClock(MIDDLE))
-    with fairlead.open(DATA / "week.parquet", catalogue=DATA / "sites.toml", at=MIDDLE) as then:
-        found = then.forecast(size="5 GB", files=3)
+    archive.add(one for one in rows if one.started < LATE)
+    direct = Forecaster(archive, federation, ManualClock(LATE))
+    with fairlead.open(DATA / "week.parquet", catalogue=DATA / "sites.toml", at=LATE) as then:
+        found, mesh = then.forecast(size="5 GB", files=3), then.paths()
+    pd.testing.assert_frame_equal(mesh, matrix(archive.history(), federation, LATE).frame())
+    assert mesh["throughput_failed"].sum() > 0
     engine.dispose()
     assert len(found) == 12
     for one in found.itertuples():
@@ -107,6 +112,14 @@ def test_what_came_later_changes_no_backtest(rows: list[Measurement], tmp_path: 
             early, late = part.backtest(kind, **asked), whole.backtest(kind, **asked)
             assert 0 < len(early) < len(late)
             pd.testing.assert_frame_equal(early, late.iloc[: len(early)])
+
+
+def test_a_backtest_knows_what_was_before_and_not_the_test_itself(week: fairlead.Fairlead) -> None:
+    found = week.backtest(source="penticton", destination="perth", first=5, until="2026-01-06")
+    assert found["tests"].tolist() == list(range(5, 5 + len(found)))
+    moved = week.backtest("transfer", source="penticton", destination="perth", first=5)
+    # four rounds of two tests each before the first
+    assert moved["tests"].tolist()[:3] == [8, 16, 24]
 
 
 def test_a_backtest_says_what_was_inside(week: fairlead.Fairlead) -> None:

@@ -1,4 +1,4 @@
-"""`import fairlead` and `fairlead.open`: quick, from a database or a file, at a time; mistakes are one line."""
+"""`import fairlead` and `fairlead.open`: quick; a database or a file, at a time; mistakes are one line."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from federation.clock import SystemClock
 from federation.database import connect, upgrade
 from federation.errors import FairleadError, InputError
 from netprobe.archive import Archive
-from netprobe.exchange import export
+from netprobe.exchange import export, read
 from netprobe.recorded import load_recorded, recorded
 from tests.notebooks.conftest import DATA
 
@@ -51,6 +51,19 @@ def test_a_database_by_path_or_url(database: Path, form: str) -> None:
     named = {"path": database, "text": str(database), "url": f"sqlite:///{database}"}[form]
     with fairlead.open(named, catalogue=CATALOGUE) as opened:
         assert len(opened.measurements("throughput")) == sum(one.kind == "throughput" for one in recorded())
+
+
+def test_both_databases_say_the_same(database_url: str) -> None:
+    engine = connect(database_url)
+    upgrade(engine)
+    Archive(engine).add(read(DATA / "week.parquet"))
+    engine.dispose()
+    asked = {"catalogue": CATALOGUE, "at": "2026-01-07"}
+    with fairlead.open(database_url, **asked) as ours, fairlead.open(DATA / "week.parquet", **asked) as file:
+        pd.testing.assert_frame_equal(ours.measurements("latency"), file.measurements("latency"))
+        pd.testing.assert_frame_equal(ours.forecast(), file.forecast())
+        mesh = {"template": DATA / "mesh.json", "since": "1d"}
+        pd.testing.assert_frame_equal(ours.coverage(**mesh), file.coverage(**mesh))
 
 
 def test_the_settings_name_the_database_where_nothing_else_does(

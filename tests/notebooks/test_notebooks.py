@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
 
-from tests.notebooks.running import NOTEBOOKS, run, source_of
+from tests.notebooks.running import NOTEBOOKS, Runner, runner, source_of
 
 NAMES = sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb"))
 
@@ -43,13 +42,20 @@ def test_links_lead_somewhere(name: str) -> None:
     assert "## What to do next" in text
 
 
-def executed(number: int, asked: Mapping[str, str], folder: Path) -> dict[str, Any]:
+@pytest.fixture(scope="module")
+def notebooks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runner]:
+    with runner(tmp_path_factory.mktemp("notebooks")) as running:
+        yield running
+
+
+def executed(notebooks: Runner, number: int, asked: Mapping[str, str]) -> dict[str, Any]:
     (name,) = [name for name in NAMES if name.startswith(str(number))]
-    return run(name, asked, folder)
+    return notebooks.run(name, asked)
 
 
-def test_is_my_path_healthy(tmp_path: Path) -> None:
+def test_is_my_path_healthy(notebooks: Runner) -> None:
     found = executed(
+        notebooks,
         1,
         {
             "left": "left",
@@ -59,7 +65,6 @@ def test_is_my_path_healthy(tmp_path: Path) -> None:
             "slower": "terabyte.iloc[2] / terabyte.iloc[0]",
             "figures": "len(plt.get_fignums())",
         },
-        tmp_path,
     )
     # half the rate, half as much delay again on 38 ms one way, from Friday 04:00 on; one path alone
     assert found["left"] == pytest.approx(0.5, abs=0.05)
@@ -69,8 +74,9 @@ def test_is_my_path_healthy(tmp_path: Path) -> None:
     assert found["slower"] == pytest.approx(2, abs=0.3)
 
 
-def test_scripts_against_the_mesh(tmp_path: Path) -> None:
+def test_scripts_against_the_mesh(notebooks: Runner) -> None:
     found = executed(
+        notebooks,
         2,
         {
             "gaps": 'gaps[["test", "source", "destination", "state"]].to_numpy().tolist()',
@@ -80,7 +86,6 @@ def test_scripts_against_the_mesh(tmp_path: Path) -> None:
             "disagree": 'compared[compared["verdict"] == "disagree"]["source"].tolist()',
             "moved": 'other[["source", "destination"]].to_numpy().tolist()',
         },
-        tmp_path,
     )
     assert sorted(found["gaps"]) == [
         ["rtt", "manchester", "lausanne", "stale"],
@@ -96,8 +101,9 @@ def test_scripts_against_the_mesh(tmp_path: Path) -> None:
     assert found["moved"] == [["lausanne", "perth"]]
 
 
-def test_when_does_the_cloud_have_space(tmp_path: Path) -> None:
+def test_when_does_the_cloud_have_space(notebooks: Runner) -> None:
     found = executed(
+        notebooks,
         3,
         {
             "first": '{site: str(start) for site, start in first["start"].items()}',
@@ -105,7 +111,6 @@ def test_when_does_the_cloud_have_space(tmp_path: Path) -> None:
             "sooner": 'sorted(set(sooner["site"]))',
             "now": '{wish: waits.loc["manchester", wish] for wish in waits if "32" in wish}',
         },
-        tmp_path,
     )
     assert found["first"] == {
         "lausanne": "2026-01-15 18:00:00+00:00",
@@ -116,8 +121,9 @@ def test_when_does_the_cloud_have_space(tmp_path: Path) -> None:
     assert list(found["now"].values()) == [0]
 
 
-def test_why_this_site(tmp_path: Path) -> None:
+def test_why_this_site(notebooks: Runner) -> None:
     found = executed(
+        notebooks,
         4,
         {
             "nearest": 'ranked["site"].tolist()',
@@ -126,7 +132,6 @@ def test_why_this_site(tmp_path: Path) -> None:
             "first": "plan.index.tolist()",
             "later": '(plan.loc["lausanne", "starts"] - plan.loc["lausanne", "data there"]).days',
         },
-        tmp_path,
     )
     # nearest to the data, but full until Thursday
     assert found["nearest"][:2] == ["lausanne", "perth"]
@@ -138,8 +143,9 @@ def test_why_this_site(tmp_path: Path) -> None:
     assert {found["cube"][site] for site in ("perth", "lausanne")} == {"perth", "lausanne"}
 
 
-def test_how_good_are_our_forecasts(tmp_path: Path) -> None:
+def test_how_good_are_our_forecasts(notebooks: Runner) -> None:
     found = executed(
+        notebooks,
         5,
         {
             "transfers": "len(transfers)",
@@ -150,7 +156,6 @@ def test_how_good_are_our_forecasts(tmp_path: Path) -> None:
             "agree": "int(agree.sum())",
             "worst": "worst",
         },
-        tmp_path,
     )
     assert found["transfers"] == 252
     assert 0.75 <= found["inside"] <= 0.87
