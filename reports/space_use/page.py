@@ -55,7 +55,7 @@ def report(reading: Reading, made: Made) -> Document:
             sections.amounts(clouds),
             sections.holders(reading, past, ahead),
             sections.pieces(reading),
-            *sections.calendars(reading),
+            *sections.calendars(reading, ahead),
             sections.credits(reading),
             sections.endings(reading),
             sections.hosts(reading, past, ahead),

@@ -25,6 +25,8 @@ _TAKEN = "#0072b2"
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 # more than this can't be compared at a glance, and have their rows in the tables
 MOST = 12
+# more than this are no picture any more, and megabytes
+MOST_BOOKINGS = 1500
 
 _date: Any = matplotlib.dates
 _IN_CELL: Any = {"ha": "center", "va": "center", "fontsize": 7}
@@ -171,10 +173,32 @@ def week_words(series: Series) -> str:
     return _week_words(hour_of_week(series))
 
 
-def calendar(name: str, shown: Calendar, reading: Reading) -> Picture:
-    """What is taken of each host ahead, by whom."""
+def calendar(name: str, shown: Calendar, ahead: Series, reading: Reading) -> Picture:
+    """What is taken of each host ahead, by whom; of a cloud with very many bookings their sum."""
+    bookings = sum(
+        part.start < reading.ahead and (part.end is None or part.end > reading.now) for part in shown.taken
+    )
+    if bookings > MOST_BOOKINGS:
+        return _sum(name, ahead, f"{bookings:,} bookings on {len(shown.hosts):,} hosts, summed up.")
     svg = rendered([shown], reading.now, reading.ahead, reading.now, "svg").decode()
     # within HTML it has neither an XML declaration nor a document type
     inside = re.sub(r"^.*?(?=<svg)|<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     # our own drawing: matplotlib escapes the text in it
     return Picture(Markup(inside), f"Calendar of {name}: what is taken of each host, until when and by whom")
+
+
+def _sum(name: str, ahead: Series, note: str) -> Picture:
+    with drawing(9.6, 2.4) as sheet:
+        axes = sheet.axes()
+        hours, taken, total = ahead.grid.hours, ahead.taken[VCPU], ahead.total[VCPU]
+        axes.fill_between(hours, taken, step="post", color=FAIR, lw=0)
+        axes.step(hours, total, where="post", color=PALE, lw=1)
+        top = float(np.nanmax(total)) if np.isfinite(total).any() else 1.0
+        axes.set_ylim(0, top * 1.08)
+        axes.set_yticks([0, top], ["0", f"{top:,.0f} cores"])
+        axes.margins(x=0)
+        locator = _date.AutoDateLocator(minticks=4, maxticks=14)
+        axes.xaxis.set_major_locator(locator)
+        axes.xaxis.set_major_formatter(_date.ConciseDateFormatter(locator))
+    alt = f"Cores of {name} that are booked: {_percent(ahead.share())} of all on average"
+    return Picture(sheet.svg, alt, f"{note} What lies above the filled area is free.")

@@ -154,13 +154,20 @@ def pieces(reading: Reading) -> Section:
     return Section("How the free space lies now", text, tables=_some(table))
 
 
-def calendars(reading: Reading) -> tuple[Section, ...]:
+def calendars(reading: Reading, ahead: Sequence[Series]) -> tuple[Section, ...]:
     """One for each cloud: side by side they couldn't be read in print."""
-    shown = [(reading.name(one), one.calendar) for one in reading.clouds if one.calendar is not None]
+    shown = [
+        (reading.name(one), one.calendar, series)
+        for one, series in zip(reading.clouds, ahead, strict=True)
+        if one.calendar is not None
+    ]
     until = f"{reading.ahead:%Y-%m-%d}"
     found = [
-        Section(f"{name}: what is free until {until}", pictures=(pictures.calendar(name, calendar, reading),))
-        for name, calendar in shown[: pictures.MOST]
+        Section(
+            f"{name}: what is free until {until}",
+            pictures=(pictures.calendar(name, calendar, series, reading),),
+        )
+        for name, calendar, series in shown[: pictures.MOST]
     ]
     left = len(shown) - len(found)
     if left:

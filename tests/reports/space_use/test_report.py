@@ -165,3 +165,11 @@ def test_an_hour_of_history_is_enough() -> None:
     known = replace(usual(), since=NOW - timedelta(minutes=5), ahead=NOW + timedelta(minutes=5))
     document, _, _ = said(known)
     assert "booked for the next 5 min" in document.headline
+
+
+def test_very_many_bookings_are_drawn_as_their_sum() -> None:
+    bookings = [taken(1, number / 100, number / 100 + 0.01, 1) for number in range(2000)]
+    document, page, _ = said(reading(cloud(calendar([host(1)], bookings))))
+    assert "2,000 bookings on 1 hosts, summed up." in page
+    assert len(page) < 300_000
+    assert document.tables[0].frame["core_hours_booked"].tolist() == [pytest.approx(20)]
