@@ -88,6 +88,8 @@ def _made(
             reading = read(engine, KINDS, before, end, chosen, now if until is None else None)
             progress.update(1.0, f"{reading.rows:,} measurements")
         found = measured(reading, begin, federation, chosen)
+        # what isn't kept of it makes room
+        del reading
         history, tests = moving.known(Archive(engine), len(found.sites), end)
     if not found.tests:
         messages().print(

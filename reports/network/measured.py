@@ -71,7 +71,7 @@ def _sites(reading: Reading, federation: Federation | None) -> tuple[str, ...]:
 
 
 def _since(rows: Rows, begin: float) -> Rows:
-    return rows.where(slice(int(rows["started"].searchsorted(begin)), None))
+    return rows.where(rows["started"] >= begin)
 
 
 def _tested(kind: Kind, ends: Ends, observed: Observed | None, begin: float, end: float) -> Tested:
@@ -163,7 +163,7 @@ def _rates(reading: Reading, ends: Ends) -> _Found:
         for (protocol, streams, version), rows in observed.of(side).by_key().items():
             known = rows.where(rows["bits_per_second"] > 0)
             if protocol == "tcp" and len(known):
-                found[Like(side, streams, version)] = Sample(known["started"], known["bits_per_second"])
+                found[Like(side, streams, version)] = _sample(known, "bits_per_second")
     fewest = min((like.streams for like in found), default=1)
     of = "" if fewest == 1 else f"{fewest} streams together"
     return Kind.THROUGHPUT, of, {like: one for like, one in found.items() if like.streams == fewest}
@@ -197,8 +197,13 @@ def _of_each(reading: Reading, kind: Kind, ends: Ends, name: str) -> dict[Like, 
         rows = observed.of(side)
         known = rows.where(rows[name] > 0)
         if len(known):
-            found[Like(side, 1, None)] = Sample(known["started"], known[name])
+            found[Like(side, 1, None)] = _sample(known, name)
     return found
+
+
+def _sample(rows: Rows, name: str, sent: Floats | None = None) -> Sample:
+    # copies: a column of the rows would keep all others, and there may be a million
+    return Sample(rows["started"].copy(), rows[name].copy(), sent)
 
 
 def _losses(reading: Reading, ends: Ends) -> _Found:
@@ -211,7 +216,7 @@ def _losses(reading: Reading, ends: Ends) -> _Found:
             rows = observed.of(side)
             known = rows.where(np.isfinite(rows["loss_ratio"]))
             if len(known):
-                found[Like(side, 1, None)] = Sample(known["started"], known["loss_ratio"], packets(known))
+                found[Like(side, 1, None)] = _sample(known, "loss_ratio", packets(known))
                 kind = tests
     return kind, "", found
 

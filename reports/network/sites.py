@@ -49,36 +49,46 @@ def faults(
 
 
 def _own(
-    sites: Iterable[str], every: Collection[Ends], some: Collection[Ends], roles: Sequence[Role] = tuple(Role)
+    every: Collection[Ends], some: Collection[Ends], roles: Sequence[Role] = tuple(Role)
 ) -> Iterator[tuple[str, Role, int, int]]:
     """Sites whose paths, all or those of one direction, are mostly among `some`, and of the others few:
     (site, role, how many of them, of how many). All before one direction, the worst site first: what one
     site explains is not another's."""
     left = set(some)
     for role in roles:
-        counts: list[tuple[int, str]] = sorted(
-            ((sum(role.has(site, ends) for ends in left), site) for site in sites),
+        own = _by_role(every, role)
+        counts = sorted(
+            ((len(found), site) for site, found in _by_role(left, role).items()),
             key=lambda one: (-one[0], one[1]),
         )
-        for _, site in counts:
-            own = [ends for ends in every if role.has(site, ends)]
-            there = [ends for ends in own if ends in left]
-            others = len(every) - len(own)
-            elsewhere = len(left) - len(there)
+        for most, site in counts:
+            if most < LEAST_PATHS:
+                break
+            there = [ends for ends in own[site] if ends in left]
+            others, elsewhere = len(every) - len(own[site]), len(left) - len(there)
             if (
-                len(there) >= LEAST_PATHS
-                and len(there) >= MOST_OF_THEM * len(own)
-                and elsewhere <= FEW_OTHERS * max(others, 1)
+                len(there) >= max(LEAST_PATHS, MOST_OF_THEM * len(own[site]))
+                and elsewhere <= FEW_OTHERS * others
             ):
-                yield site, role, len(there), len(own)
+                yield site, role, len(there), len(own[site])
                 left -= set(there)
+
+
+def _by_role(some: Iterable[Ends], role: Role) -> Mapping[str, list[Ends]]:
+    found: dict[str, list[Ends]] = defaultdict(list)
+    for ends in some:
+        if role is not Role.RECEIVING:
+            found[ends[0]].append(ends)
+        if role is not Role.SENDING:
+            found[ends[1]].append(ends)
+    return found
 
 
 def _failing(network: Network) -> Iterator[Fault]:
     for kind, paths in network.tested.items():
         every = [ends for ends, one in paths.items() if one.tests]
         failed = [ends for ends in every if paths[ends].state is State.FAILED]
-        for site, role, count, of in _own(network.sites, every, failed):
+        for site, role, count, of in _own(every, failed):
             errors = Counter(paths[ends].error for ends in failed if role.has(site, ends))
             usual = min(errors, key=lambda error: (-errors[error], error))
             yield Fault(
@@ -92,7 +102,7 @@ def _changed(network: Network, changes: Mapping[Quantity, Compared[Change]]) -> 
     for quantity, compared in changes.items():
         for worse in (True, False):
             some = {one.ends: one for one in compared.found if one.worse is worse}
-            for site, role, count, of in _own(network.sites, compared.ends, some):
+            for site, role, count, of in _own(compared.ends, some):
                 own = [one for ends, one in some.items() if role.has(site, ends)]
                 when = sorted(one.when for one in own if one.when is not None)
                 since = f", from about {_middle(when):%Y-%m-%d %H:%M} UTC on" if when else ""
@@ -112,7 +122,7 @@ def _one_way(network: Network, asymmetries: Compared[Asymmetry]) -> Iterator[Fau
     """A site that sends more slowly than it receives, to nearly everybody; or the other way round."""
     both = [ends for pair in asymmetries.ends for ends in (pair, pair[::-1])]
     slow = {one.slow for one in asymmetries.found}
-    for site, role, count, of in _own(network.sites, both, slow, (Role.SENDING, Role.RECEIVING)):
+    for site, role, count, of in _own(both, slow, (Role.SENDING, Role.RECEIVING)):
         words = (
             "sends more slowly than it receives"
             if role is Role.SENDING
