@@ -2,11 +2,16 @@
 
     python -m benchmarks.report --sites 100 --rows 1000000 --database sqlite:////tmp/report.db
     python -m benchmarks.report --clean 50
+    python -m benchmarks.report --alarms 50
+    python -m benchmarks.report --planted
+    python -m benchmarks.report --planted 20
 
 The first makes an archive of throughput tests of every ordered pair, half of them scripted and half the
 mesh's, over thirty days, and runs `fairlead report compare` on it in a process of its own: seconds, and the
 most memory of it and of its children together. The second compares so many meshes of 20 paths in which
-nothing is wrong, and counts those with any false "disagree" or change of level, beside the stated rate.
+nothing is wrong, and counts those with any false "disagree" or change of level, beside the stated rate. The
+third does so for harder ones (see `benchmarks.report_alarms`). The fourth prints what was planted in a mesh,
+and what was named; and with a number, in how many of so many meshes, each of another chance, it was right.
 """
 
 from __future__ import annotations
@@ -25,6 +30,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
+from benchmarks import report_alarms, report_planted
 from federation.database import connect, upgrade
 from netprobe.archive import Archive
 from netprobe.measurement import Kind, Measurement, Origin
@@ -170,9 +176,21 @@ def main() -> None:
     parser.add_argument("--database", help="kept, and used again; else a temporary one")
     parser.add_argument("--format", default="html,md,csv,parquet,json")
     parser.add_argument("--clean", type=int, help="count false alarms over so many clean meshes instead")
+    parser.add_argument("--alarms", type=int, help="count them over so many meshes of each difficult kind")
+    parser.add_argument(
+        "--planted",
+        type=int,
+        nargs="?",
+        const=1,
+        help="print what is named of what was planted, in so many meshes",
+    )
     chosen = parser.parse_args()
     if chosen.clean:
         print(json.dumps(alarms(chosen.clean), indent=2))
+    elif chosen.alarms:
+        print(report_alarms.table(chosen.alarms))
+    elif chosen.planted:
+        print(report_planted.table(chosen.planted))
     else:
         print(json.dumps(large(chosen.sites, chosen.rows, chosen.database, chosen.format), indent=2))
 

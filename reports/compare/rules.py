@@ -216,11 +216,14 @@ def mtu(seen: Seen) -> Finding | None:
 
 
 def route_change(seen: Seen) -> Finding | None:
-    """The level changed when the usual routers did: those of up to five traces before, and five after."""
+    """The level changed when the usual routers did: those of up to five traces before, and five after.
+
+    A test that is slower first may be a whole interval after the change: traces of that time say nothing.
+    """
     for step in seen.steps:
         at = step.when.timestamp()
-        before = [hops for time, hops in seen.routes if time < at - seen.within_seconds / 2][-5:]
-        after = [hops for time, hops in seen.routes if time > at + seen.within_seconds / 2][:5]
+        before = [hops for time, hops in seen.routes if time < at - seen.within_seconds][-5:]
+        after = [hops for time, hops in seen.routes if time > at + seen.within_seconds][:5]
         if len(before) < 2 or len(after) < 2:
             continue
         (old, often), (new, again) = Counter(before).most_common(1)[0], Counter(after).most_common(1)[0]

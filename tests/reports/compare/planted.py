@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ from netprobe.measurement import Kind, Measurement, Origin
 from netprobe.meshes.perfsonar5_documents import read_document
 from netprobe.tools import iperf3_document
 from netprobe.transfer_model import arrived_bytes
+from reports.compare.model import Cause, Outcome
+from reports.compare.ways import Quantity
 
 DATA = Path(__file__).parents[2] / "netprobe" / "data"
 UNTIL = datetime(2026, 3, 31, tzinfo=UTC)
@@ -186,41 +188,121 @@ def step(before: float, after: float, day: float) -> Level:
     return lambda now: before if now < day else after
 
 
-def day_and_night(level: float) -> Level:
-    return lambda now: level * (0.93 if 8 <= now * 24 % 24 < 18 else 1.0)
+def day_and_night(level: float, by_day: float = 0.93) -> Level:
+    return lambda now: level * (by_day if 8 <= now * 24 % 24 < 18 else 1.0)
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What was planted on a path, and what a report must say of it: the verdict, and every cause."""
+
+    planted: str
+    source: str
+    destination: str
+    quantity: Quantity
+    outcome: Outcome
+    causes: tuple[Cause, ...] = ()
+
+
+_RATE, _AGREE, _DISAGREE = Quantity.THROUGHPUT, Outcome.AGREE, Outcome.DISAGREE
+CONDITIONS = (
+    Condition("nothing", "clean-a", "clean-b", _RATE, _AGREE),
+    Condition("nothing", "clean-a", "clean-b", Quantity.LATENCY, _AGREE),
+    Condition("nothing", "clean-a", "clean-b", Quantity.LOSS, _AGREE),
+    Condition("nothing, but busy days", "busy-day-a", "busy-day-b", _RATE, _AGREE),
+    Condition("a window", "window-a", "window-b", _RATE, _DISAGREE, (Cause.WINDOW,)),
+    Condition("a core taken up", "cpu-a", "cpu-b", _RATE, _DISAGREE, (Cause.CPU,)),
+    Condition("loss", "loss-a", "loss-b", _RATE, _DISAGREE, (Cause.LOSS,)),
+    Condition("a shaper", "shaped-a", "shaped-b", _RATE, _DISAGREE, (Cause.SHAPED,)),
+    Condition("a busy host", "host-a", "host-b", _RATE, _DISAGREE, (Cause.BUSY,)),
+    Condition("short tests", "slow-a", "slow-b", _RATE, _AGREE, (Cause.SLOW_START,)),
+    Condition("a slow direction", "one-way-a", "one-way-b", _RATE, _AGREE, (Cause.ONE_DIRECTION,)),
+    Condition("nothing on its other one", "one-way-b", "one-way-a", _RATE, _AGREE),
+    Condition("another route", "route-a", "route-b", _RATE, _AGREE, (Cause.ROUTE,)),
+    Condition("a wrong clock", "clock-a", "clock-b", Quantity.LATENCY, _AGREE, (Cause.CLOCK,)),
+    Condition("small segments", "mtu-a", "mtu-b", _RATE, _DISAGREE, (Cause.MTU,)),
+    Condition("what no rule knows", "odd-a", "odd-b", _RATE, _DISAGREE),
+    Condition("a site's fall", "hub", "leaf-p", _RATE, _AGREE, (Cause.SITE_WIDE,)),
+    Condition("a site's fall", "hub", "leaf-u", _RATE, _AGREE, (Cause.SITE_WIDE,)),
+)
+GOOD = 9e9
 
 
 def conditions(seed: int = 1) -> Iterator[Measurement]:
     """One path for each fault, two without, and a site of six pairs whose rates fall in one night."""
     made = Planter(seed)
-    good = 9e9
-    yield from made.rates("clean-a", "clean-b", good, good)
+    yield from made.rates("clean-a", "clean-b", GOOD, GOOD)
     yield from made.latency("clean-a", "clean-b")
-    yield from made.rates("busy-day-a", "busy-day-b", day_and_night(good), day_and_night(good))
+    yield from made.rates("busy-day-a", "busy-day-b", day_and_night(GOOD), day_and_night(GOOD))
     # 16 MiB over 50 ms are 2.68 Gbit/s
-    yield from made.rates("window-a", "window-b", 2.6e9, good, how={"window": "16 MiB"})
-    yield from made.rates(
-        "cpu-a", "cpu-b", 6e9, good, figures={"cpu_percent_source": 98.0, "cpu_percent_destination": 60.0}
-    )
+    yield from made.rates("window-a", "window-b", 2.6e9, GOOD, how={"window": "16 MiB"})
+    yield from made.rates("cpu-a", "cpu-b", 6e9, GOOD, figures=_cores(98.0))
     # 1e-3 over 50 ms: about 9 Mbit/s for a stream that isn't BBR
     yield from made.rates("loss-a", "loss-b", 9e6, 4e9, spread=0.1, context={"sender_congestion": "cubic"})
     yield from made.latency("loss-a", "loss-b", loss=1e-3)
-    yield from made.rates("shaped-a", "shaped-b", 5e9, good, spread=(0.0005, SPREAD))
-    yield from made.rates(
-        "host-a", "host-b", 5e9, good, context={"source": {"processors_percent": 97.0, "load_before": 40.0}}
-    )
+    yield from made.rates("shaped-a", "shaped-b", 5e9, GOOD, spread=(0.0005, SPREAD))
+    yield from made.rates("host-a", "host-b", 5e9, GOOD, context=_busy_host(97.0))
     yield from made.rates(
         "slow-a", "slow-b", _averaged(3e9, 4.0), _averaged(3e9, 20.0), how={"duration_seconds": 4}
     )
     yield from made.rates("one-way-a", "one-way-b", 3e9, 3e9)
-    yield from made.rates("one-way-b", "one-way-a", good, good)
-    yield from made.rates("route-a", "route-b", step(good, 5e9, 15), step(good, 5e9, 15))
+    yield from made.rates("one-way-b", "one-way-a", GOOD, GOOD)
+    yield from made.rates("route-a", "route-b", step(GOOD, 5e9, 15), step(GOOD, 5e9, 15))
     yield from made.routes("route-a", "route-b", 15)
     yield from made.latency("clock-a", "clock-b", one_way_offset=0.2)
-    yield from made.rates("mtu-a", "mtu-b", 4e9, good, figures={"mss_bytes": 536.0})
-    yield from made.rates("odd-a", "odd-b", 6e9, good)
+    yield from made.rates("mtu-a", "mtu-b", 4e9, GOOD, figures={"mss_bytes": 536.0})
+    yield from made.rates("odd-a", "odd-b", 6e9, GOOD)
     for leaf in "pqrstu":
-        yield from made.rates("hub", f"leaf-{leaf}", step(good, 6e9, 20), step(good, 6e9, 20))
+        yield from made.rates("hub", f"leaf-{leaf}", step(GOOD, 6e9, 20), step(GOOD, 6e9, 20))
+
+
+def drawn_conditions(seed: int) -> Iterator[Measurement]:
+    """The same faults, each as strong as chance has it, under noise of 2 to 8 %."""
+    made = Planter(seed)
+    drawn = made.chance.uniform
+
+    def rates(name: str, scripted: Level | float, mesh: Level | float, **more: Any) -> Iterator[Measurement]:
+        return made.rates(f"{name}-a", f"{name}-b", scripted, mesh, **{"spread": drawn(0.02, 0.08), **more})
+
+    yield from rates("clean", GOOD, GOOD)
+    yield from made.latency("clean-a", "clean-b")
+    busy = day_and_night(GOOD, drawn(0.8, 0.95))
+    yield from rates("busy-day", busy, busy)
+    mebibytes = int(made.chance.choice([8, 16, 32]))
+    window = mebibytes * 2**20 * 8 / RTT * drawn(0.8, 1.0)
+    yield from rates("window", window, GOOD, how={"window": f"{mebibytes} MiB"})
+    yield from rates("cpu", GOOD * drawn(0.5, 0.8), GOOD, figures=_cores(drawn(92, 99)))
+    loss = drawn(5e-4, 3e-3)
+    reached = 1448 * 8 / RTT * math.sqrt(1.5 / loss) * drawn(0.7, 1.4)
+    yield from rates("loss", reached, 4e9, context={"sender_congestion": "cubic"})
+    yield from made.latency("loss-a", "loss-b", loss=loss)
+    yield from rates("shaped", GOOD * drawn(0.4, 0.8), GOOD, spread=(drawn(5e-4, 2e-3), drawn(0.02, 0.08)))
+    yield from rates("host", GOOD * drawn(0.5, 0.8), GOOD, context=_busy_host(drawn(92, 99)))
+    rate, short = drawn(3e9, 8e9), drawn(2, 4)
+    yield from rates("slow", _averaged(rate, short), _averaged(rate, 20.0), how={"duration_seconds": short})
+    slow = GOOD / drawn(1.7, 4)
+    yield from rates("one-way", slow, slow)
+    yield from made.rates("one-way-b", "one-way-a", GOOD, GOOD, spread=drawn(0.02, 0.08))
+    day = drawn(6, 24)
+    rerouted = step(GOOD, GOOD * drawn(0.5, 0.8), day)
+    yield from rates("route", rerouted, rerouted)
+    yield from made.routes("route-a", "route-b", day)
+    yield from made.latency(
+        "clock-a", "clock-b", one_way_offset=drawn(0.03, 0.5) * made.chance.choice([-1, 1])
+    )
+    yield from rates("mtu", GOOD * drawn(0.4, 0.8), GOOD, figures={"mss_bytes": drawn(500, 1250)})
+    yield from rates("odd", GOOD * drawn(0.55, 0.8), GOOD)
+    fallen = step(GOOD, GOOD * drawn(0.6, 0.8), drawn(5, 25))
+    for leaf in "pqrstu":
+        yield from made.rates("hub", f"leaf-{leaf}", fallen, fallen, spread=drawn(0.02, 0.08))
+
+
+def _cores(percent: float) -> dict[str, float]:
+    return {"cpu_percent_source": percent, "cpu_percent_destination": 60.0}
+
+
+def _busy_host(percent: float) -> dict[str, Any]:
+    return {"source": {"processors_percent": percent, "load_before": 40.0}}
 
 
 def _averaged(rate: float, seconds: float) -> float:

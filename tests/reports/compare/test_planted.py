@@ -15,7 +15,7 @@ from reports.compare.mesh import compare_mesh
 from reports.compare.model import Cause, Comparison, Outcome, Report
 from reports.compare.reading import read
 from reports.compare.ways import Quantity
-from tests.reports.compare.planted import SINCE, UNTIL, clean, conditions
+from tests.reports.compare.planted import CONDITIONS, SINCE, UNTIL, Condition, clean, conditions
 
 KINDS = (Kind.THROUGHPUT, Kind.LATENCY, Kind.PATH)
 
@@ -37,40 +37,14 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[Quantity, st
     return {(one.quantity, one.source, one.destination): one for one in report.comparisons}
 
 
-# path, quantity, verdict, and what is found, the first the reason of a disagreement
-TABLE = [
-    ("clean-a", "clean-b", Quantity.THROUGHPUT, Outcome.AGREE, []),
-    ("clean-a", "clean-b", Quantity.LATENCY, Outcome.AGREE, []),
-    ("clean-a", "clean-b", Quantity.LOSS, Outcome.AGREE, []),
-    ("busy-day-a", "busy-day-b", Quantity.THROUGHPUT, Outcome.AGREE, []),
-    ("window-a", "window-b", Quantity.THROUGHPUT, Outcome.DISAGREE, [Cause.WINDOW]),
-    ("cpu-a", "cpu-b", Quantity.THROUGHPUT, Outcome.DISAGREE, [Cause.CPU]),
-    ("loss-a", "loss-b", Quantity.THROUGHPUT, Outcome.DISAGREE, [Cause.LOSS]),
-    ("shaped-a", "shaped-b", Quantity.THROUGHPUT, Outcome.DISAGREE, [Cause.SHAPED]),
-    ("host-a", "host-b", Quantity.THROUGHPUT, Outcome.DISAGREE, [Cause.BUSY]),
-    ("slow-a", "slow-b", Quantity.THROUGHPUT, Outcome.AGREE, [Cause.SLOW_START]),
-    ("one-way-a", "one-way-b", Quantity.THROUGHPUT, Outcome.AGREE, [Cause.ONE_DIRECTION]),
-    ("one-way-b", "one-way-a", Quantity.THROUGHPUT, Outcome.AGREE, []),
-    ("route-a", "route-b", Quantity.THROUGHPUT, Outcome.AGREE, [Cause.ROUTE]),
-    ("clock-a", "clock-b", Quantity.LATENCY, Outcome.AGREE, [Cause.CLOCK]),
-    ("mtu-a", "mtu-b", Quantity.THROUGHPUT, Outcome.DISAGREE, [Cause.MTU]),
-    ("odd-a", "odd-b", Quantity.THROUGHPUT, Outcome.DISAGREE, []),
-    ("hub", "leaf-p", Quantity.THROUGHPUT, Outcome.AGREE, [Cause.SITE_WIDE]),
-    ("hub", "leaf-u", Quantity.THROUGHPUT, Outcome.AGREE, [Cause.SITE_WIDE]),
-]
-
-
-@pytest.mark.parametrize(("source", "destination", "quantity", "outcome", "causes"), TABLE)
+@pytest.mark.parametrize(
+    "condition", CONDITIONS, ids=lambda one: f"{one.source} {one.destination} {one.quantity}"
+)
 def test_each_condition_is_named(
-    planted: dict[tuple[Quantity, str, str], Comparison],
-    source: str,
-    destination: str,
-    quantity: Quantity,
-    outcome: Outcome,
-    causes: list[Cause],
+    planted: dict[tuple[Quantity, str, str], Comparison], condition: Condition
 ) -> None:
-    found = planted[quantity, source, destination]
-    assert (found.outcome, list(found.causes)) == (outcome, causes), found.words
+    found = planted[condition.quantity, condition.source, condition.destination]
+    assert (found.outcome, found.causes) == (condition.outcome, condition.causes), found.words
 
 
 def test_what_is_unexplained_says_so_and_what_to_try(
