@@ -61,6 +61,10 @@ class Settings:
     # groups whose members are operators, and administrators
     oidc_operator_groups: tuple[str, ...] = ()
     oidc_admin_groups: tuple[str, ...] = ()
+    # the pages' sign-in at the issuer: as which client (without a secret: a public one), and what it asks for
+    oidc_client_id: str | None = None
+    oidc_client_secret: str | None = field(default=None, repr=False)
+    oidc_sign_in_scopes: tuple[str, ...] = ("openid", "profile")
 
 
 def data_directory(environ: Mapping[str, str]) -> Path:
@@ -189,14 +193,20 @@ _READERS: Mapping[str, Callable[[Any, Path], Any]] = {
     "oidc_scopes": _list,
     "oidc_operator_groups": _list,
     "oidc_admin_groups": _list,
+    "oidc_client_id": _text,
+    "oidc_client_secret": _text,
+    "oidc_sign_in_scopes": _list,
 }
+
+# never repeated, not even where they are wrong
+_SECRETS = {"admin_password", "oidc_client_secret"}
 
 
 def _read(name: str, value: Any, base: Path, where: str) -> Any:
     try:
         return _READERS[name](value, base)
     except _UnusableError as error:
-        got = "something else" if name == "admin_password" else f"{value!r}"
+        got = "something else" if name in _SECRETS else f"{value!r}"
         raise InputError(f"{where}: expected {error}, got {got}") from None
 
 
@@ -245,4 +255,6 @@ def load_settings(path: Path | None, environ: Mapping[str, str]) -> Settings:
             "oidc_issuer and oidc_audience belong together: without an audience, a token that was meant for "
             "another service would be taken here"
         )
+    if settings.oidc_client_id is not None and settings.oidc_issuer is None:
+        raise InputError("oidc_client_id is for signing in at an issuer: set oidc_issuer, too")
     return settings

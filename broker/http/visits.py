@@ -71,6 +71,8 @@ class Visit:
     target: str | None = None
     # what the audit log calls it, where it came by another way than the API's paths
     action: str | None = None
+    # whether it is something for the audit log, though its method changes nothing
+    noted: bool = False
     # more headers for the answer
     headers: dict[str, str] = field(default_factory=dict)
 
@@ -158,7 +160,7 @@ class Visits:
         path = str(getattr(scope.get("route"), "path", quote(scope["path"])))
         if visit.credentials and owner is None and status in (401, 403):
             action = LOGIN_FAILED
-        elif (method in _CHANGES and status != 429) or visit.foreign:
+        elif (method in _CHANGES and status != 429) or visit.foreign or visit.noted:
             # of HEAD, what GET would be
             key = ("GET" if method == "HEAD" else method, path)
             action = visit.action or _ACTIONS.get(key, f"{method} {path}")

@@ -20,6 +20,8 @@ from reports.pages.federation import add_federation
 from reports.pages.made import add_made
 from reports.pages.offers import add_offers
 from reports.pages.path import add_path
+from reports.pages.provider import provider_of
+from reports.pages.provider_sign_in import add_provider_sign_in
 from reports.pages.sessions import add_sessions
 from reports.pages.sign_in import add_sign_in
 from reports.pages.signed_in import SignedIn
@@ -28,7 +30,16 @@ from reports.pages.templates import STATIC, static, static_version
 from reservations.snapshots import Snapshots
 from reservations.sources import load_sources
 
-_ROOMS = (add_sign_in, add_federation, add_path, add_space, add_offers, add_sessions, add_made)
+_ROOMS = (
+    add_sign_in,
+    add_provider_sign_in,
+    add_federation,
+    add_path,
+    add_space,
+    add_offers,
+    add_sessions,
+    add_made,
+)
 _READING, _CHANGING = ("GET", "HEAD"), ("POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _YEAR = int(timedelta(days=365).total_seconds())
 
@@ -49,6 +60,7 @@ def add_pages(app: FastAPI, settings: Settings, federation: Federation, clock: C
         clock=clock,
         signed_in=SignedIn(front.engine, clock),
         reports=settings.reports_directory,
+        provider=provider_of(settings),
     )
     router = APIRouter()
     _add_static(router, desk)

@@ -23,6 +23,7 @@ from federation.errors import InputError
 from federation.sites import Federation
 from netprobe.archive import Archive
 from netprobe.forecast import Forecaster
+from reports.pages.provider import Provider
 from reports.pages.signed_in import SignedIn, form_token, same_token
 from reports.pages.templates import render
 from reservations.snapshots import Snapshots
@@ -46,7 +47,8 @@ HEADERS = {
 
 @dataclass(frozen=True)
 class Desk:
-    """Everything that the pages look at. `reports` None: none are listed."""
+    """Everything that the pages look at. `reports` None: none are listed; `provider` None: nobody signs in
+    elsewhere."""
 
     front: Front
     federation: Federation
@@ -57,6 +59,7 @@ class Desk:
     clock: Clock
     signed_in: SignedIn
     reports: Path | None = None
+    provider: Provider | None = None
 
     def root(self, request: Request) -> str:
         """The path under which the service is reached, without a slash at its end."""

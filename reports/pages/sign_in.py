@@ -34,35 +34,56 @@ _OURS = re.compile(r"/pages(?:[/?][\w\-./?=&%+:~]*)?", re.ASCII)
 _HERE = ("same-origin", "none")
 
 
+def sign_in_form(
+    desk: Desk, request: Request, after: str, username: str = "", wrong: str = "", status: int = 200
+) -> Response:
+    """The page to sign in on, from which it goes on to `after`; `wrong`: what was wrong the last time."""
+    return page(
+        desk,
+        request,
+        None,
+        "sign_in.html",
+        status,
+        title="Sign in",
+        after=after,
+        username=username,
+        wrong=wrong,
+        issuer=desk.front.gate.issuer,
+        provider=desk.provider,
+    )
+
+
+def after_of(desk: Desk, request: Request, given: str) -> str:
+    """Where to go on: to the page that was asked for, if it is one of ours."""
+    root = desk.root(request)
+    path = given.removeprefix(root)
+    return root + (path if _OURS.fullmatch(path) else "/pages")
+
+
+async def let_in(desk: Desk, request: Request, answer: Response, authorization: str) -> None:
+    """Sign in who has come with an Authorization header that the gate takes; the old cookie is over."""
+    visit = visit_of(request)
+    visit.action, visit.noted = "login", True
+    await run_in_threadpool(desk.signed_in.end, request.cookies.get(COOKIE, ""))
+    answer.set_cookie(
+        COOKIE,
+        await run_in_threadpool(desk.signed_in.begin, authorization),
+        max_age=int(LIFETIME.total_seconds()),
+        path=f"{desk.root(request)}/pages",
+        secure=desk.secure(request),
+        httponly=True,
+        samesite="strict",
+    )
+
+
 def add_sign_in(router: APIRouter, desk: Desk) -> None:
-    def form(
-        request: Request, after: str, username: str = "", wrong: str = "", status: int = 200
-    ) -> Response:
-        return page(
-            desk,
-            request,
-            None,
-            "sign_in.html",
-            status,
-            title="Sign in",
-            after=after,
-            username=username,
-            wrong=wrong,
-            issuer=desk.front.gate.issuer,
-        )
-
-    def after_of(request: Request, given: str) -> str:
-        root = desk.root(request)
-        path = given.removeprefix(root)
-        return root + (path if _OURS.fullmatch(path) else "/pages")
-
     async def show(request: Request) -> Response:
         try:
-            after = after_of(request, asked_of(request, "next").get("next", ""))
+            after = after_of(desk, request, asked_of(request, "next").get("next", ""))
             if "authorization" not in request.headers and await find_viewer(desk, request) is not None:
                 return see_other(after)
             warm_up()
-            return form(request, after)
+            return sign_in_form(desk, request, after)
         except Refused as error:
             return refusal(desk, request, error)
 
@@ -73,7 +94,7 @@ def add_sign_in(router: APIRouter, desk: Desk) -> None:
             fields = await read_form(request)
         except Refused as error:
             return refusal(desk, request, error)
-        after = after_of(request, fields.get("next", ""))
+        after = after_of(desk, request, fields.get("next", ""))
         username, token = fields.get("username", ""), fields.get("bearer", "").strip()
         pair = f"{username}:{fields.get('password', '')}".encode()
         authorization = f"Bearer {token}" if token else f"Basic {base64.b64encode(pair).decode()}"
@@ -85,22 +106,12 @@ def add_sign_in(router: APIRouter, desk: Desk) -> None:
             text = str(error.document["error"])
             # 403, not 401: a browser would ask in a window of its own
             status = 403 if error.status == 401 else error.status
-            answer = form(request, after, username, text[:1].upper() + text[1:], status)
+            answer = sign_in_form(desk, request, after, username, text[:1].upper() + text[1:], status)
             if "Retry-After" in error.headers:
                 answer.headers["Retry-After"] = error.headers["Retry-After"]
             return answer
-        visit_of(request).action = "login"
         answer = see_other(after)
-        await run_in_threadpool(desk.signed_in.end, request.cookies.get(COOKIE, ""))
-        answer.set_cookie(
-            COOKIE,
-            await run_in_threadpool(desk.signed_in.begin, authorization),
-            max_age=int(LIFETIME.total_seconds()),
-            path=f"{desk.root(request)}/pages",
-            secure=desk.secure(request),
-            httponly=True,
-            samesite="strict",
-        )
+        await let_in(desk, request, answer, authorization)
         return answer
 
     async def sign_out(request: Request, viewer: Viewer) -> Response:

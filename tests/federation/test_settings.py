@@ -84,6 +84,9 @@ def test_every_setting_can_come_from_the_file_and_from_the_environment(file):
         "oidc_scopes": ["run"],
         "oidc_operator_groups": ["operators"],
         "oidc_admin_groups": ["admins"],
+        "oidc_client_id": "pages",
+        "oidc_client_secret": "client secret",
+        "oidc_sign_in_scopes": ["openid", "wlcg.groups"],
     }
     assert set(values) == {field.name for field in fields(Settings)}
 
@@ -119,6 +122,9 @@ def test_every_setting_can_come_from_the_file_and_from_the_environment(file):
         oidc_scopes=("run",),
         oidc_operator_groups=("operators",),
         oidc_admin_groups=("admins",),
+        oidc_client_id="pages",
+        oidc_client_secret="client secret",
+        oidc_sign_in_scopes=("openid", "wlcg.groups"),
     )
 
 
@@ -129,8 +135,15 @@ def test_paths_in_a_file_are_relative_to_the_file(file, tmp_path):
 
 
 def test_the_password_is_not_shown():
-    settings = load_settings(None, {**HOME, "FAIRLEAD_ADMIN_PASSWORD": "s3cret"})
+    issuer = {"FAIRLEAD_OIDC_ISSUER": "https://iam.example.org", "FAIRLEAD_OIDC_AUDIENCE": "b"}
+    client = {"FAIRLEAD_OIDC_CLIENT_ID": "pages", "FAIRLEAD_OIDC_CLIENT_SECRET": "s3cret"}
+    settings = load_settings(None, {**HOME, "FAIRLEAD_ADMIN_PASSWORD": "s3cret", **issuer, **client})
     assert "s3cret" not in repr(settings)
+
+
+def test_a_client_of_no_issuer_is_refused():
+    with pytest.raises(InputError, match="oidc_client_id is for signing in at an issuer"):
+        load_settings(None, {**HOME, "FAIRLEAD_OIDC_CLIENT_ID": "pages"})
 
 
 def test_variables_of_the_clients_and_of_others_are_left_alone():
@@ -149,8 +162,9 @@ def test_variables_of_the_clients_and_of_others_are_left_alone():
         ("public_url = 'http://h:x'", 1, "public_url: expected a URL such as \"https://broker.example.org\", got 'http://h:x'"),
         ("offer_lifetime_seconds = 0", 1, "offer_lifetime_seconds: expected from 1 second to 1 day, such as 300 or \"5 min\", got 0"),
         ("offer_lifetime_seconds = nan", 1, "offer_lifetime_seconds: expected from 1 second to 1 day, such as 300 or \"5 min\", got nan"),
+        ("oidc_client_secret = 12345", 1, "oidc_client_secret: expected a text that is not empty, got something else"),
         ("admin_password = 12345", 1, "admin_password: expected a text that is not empty, got something else"),
-        ("\n\nprot = 1", 3, "prot: unknown setting; expected one of database_url, work_directory, catalogue, host, port, public_url, admin_user, admin_password, offer_lifetime_seconds, retention_seconds, result_lifetime_seconds, audit_retention_seconds, sessions_per_site, supervise, reports_directory, requests_per_minute, oidc_issuer, oidc_audience, oidc_clients, oidc_groups, oidc_scopes, oidc_operator_groups, oidc_admin_groups"),
+        ("\n\nprot = 1", 3, "prot: unknown setting; expected one of database_url, work_directory, catalogue, host, port, public_url, admin_user, admin_password, offer_lifetime_seconds, retention_seconds, result_lifetime_seconds, audit_retention_seconds, sessions_per_site, supervise, reports_directory, requests_per_minute, oidc_issuer, oidc_audience, oidc_clients, oidc_groups, oidc_scopes, oidc_operator_groups, oidc_admin_groups, oidc_client_id, oidc_client_secret, oidc_sign_in_scopes"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_in_the_file_names_the_line(file, text, line, message):

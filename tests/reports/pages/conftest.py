@@ -1,7 +1,8 @@
-"""One service for a module's tests."""
+"""One service, and one way to Chromium, for a module's tests."""
 
 import pytest
 
+from tests.reports.pages.browsing import need_browser
 from tests.reports.pages.serving import serving
 
 
@@ -24,3 +25,12 @@ def _nobody(request):
     """Every test begins signed out."""
     if "client" in request.fixturenames:
         request.getfixturevalue("client").cookies.clear()
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    need_browser()
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        yield playwright.chromium

@@ -82,7 +82,7 @@ MEASUREMENTS = [
 
 
 @contextmanager
-def serving(directory, **more):
+def serving(directory, clock=None, **more):
     """The service as `fairlead serve` has it, with ada and bob, and olga who is an operator.
 
     Called again in the same directory: another broker on the same database.
@@ -97,7 +97,7 @@ def serving(directory, **more):
         "FAIRLEAD_ADMIN_PASSWORD": "toor",
     }
     settings = load_settings(None, environment | more)
-    federation, clock = load_federation(catalogue), ManualClock(NOW)
+    federation, clock = load_federation(catalogue), clock or ManualClock(NOW)
     engine = connect(settings.database_url)
     upgrade(engine)
     identities = Identities(engine, clock, *ROOT)

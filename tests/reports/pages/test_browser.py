@@ -3,33 +3,16 @@
 What a page needs for that is looked up in the page as the browser has it (`faults.js`).
 """
 
-import importlib.util
 import re
-import shutil
-import tempfile
-import threading
-from contextlib import contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-import uvicorn
 
-from fairlead.serving import address_of, listen
+from tests.reports.pages.browsing import DESK, need_browser, opened, running
 from tests.reports.pages.serving import ADA, MEASUREMENTS, OLGA, serving
 
-CHROMIUM = shutil.which("chromium")
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-PHONE, DESK = {"width": 360, "height": 740}, {"width": 1200, "height": 900}
-SECONDS = 20_000  # milliseconds: for a machine that does something else, too
+PHONE = {"width": 360, "height": 740}
 PAGES = (
     "/pages",
     "/pages?kind=round-trip",
@@ -40,26 +23,9 @@ PAGES = (
 FAULTS = Path(__file__).with_name("faults.js").read_text()
 
 
-@contextmanager
-def running(app):
-    """The application on a real socket of this machine."""
-    with listen("127.0.0.1", 0) as listening:
-        server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off"))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
-        thread.start()
-        try:
-            yield address_of(listening)
-        finally:
-            server.should_exit = True
-            thread.join(20)
-
-
 @pytest.fixture(scope="module")
 def service(tmp_path_factory):
-    if CHROMIUM is None:
-        pytest.skip("there is no chromium here: scripts/system-packages --tests installs it")
-    if importlib.util.find_spec("playwright") is None:
-        pytest.skip("there is no playwright here")
+    need_browser()
     with (
         serving(
             tmp_path_factory.mktemp("browser"),
@@ -73,36 +39,16 @@ def service(tmp_path_factory):
         yield client
 
 
-@pytest.fixture(scope="module")
-def chromium():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        yield playwright.chromium
-
-
 @pytest.fixture
 def browse(service, chromium):
     """Opens a browser of its own: `browse(viewport, scheme, who)` is its page, signed in as `who`.
 
     Whatever a page complains of in the console fails the test.
     """
-    opened, said = [], []
+    said = []
 
     def start(viewport=DESK, scheme="light", who=ADA, **more):
-        profile = tempfile.mkdtemp(prefix="fairlead-chromium-")
-        context = chromium.launch_persistent_context(
-            profile,
-            executable_path=CHROMIUM,
-            args=FLAGS,
-            viewport=viewport,
-            color_scheme=scheme,
-            base_url=service.url,
-            **more,
-        )
-        opened.append((context, profile))
-        context.set_default_timeout(SECONDS)
-        page = context.new_page()
+        page = stack.enter_context(opened(chromium, service.url, viewport, scheme, **more))
         page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: said.append(str(error)))
         page.on("request", lambda request: said.append(request.url) if not ours(request.url) else None)
@@ -117,10 +63,8 @@ def browse(service, chromium):
     def ours(url):
         return url.startswith((service.url, "data:"))
 
-    yield start
-    for context, profile in opened:
-        context.close()
-        shutil.rmtree(profile, ignore_errors=True)
+    with ExitStack() as stack:
+        yield start
     assert said == []
 
 

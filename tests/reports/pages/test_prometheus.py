@@ -13,8 +13,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.reports.pages.browsing import running
 from tests.reports.pages.serving import OLGA, serving
-from tests.reports.pages.test_browser import running
 
 DASHBOARD = json.loads(
     (Path(__file__).resolve().parents[3] / "examples" / "grafana-dashboard.json").read_text()
