@@ -149,13 +149,13 @@ class Fairlead:
         `forecast_seconds_...`, quantiles); `ratio` of what came to the median forecast, and whether it was
         `inside` the 80 % interval.
         """
-        chosen = _kind(kind, Kind.THROUGHPUT, Kind.TRANSFER)
-        past.checked_steps(first, every)
+        of = _kind(kind, Kind.THROUGHPUT, Kind.TRANSFER)
+        chosen = past.Chosen(first, every)
         begin, end = self._opened.span(since, until)
         whole = self._whole(end, source, destination)
-        what = "bits_per_second" if chosen is Kind.THROUGHPUT else "seconds"
-        walk = past.rates if chosen is Kind.THROUGHPUT else past.transfers
-        rows = [one for one in walk(whole, self.federation, first, every) if one["started"] >= begin]
+        what = "bits_per_second" if of is Kind.THROUGHPUT else "seconds"
+        walk = past.rates if of is Kind.THROUGHPUT else past.transfers
+        rows = walk(whole, self.federation, chosen, begin)
         found = table(rows, ("started", "source", "destination", what, *three(f"forecast_{what}")))
         return judged(found, what, f"forecast_{what}")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -20,6 +21,19 @@ PER_PATH = 100
 Path = tuple[str, str]
 
 
+@dataclass(frozen=True)
+class Chosen:
+    """Which tests of a path are forecast: every `every`-th from number `first` on. Raises InputError where
+    there is nothing before the first, or no step."""
+
+    first: int
+    every: int
+
+    def __post_init__(self) -> None:
+        if self.first < 1 or self.every < 1:
+            raise InputError(f"first, every: expected at least 1 each, got {self.first} and {self.every}")
+
+
 def before(whole: History, when: datetime, path: Path | None = None) -> History:
     """What forecasts would have looked at then: all that had begun, of one path or (None) of all."""
     found = {}
@@ -33,27 +47,31 @@ def before(whole: History, when: datetime, path: Path | None = None) -> History:
     return History(found)
 
 
-def rates(whole: History, federation: Federation, first: int, every: int) -> Iterator[Mapping[str, Any]]:
-    """Every `every`-th test from a path's test number `first` on, beside what was forecast just before it."""
+def rates(
+    whole: History, federation: Federation, chosen: Chosen, since: datetime
+) -> Iterator[Mapping[str, Any]]:
+    """The chosen tests of each path from `since` on, each beside what was forecast just before it."""
     for path in sorted(set(whole.paths(Kind.THROUGHPUT))):
         tests = usable(whole.path(Kind.THROUGHPUT, *path))[::-1]
-        for test in tests[first::every]:
+        for test in (one for one in tests[chosen.first :: chosen.every] if one.started >= since):
             said = _forecast(whole, federation, path, test.started)
             actual = test.figures["bits_per_second"]
             forecast = quantiles("forecast_bits_per_second", said.bits_per_second)
             yield {**_about(test, said), "bits_per_second": actual, **forecast}
 
 
-def transfers(whole: History, federation: Federation, first: int, every: int) -> Iterator[Mapping[str, Any]]:
-    """The same of transfers, once their path had `first` tests."""
+def transfers(
+    whole: History, federation: Federation, chosen: Chosen, since: datetime
+) -> Iterator[Mapping[str, Any]]:
+    """The same of transfers, once their path had so many tests."""
     for path in sorted(set(whole.paths(Kind.TRANSFER))):
         tests = usable(whole.path(Kind.THROUGHPUT, *path))
         moved = [
             one
             for one in whole.path(Kind.TRANSFER, *path)[::-1]
-            if _whole_transfer(one) and sum(test.started < one.started for test in tests) >= first
+            if _whole_transfer(one) and sum(test.started < one.started for test in tests) >= chosen.first
         ]
-        for one in moved[::every]:
+        for one in (one for one in moved[:: chosen.every] if one.started >= since):
             said = _forecast(whole, federation, path, one.started)
             size_bytes, files = one.figures["size_bytes"], int(one.figures.get("files", 1.0))
             forecast = quantiles("forecast_seconds", seconds_for(said, size_bytes, files))
@@ -83,9 +101,3 @@ def _about(one: Measurement, said: Forecast) -> dict[str, Any]:
 
 def _whole_transfer(one: Measurement) -> bool:
     return one.succeeded and one.figures.get("seconds", 0.0) > 0 and one.figures.get("size_bytes", 0.0) > 0
-
-
-def checked_steps(first: int, every: int) -> None:
-    """Raises InputError where there is nothing before the first, or no step."""
-    if first < 1 or every < 1:
-        raise InputError(f"first, every: expected at least 1 each, got {first} and {every}")

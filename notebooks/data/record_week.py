@@ -23,7 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -97,10 +97,10 @@ class Condition:
     flows: int = 0
 
 
-Path_ = tuple[str, str]
+Ends = tuple[str, str]
 
 
-def planted(path: Path_, number: int) -> Condition:
+def planted(path: Ends, number: int) -> Condition:
     """What is wrong with a path in that round."""
     hour = number * HOURS % 24
     match path:
@@ -115,18 +115,18 @@ def planted(path: Path_, number: int) -> Condition:
     return Condition()
 
 
-def mesh_tests(path: Path_, number: int) -> bool:
+def mesh_tests(path: Ends, number: int) -> bool:
     """Whether the mesh still tests it."""
     return path != ("manchester", "lausanne") or number < 60
 
 
-def mesh_port(path: Path_, number: int) -> int:
+def mesh_port(path: Ends, number: int) -> int:
     """Where the mesh looks for the server: in the last two days it has moved, on one path."""
     moved = path == ("penticton", "manchester") and number >= 62
     return CLOSED_PORT if moved else port(path)
 
 
-def port(path: Path_) -> int:
+def port(path: Ends) -> int:
     return FIRST_PORT + PATHS.index(path)
 
 
@@ -291,7 +291,7 @@ def _without_machine(value: object) -> object:
     return {name: each for name, each in value.items() if name not in ("processors_percent", "load_before")}
 
 
-def _test(path: Path_, parameters: dict[str, object], at: int | None = None) -> Test:
+def _test(path: Ends, parameters: Mapping[str, object], at: int | None = None) -> Test:
     source, destination = path
     return Test(
         Endpoint(source, lab.host(source), address(source), at or port(path)),
