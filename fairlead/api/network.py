@@ -90,6 +90,7 @@ class Fairlead:
         and so on, as `netprobe.measurement.Measurement` lists them.
         """
         chosen = _kind(kind)
+        self._measured(source, destination)
         begin, end = self._opened.span(since, until)
         found = self._opened.archive.recent(chosen, source, destination, begin, _MOST)
         return of_measurements((one for one in found if one.started < end), chosen)
@@ -151,6 +152,7 @@ class Fairlead:
         """
         of = _kind(kind, Kind.THROUGHPUT, Kind.TRANSFER)
         chosen = past.Chosen(first, every)
+        self._measured(source, destination)
         begin, end = self._opened.span(since, until)
         whole = self._whole(end, source, destination)
         what = "bits_per_second" if of is Kind.THROUGHPUT else "seconds"
@@ -223,12 +225,14 @@ class Fairlead:
         """
         from fairlead.api.comparing import compared, expected_of
 
+        between = names("sites", sites)
+        self._opened.measured("sites", between or ())
         begin, end = self._opened.span(since, until)
         expected = [] if template is None else expected_of(template)[0]
         return compared(
             self._opened,
             (begin, end),
-            names("sites", sites),
+            between,
             names("quantities", quantities) or [],
             (margin, loss_margin),
             expected,
@@ -258,6 +262,10 @@ class Fairlead:
         rows = [moving.rank_row(self.federation[one.destination], one) for one in plans]
         rows.sort(key=lambda row: (row["seconds_p90"], row["price"]))
         return table(rows, moving.RANK_COLUMNS)
+
+    def _measured(self, source: str | None, destination: str | None) -> None:
+        for argument, site in (("source", source), ("destination", destination)):
+            self._opened.measured(argument, () if site is None else (site,))
 
     def _ends(self, argument: str, site: str | None) -> list[str]:
         return list(self.federation.sites) if site is None else [self._opened.site(argument, site).id]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -23,12 +24,15 @@ from federation.sites import Federation, Site
 from federation.units import parse_instant, parse_size_bytes
 from netprobe.archive import Archive
 from netprobe.exchange import FORMATS, read
+from netprobe.measurement import Kind
 
 if TYPE_CHECKING:
     from fairlead.api.network import Fairlead
 
 Instant = datetime | str
 Names = str | list[str] | tuple[str, ...]
+# sites that an error lists
+MOST_NAMED = 12
 
 
 def open(
@@ -107,6 +111,20 @@ class Opened:
         if name not in sites:
             raise InputError(f"{argument}: expected one of {', '.join(sites)}, got {name!r}")
         return sites[name]
+
+    def measured(self, argument: str, wanted: Iterable[str]) -> None:
+        """Raises InputError for a name that neither the catalogue nor the archive has: a slip of the pen is no
+        path without measurements."""
+        federation = self.known_federation
+        known = {*federation.sites} if federation else set()
+        if not {*wanted} <= known:
+            known |= {end for kind in Kind for path in self.archive.paths(kind) for end in path}
+        for name in wanted:
+            if name not in known:
+                some = ", ".join(sorted(known)[:MOST_NAMED]) + (", ..." if len(known) > MOST_NAMED else "")
+                raise InputError(
+                    f"{argument}: expected one of {some or 'none: nothing was measured'}, got {name!r}"
+                )
 
     def span(self, since: Instant | None, until: Instant | None) -> tuple[datetime, datetime]:
         """From `since` (None: whatever there is) until before `until` (None, and at most: now)."""

@@ -215,6 +215,9 @@ def test_sites_are_ranked_by_when_the_data_is_there(week: fairlead.Fairlead) -> 
 
 WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("measurements", {"kind": "speed"}, "kind: expected one of throughput, latency"),
+    ("measurements", {"source": "pert"}, "source: expected one of lausanne, manchester"),
+    ("backtest", {"destination": "pert"}, "destination: expected one of lausanne"),
+    ("compare", {"sites": ["perth", "pert"]}, "sites: expected one of lausanne, .* got 'pert'"),
     ("measurements", {"since": "last week"}, "since: expected"),
     ("measurements", {"since": "2027-01-01"}, "since: expected a time before 2026-01-12"),
     ("forecast", {"source": "atlantis"}, "source: expected one of perth"),

@@ -1,4 +1,4 @@
-"""Every ```python block of docs/python.md runs, one after the other, as a reader would type them."""
+"""The ```python blocks of docs/python.md and README.md run, one after the other, as a reader types them."""
 
 from __future__ import annotations
 
