@@ -14,7 +14,7 @@ from reports.matrix import Matrix, matrix
 from reports.pages.atlas import land
 from reports.pages.desk import Desk, Viewer, add_figures, add_page, asked_of, page
 from reports.pages.desk import plain as plain_document
-from reports.pages.map import pictures, summed_up
+from reports.pages.map import MOST, pictures, summed_up
 from reports.pages.mesh_cells import OLD_SECONDS, scale_of, shown
 
 
@@ -44,6 +44,7 @@ def add_federation(router: APIRouter, desk: Desk) -> None:
                 site=site,
                 maps=pictures(desk.federation, paths, site),
                 land=land(),
+                most=MOST if site is None and sum(each.tested for each in paths.values()) > MOST else None,
                 in_words=summed_up(paths, len(desk.federation.sites)),
                 cells=paths,
                 legend=[(shade, words(low), words(high)) for shade, low, high in scale.steps()]

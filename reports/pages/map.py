@@ -24,6 +24,8 @@ from reports.pages.mesh_cells import Shown
 
 # paths in one map from which on they are drawn thinner
 MANY = 120
+# paths that are drawn at most: more are no picture any more, and no page that a browser likes
+MOST = 1000
 
 
 @dataclass(frozen=True)
@@ -60,11 +62,12 @@ def pictures(
     """The maps for a window, and the same for a phone: first all sites, then those that stand too near to
     each other there. Of a federation without sites, none.
 
-    `site`: only paths from and to this one are shown.
+    `site`: only paths from and to this one are shown. Of more than MOST, those that fail and the slowest.
     """
     tested = [each for each in shown.values() if each.tested and site in (None, *each.ends)]
     # what is slow stands over what is fast, and what fails over both
     tested.sort(key=lambda each: (each.failing, -(each.shade or 0)))
+    tested = tested[-MOST:]
     found = []
     for kind, size in (("large", WIDE), ("small", NARROW)):
         sites = list(federation)

@@ -11,7 +11,7 @@ from functools import lru_cache
 from federation.sites import Place
 from reports.pages.atlas import Point, View, view_of
 
-_ROUNDS = 300
+_ROUNDS = 120
 # sites nearer than this to each other, in parts of what they are to be apart, are a crowd if they are so many
 _NEAR, _CROWD = 0.7, 6
 # how wide letters are, in parts of their height, in the bold of what browsers take for a page's text

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from federation.sites import Federation, Place, Site
 from reports.matrix import Cell, State
 from reports.pages.atlas import Point, land, northing, view_of
-from reports.pages.map import pictures
+from reports.pages.map import MOST, pictures
 from reports.pages.map_layout import NARROW, WIDE, laid_out, spread
 from reports.pages.mesh_cells import Shown
 from tests.reports.pages.serving import ADA
@@ -156,6 +156,19 @@ def test_a_federation_in_one_city_is_no_crowd():
     federation = federation_of([Place(53.48, -2.24 + n / 1000) for n in range(9)])
     large, _ = pictures(federation, shown_of(federation), None)
     assert all(mark.name for _, mark in large.marks)
+
+
+def test_of_too_many_paths_the_worst_are_drawn():
+    federation = federation_of([Place(n % 60, 9 * n) for n in range(36)])
+    shown = shown_of(federation)
+    failing = shown_of(federation, error="refused")
+    shown |= {pair: failing[pair] for pair in list(shown)[:50]}
+    large = [each for each in pictures(federation, shown, None) if each.kind == "large"]
+    drawn = [link.shown for each in large for link in each.links]
+    assert len(shown) > MOST == len(drawn)
+    assert sum(each.failing for each in drawn) == 50
+    large = [each for each in pictures(federation, shown, "s7") if each.kind == "large"]
+    assert sum(len(each.links) for each in large) == 70
 
 
 def test_no_sites_no_map():
