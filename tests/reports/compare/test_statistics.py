@@ -102,6 +102,39 @@ def test_equivalence_is_claimed_wrongly_in_a_twentieth_at_most(correlation: floa
     assert wrong / 300 < (0.07 if correlation == 0 else 0.10)
 
 
+@pytest.mark.parametrize(("count", "correlation"), [(12, 0.0), (12, 0.6), (60, 0.6), (60, 0.9)])
+def test_a_difference_is_claimed_wrongly_in_a_twentieth_at_most(count: int, correlation: float) -> None:
+    """On the margin itself, of short and of dependent series."""
+    chance = np.random.default_rng(8)
+    margin = math.log(1.1)
+    p = [centre(series(chance, count, correlation) + margin).beyond(margin) for _ in range(800)]
+    assert sum(one < 0.05 for one in p) / len(p) < 0.04
+    # and where many paths are adjusted for: those are the tails
+    assert sum(one < 0.0025 for one in p) / len(p) < 0.008
+
+
+def test_hours_of_the_day_that_differ_are_an_error_that_days_do_not_lessen() -> None:
+    chance = np.random.default_rng(9)
+    times = np.arange(240) * 3 * 3600.0
+    steady = series(chance, 240)
+    at_noon = np.where(times // 3600 % 24 == 12, 0.3, 0.0)
+    plain, with_hours = (centre(steady + at_noon, 0.0, when) for when in (None, times))
+    assert with_hours.estimate == plain.estimate == pytest.approx(0.3 / 8, abs=0.01)
+    # eight hours of the day, one of which is 0.3 away: sd 0.106, by the root of eight
+    assert with_hours.error == pytest.approx(0.3 / math.sqrt(8) / math.sqrt(8), rel=0.1)
+    assert with_hours.freedom < 9 < plain.freedom
+
+
+def test_hours_that_are_alike_cost_nothing_in_most_series() -> None:
+    chance = np.random.default_rng(10)
+    times = np.arange(120) * 6 * 3600.0
+    same = 0
+    for _ in range(200):
+        values = series(chance, 120)
+        same += centre(values, times=times) == centre(values)
+    assert 0.85 < same / 200 < 0.95
+
+
 def test_equivalence_and_difference() -> None:
     close = Shift(0.01, 0.01, 30)
     assert close.inside(0.1) < 0.001
