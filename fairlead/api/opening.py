@@ -121,10 +121,9 @@ class Opened:
             known |= {end for kind in Kind for path in self.archive.paths(kind) for end in path}
         for name in wanted:
             if name not in known:
-                some = ", ".join(sorted(known)[:MOST_NAMED]) + (", ..." if len(known) > MOST_NAMED else "")
-                raise InputError(
-                    f"{argument}: expected one of {some or 'none: nothing was measured'}, got {name!r}"
-                )
+                more = ", ..." if len(known) > MOST_NAMED else ""
+                some = ", ".join(sorted(known)[:MOST_NAMED]) + more or "none: nothing was measured"
+                raise InputError(f"{argument}: expected one of {some}, got {name!r}")
 
     def span(self, since: Instant | None, until: Instant | None) -> tuple[datetime, datetime]:
         """From `since` (None: whatever there is) until before `until` (None, and at most: now)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^ *```python\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture
@@ -22,15 +23,24 @@ def names(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
         found["f"].close()
 
 
-def test_the_examples_run(names: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
-    page = ROOT / "docs" / "python.md"
+def run_blocks(page: Path, names: dict[str, Any]) -> int:
+    """How many there are."""
     text = page.read_text(encoding="utf-8")
     blocks = list(BLOCK.finditer(text))
-    assert len(blocks) >= 6
     for block in blocks:
         # where it is, so that a traceback points into the page
         line = text.count("\n", 0, block.start(1))
-        exec(compile("\n" * line + block[1], str(page), "exec"), names)
+        exec(compile("\n" * line + textwrap.dedent(block[1]), str(page), "exec"), names)
+    return len(blocks)
+
+
+def test_the_readme_runs(names: dict[str, Any]) -> None:
+    assert run_blocks(ROOT / "README.md", names) == 1
+    assert len(names["f"].forecast("perth", "lausanne", size="1 TB")) == 1
+
+
+def test_the_examples_run(names: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_blocks(ROOT / "docs" / "python.md", names) >= 6
     said = capsys.readouterr().out
     assert "comparisons agree" in said
     assert "destination: expected one of perth, manchester" in said
