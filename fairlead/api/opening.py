@@ -113,7 +113,7 @@ class Opened:
         return sites[name]
 
     def measured(self, argument: str, wanted: Iterable[str]) -> None:
-        """Raises InputError for a name that neither the catalogue nor the archive has: a slip of the pen is no
+        """Raises InputError for a name that neither catalogue nor archive has: a slip of the pen is no
         path without measurements."""
         federation = self.known_federation
         known = {*federation.sites} if federation else set()
