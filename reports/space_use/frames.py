@@ -14,7 +14,7 @@ from reports.space_use.model import Reading
 from reports.space_use.purses import burn
 from reports.space_use.series import Basis, Series, ratio
 from reports.space_use.waits import USUAL, Wait, pieces
-from reservations.calendar import MEMORY_MB, PGPU, VCPU, Amounts, Calendar
+from reservations.calendar import MEMORY_MB, PGPU, VCPU, Amounts, Calendar, Sight
 from reservations.free import full_until
 from reservations.history.past import End
 from reservations.occupancy import HOUR, Grid, size
@@ -33,9 +33,11 @@ def clouds(
         calendar = cloud.calendar
         have = size(calendar) if calendar is not None else {}
         hosts = [host for host in calendar.hosts if host.bookable] if calendar is not None else []
+        # of one that hides its hosts the size isn't known, rather than nothing
+        shown = calendar is not None and (calendar.sight is Sight.ALL or bool(have))
         rows.append(
             {"cloud": reading.name(cloud), "site": cloud.site, "source": cloud.source}
-            | _have(have, len(hosts) if calendar is not None else None)
+            | _have(have, len(hosts) if shown else None)
             | _figures(past, ahead)
         )
     rows.sort(key=lambda row: -max(row["share_taken"] or 0.0, row["share_booked"] or 0.0))

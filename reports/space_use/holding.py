@@ -79,6 +79,8 @@ def hosts(reading: Reading, before: Sequence[Series], after: Sequence[Series]) -
         told = _by_host(cloud, past.grid)
         for host in calendar.hosts:
             cores = host.amounts.get(VCPU, 0)
+            if not cores:
+                continue
             booked = taken_of_host(calendar, host.id, ahead.grid, VCPU)
             rows.append(
                 {

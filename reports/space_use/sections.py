@@ -11,6 +11,8 @@ from reports.space_use import frames, holding, pictures, words
 from reports.space_use.model import Reading
 from reports.space_use.series import Series
 from reports.space_use.waits import LOOK, USUAL, Wait
+from reservations.calendar import VCPU
+from reservations.occupancy import size
 
 
 def clouds(frame: pd.DataFrame) -> Section:
@@ -74,7 +76,7 @@ def waiting(reading: Reading, found: Sequence[Wait]) -> Section:
 
 def days(reading: Reading, shown: Sequence[tuple[str, Series, Series]]) -> Section:
     drawn = (pictures.day_by_day(shown[: pictures.MOST], reading.now),) if shown else ()
-    return Section("Day by day", _more(len(shown)), drawn, new_page=True)
+    return Section("Day by day", _more(len(shown)), drawn)
 
 
 def days_table(shown: Sequence[tuple[str, Series, Series]]) -> Section:
@@ -89,7 +91,10 @@ def days_table(shown: Sequence[tuple[str, Series, Series]]) -> Section:
         Column("gpu_hours_taken", "GPU-hours", words.count, numeric=True),
         Column("hours_known", "hours known", words.count, numeric=True),
     )
-    table = Table("days", "Taken, and booked, day by day", frames.days(shown), columns, printed=60)
+    frame = frames.days(shown)
+    # in print all together, or the one cloud
+    printed = int((frame["cloud"] == shown[0][0]).sum()) if shown else 0
+    table = Table("days", "Taken, and booked, day by day", frame, columns, printed=printed)
     return Section("Figures of the days", tables=_some(table))
 
 
@@ -128,7 +133,8 @@ def holders(reading: Reading, past: Sequence[Series], ahead: Sequence[Series]) -
     )
     text = (
         "Holders are told as far as the sources show them; what we booked ourselves is “ours”. Bookings that "
-        "overlap on a host count for each of their holders.",
+        "overlap on a host count for each of their holders, and what only our own record has is not split: "
+        "sums may differ from those above.",
     )
     if frame.empty:
         text = ("Nothing was taken that is known of, and nothing is booked.",)
@@ -159,7 +165,8 @@ def calendars(reading: Reading, ahead: Sequence[Series]) -> tuple[Section, ...]:
     shown = [
         (reading.name(one), one.calendar, series)
         for one, series in zip(reading.clouds, ahead, strict=True)
-        if one.calendar is not None
+        # of one that hides its hosts there is something to see where something of it is ours
+        if one.calendar is not None and (size(one.calendar).get(VCPU) or one.calendar.taken)
     ]
     until = f"{reading.ahead:%Y-%m-%d}"
     found = [

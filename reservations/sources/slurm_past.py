@@ -27,7 +27,7 @@ _FIELDS = (
 _LIMIT = timedelta(minutes=1)
 _FAILED = ("BOOT_FAIL", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "REVOKED")
 _WAITING = ("PENDING", "REQUEUED", "REQUEUE_HOLD", "SPECIAL_EXIT")
-# what Slurm says, with status 0, where nothing keeps the accounts
+# what Slurm says where nothing keeps the accounts
 OFF = "accounting storage is disabled"
 
 

@@ -118,6 +118,8 @@ def test_a_cloud_that_hides_its_hosts_is_not_taken_for_free() -> None:
     document, _, _ = said(reading(cloud(hidden)))
     assert document.headline == "No cloud shows its hosts: how much is taken is not known."
     assert any("Not all that is taken is shown to us at: Perth" in remark for remark in document.remarks)
+    assert document.tables[0].frame["cores"].isna().all()
+    assert set(document.tables[1].frame["small_why_not"]) == {"not shown"}
     beside, _, _ = said(reading(cloud(hidden), cloud(calendar([host(1)], [taken(1, 0, 24)]), "manchester")))
     assert "100 % are booked" in beside.headline
 
