@@ -69,7 +69,7 @@ def heat_map(
     cell = 62 if count <= 6 else 46 if count <= 13 else 32 if count <= 24 else max(960 / count, 9)
     size = 11 if cell > 24 else max(cell * 0.78, 7)
     labels = [_short(names(site)) for site in sites]
-    left = max(len(label) for label in labels) * size * 0.62 + 10 if labels else 40
+    left = max(max((len(label) for label in labels), default=0) * size * 0.62 + 10, 72)
     # columns lean: what stands over the last one reaches out to the right
     top = left * 0.82 + 26
     bounds = classes([spot.value for spot in spots.values() if spot.value is not None])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import permutations
@@ -37,7 +37,9 @@ def measured(
     """The network as it was read, looked at from `since` until `reading.until`; what was read from before
     `since` is there to be compared with. Sites are those named, else the catalogue's and those that were
     measured."""
-    known = _sites(reading, federation) if sites is None else tuple(sites)
+    names = {site.id: site.name for site in federation or ()}
+    seen = {site for kind in KINDS for path in reading.kinds.get(kind, {}) for site in path}
+    known = tuple(dict.fromkeys([*names, *sorted(seen)])) if sites is None else tuple(sites)
     begin, end = since.timestamp(), reading.until.timestamp()
     tested: dict[Kind, dict[Ends, Tested]] = {}
     for kind in KINDS:
@@ -59,15 +61,9 @@ def measured(
         tools=tuple(_tools(reading, begin)),
         tests=sum(one.tests for of_kind in tested.values() for one in of_kind.values()),
         asked_for_a_rate=_asked_for_a_rate(reading, begin),
-        remarks=tuple(_remarks(reading, known)),
-        names={site.id: site.name for site in federation or ()},
+        remarks=tuple(_remarks(reading, [names.get(site, site) for site in known if site not in seen])),
+        names=names,
     )
-
-
-def _sites(reading: Reading, federation: Federation | None) -> tuple[str, ...]:
-    found = list(federation.sites) if federation else []
-    ends = {end for kind in KINDS for path in reading.kinds.get(kind, {}) for end in path}
-    return tuple(dict.fromkeys([*found, *sorted(ends)]))
 
 
 def _since(rows: Rows, begin: float) -> Rows:
@@ -262,16 +258,10 @@ def _asked_for_a_rate(reading: Reading, begin: float) -> int:
     return found
 
 
-def _remarks(reading: Reading, sites: Sequence[str]) -> Iterator[str]:
+def _remarks(reading: Reading, unknown: Sequence[str]) -> Iterator[str]:
     for side, count in reading.ahead.items():
         yield f"{count:,} {side.value} results are dated in the future: a clock there is wrong."
-    tested: dict[str, set[Kind]] = defaultdict(set)
-    for kind in KINDS:
-        for ends in reading.kinds.get(kind, {}):
-            for end in ends:
-                tested[end].add(kind)
-    unknown = [site for site in sites if site not in tested]
-    if tested and unknown:
+    if unknown and any(reading.kinds.values()):
         yield f"Nothing was tested to or from {', '.join(unknown[:8])}" + (
             f" and {len(unknown) - 8} more." if len(unknown) > 8 else "."
         )

@@ -115,8 +115,8 @@ FELL = SINCE + timedelta(days=4)
 
 def troubled() -> Iterator[Measurement]:
     """Twelve sites: Nairobi receives from nobody; Mumbai sends slowly; Santiago fell on the fourth day; Perth
-    to Tokyo loses packets; Lyon to Boulder always fails; Boulder to Toronto is no more tested; Toronto to Lyon
-    never was; the rest is well."""
+    to Tokyo loses packets; Lyon to Boulder always fails; Boulder to Toronto is no more tested; Toronto to
+    Lyon never was; the rest is well."""
     made = Planter()
     for one, source in enumerate(TWELVE):
         for two, destination in enumerate(TWELVE):
