@@ -50,16 +50,20 @@ _IMAGE = """
 image={id}
 if ! {engine} image exists "$image"; then
   [ -e {file} ] || fail "its node $node doesn't have the image {id}"
-  loaded=$({engine} load --quiet --input {file} 2>>{said}) || fail "podman can't load the image on $node"
+  loaded=$({engine} load --quiet --input {file} 2>>{said}) ||
+    fail "podman can't load the image on $node: $(tail -n 1 {said})"
   image=${{loaded##*: }}
 fi
 """
 # what was put into a store of secrets, and groups that podman made beside Slurm's own
 _TIDY = """{engine} rm --force --ignore --time 0 {name} >/dev/null 2>&1
   for secret in {secrets}; do {engine} secret rm "$secret" >/dev/null 2>&1; done
-  [ -z "$parent" ] || for group in /sys/fs/cgroup/*; do
-    rmdir "$group$parent" "$group${{parent%/*}}" "$group${{parent%/*/*}}" 2>/dev/null
-  done"""
+  [ -z "$parent" ] || for attempt in 1 2 3 4 5 6 7 8 9 10; do
+    rmdir /sys/fs/cgroup/*"$parent"/conmon /sys/fs/cgroup/*"$parent" 2>/dev/null
+    ls -d /sys/fs/cgroup/*"$parent"/conmon >/dev/null 2>&1 || break
+    sleep 0.1
+  done
+  [ -z "$parent" ] || rmdir /sys/fs/cgroup/*"${{parent%/*}}" /sys/fs/cgroup/*"${{parent%/*/*}}" 2>/dev/null"""
 _JUDGE = """if [ "$code" -ge 125 ] && [ "$code" -le 127 ] && [ -s {engine} ]; then
   reason="podman could not start it on $node: $(tail -n 1 {engine})"
 elif [ "$code" = 137 ] && [ -e oom ]; then

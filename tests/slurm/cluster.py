@@ -33,8 +33,8 @@ SlurmctldPidFile={directory}/slurmctld.pid
 SlurmdPidFile={directory}/slurmd.%n.pid
 SlurmctldLogFile={directory}/slurmctld.log
 SlurmdLogFile={directory}/slurmd.%n.log
-ProctrackType=proctrack/linuxproc
-TaskPlugin=task/none
+ProctrackType=proctrack/{tracking}
+TaskPlugin=task/{task}
 MpiDefault=none
 ReturnToService=2
 SchedulerType=sched/backfill
@@ -46,10 +46,13 @@ DefMemPerCPU=500
 EnforcePartLimits=ALL
 JobAcctGatherType=jobacct_gather/none
 AccountingStorageType=accounting_storage/none
-MinJobAge=3600
+MinJobAge={job_age_seconds}
+KillWait=10
+SlurmdTimeout=5
 {nodes}
 PartitionName=batch Nodes=n[1-{count}] Default=YES MaxTime=1-00:00:00 DefaultTime=01:00:00 State=UP
 """
+CONTROL_GROUPS = "CgroupPlugin=cgroup/v1\nCgroupAutomount=no\nConstrainRAMSpace=yes\nConstrainCores=no\n"
 NODE = (
     "NodeName=n{number} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs=2 Sockets=1 CoresPerSocket=2 "
     "ThreadsPerCore=1 RealMemory=4000 Gres=gpu:a100:2 State=UNKNOWN"
@@ -67,13 +70,51 @@ def slurm_is_impossible() -> str | None:
 
 @dataclass(frozen=True)
 class Cluster:
-    """A running cluster; commands find it by its configuration file."""
+    """A running cluster; commands find it by its configuration file. `daemons` by name: munged, slurmctld,
+    and the nodes."""
 
     directory: Path
+    daemons: dict[str, subprocess.Popen[bytes]]
 
     @property
     def configuration(self) -> Path:
         return self.directory / "slurm.conf"
+
+    def begin(self, name: str, command: Sequence[str] | None = None) -> None:
+        """Start a daemon: slurmctld or a node, or `command` under that name."""
+        if command is None:
+            command = [name, "-D"] if name == "slurmctld" else ["slurmd", "-D", "-N", name]
+        with (self.directory / "daemons.log").open("ab") as log:
+            environment = {**os.environ, "SLURM_CONF": str(self.configuration)}
+            self.daemons[name] = subprocess.Popen(
+                [*_WITH_US, *command], stdout=log, stderr=log, env=environment
+            )
+
+    def end(self, name: str) -> None:
+        """End a daemon, at once and without a word, as a machine that fails does."""
+        self.daemons[name].kill()
+        self.daemons[name].wait()
+
+    @contextlib.contextmanager
+    def without(self, name: str) -> Iterator[None]:
+        """While a daemon is away, as for an upgrade: it keeps what it knows."""
+        self.daemons[name].terminate()
+        self.daemons[name].wait(START_SECONDS)
+        try:
+            yield
+        finally:
+            self.begin(name)
+            self.answers()
+
+    def answers(self) -> None:
+        """Wait until the controller does."""
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            with contextlib.suppress(AssertionError, subprocess.TimeoutExpired):
+                self.run("sinfo")
+                return
+            assert time.monotonic() < deadline, "the controller doesn't answer"
+            time.sleep(0.1)
 
     def run(self, *command: str) -> str:
         """What a command of Slurm's prints; it must succeed."""
@@ -119,40 +160,48 @@ def _free_ports(count: int) -> list[int]:
 
 
 @contextlib.contextmanager
-def running(count: int = 2) -> Iterator[Cluster]:
-    """A cluster of `count` nodes n1, n2, ..., each with 2 CPUs, 4000 MB and 2 GPUs that are files."""
+def running(count: int = 2, control_groups: bool = False, job_age_seconds: int = 3600) -> Iterator[Cluster]:
+    """A cluster of `count` nodes n1, n2, ..., each with 2 CPUs, 4000 MB and 2 GPUs that are files.
+
+    `control_groups`: jobs are kept in some, and their memory is limited by them (version 1 here). Slurm
+    forgets a job `job_age_seconds` after its end.
+    """
     directory = Path(tempfile.mkdtemp(prefix="fairlead-slurm-"))
     directory.chmod(0o755)
-    cluster, host, ports = Cluster(directory), socket.gethostname().split(".")[0], _free_ports(count + 1)
+    cluster, host, ports = Cluster(directory, {}), socket.gethostname().split(".")[0], _free_ports(count + 1)
     (directory / "state").mkdir()
     key = directory / "munge.key"
     key.write_bytes(os.urandom(64))
     key.chmod(0o600)
     nodes = [NODE.format(number=n, host=host, port=ports[n]) for n in range(1, count + 1)]
     text = CONFIGURATION.format(
-        directory=directory, host=host, ports=ports, nodes="\n".join(nodes), count=count
+        directory=directory,
+        host=host,
+        ports=ports,
+        nodes="\n".join(nodes),
+        count=count,
+        tracking="cgroup" if control_groups else "linuxproc",
+        task="cgroup" if control_groups else "none",
+        job_age_seconds=job_age_seconds,
     )
+    (directory / "cgroup.conf").write_text(CONTROL_GROUPS)
     cluster.configuration.write_text(text)
     (directory / "gres.conf").write_text("Name=gpu Type=a100 Count=2 File=/dev/null,/dev/zero\n")
     munged = ["munged", "--foreground", f"--socket={directory}/munge.socket", f"--key-file={key}"]
     munged += [f"--{name}-file={directory}/munge.{name}" for name in ("pid", "log", "seed")]
-    commands = [munged, ["slurmctld", "-D"], *(["slurmd", "-D", "-N", f"n{n}"] for n in range(1, count + 1))]
-    daemons: list[subprocess.Popen[bytes]] = []
     try:
-        with (directory / "daemons.log").open("wb") as log:
-            for command in commands:
-                environment = {**os.environ, "SLURM_CONF": str(cluster.configuration)}
-                daemons.append(
-                    subprocess.Popen([*_WITH_US, *command], stdout=log, stderr=log, env=environment)
-                )
-                if command is munged:
-                    _appears(directory / "munge.socket")
+        cluster.begin("munged", munged)
+        _appears(directory / "munge.socket")
+        cluster.begin("slurmctld")
+        for n in range(1, count + 1):
+            cluster.begin(f"n{n}")
         _idle(cluster)
         yield cluster
     finally:
         # what a job left running would outlive the daemons
         with contextlib.suppress(AssertionError, subprocess.TimeoutExpired):
             cluster.clean()
+        daemons = list(cluster.daemons.values())
         for daemon in reversed(daemons):
             daemon.terminate()
         for daemon in daemons:
@@ -162,6 +211,19 @@ def running(count: int = 2) -> Iterator[Cluster]:
                 daemon.kill()
                 daemon.wait()
         shutil.rmtree(directory, ignore_errors=True)
+        if control_groups:
+            _remove_groups(count)
+
+
+def _remove_groups(count: int) -> None:
+    """What nodes that end leave of their control groups, from the innermost out."""
+    for n in range(1, count + 1):
+        for top in Path("/sys/fs/cgroup").glob(f"*/slurm_n{n}"):
+            for group in sorted((each for each in top.rglob("*") if each.is_dir()), reverse=True):
+                with contextlib.suppress(OSError):
+                    group.rmdir()
+            with contextlib.suppress(OSError):
+                top.rmdir()
 
 
 def _appears(path: Path) -> None:

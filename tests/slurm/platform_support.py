@@ -1,4 +1,4 @@
-"""What the tests of the platform slurm share: options for a cluster of this machine, a job from end to end."""
+"""What the tests of the platform slurm share: options for a cluster of this machine, a job end to end."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from broker.model import Job
-from broker.platforms import Platform
+from broker.platforms import Platform, State
 from broker.platforms.engine_conf import engine_flags
 from broker.platforms.podman_cli import command
 from broker.platforms.podman_run import container_name
@@ -49,6 +49,21 @@ async def until_running(platform: Platform, job: Job, seconds: float = 20.0) -> 
     while (status := await platform.poll(job)).waiting is not None:
         assert time.monotonic() < deadline, status
         await asyncio.sleep(0.05)
+
+
+async def until_out(platform: Platform, job: Job, text: str, seconds: float = 20.0) -> None:
+    """Wait until the job has printed `text`."""
+    deadline = time.monotonic() + seconds
+    while text not in (status := await platform.poll(job)).stdout:
+        assert time.monotonic() < deadline, status
+        assert status.state is State.RUNNING, status
+        await asyncio.sleep(0.05)
+
+
+def job_ids(cluster: Cluster, job: Job, states: str = "all") -> list[str]:
+    """The Slurm jobs of a session."""
+    squeue = ("squeue", "--noheader", f"--states={states}", f"--name={container_name(job.id)}", "--format=%i")
+    return cluster.run(*squeue).split()
 
 
 def containers(job: Job) -> list[str]:

@@ -1,0 +1,249 @@
+"""Killed brokers, controllers that are away, answers that got lost: one container a session, none lost."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pickle
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from broker.model import Job, MountMode
+from broker.platforms import Platform, PlatformError, State, Unreachable
+from broker.platforms.podman_run import container_name
+from broker.platforms.slurm_cli import Slurm
+from federation.hosts import LocalHost
+from tests.contracts.platform_support import make_job, make_platform, until_exited
+from tests.slurm.cluster import Cluster
+from tests.slurm.platform_support import (
+    containers,
+    job_ids,
+    live,
+    platform_options,
+    until_out,
+    until_running,
+)
+
+pytestmark = pytest.mark.podman
+
+# starts a job, and is killed by its sbatch, as soon as Slurm has the job
+STARTS = """
+import asyncio, pickle, sys
+from tests.contracts.platform_support import make_platform
+kind, root, options, job = pickle.loads(bytes.fromhex(sys.stdin.read()))
+asyncio.run(make_platform(kind, root, options).start(job))
+"""
+KILLS = """#!/bin/sh
+{sbatch} "$@"
+kill -KILL "$(cat {pid})"
+"""
+
+
+def counting(image: str, storage: Path, script: str = "") -> Job:
+    """A job that writes a line each time that it runs."""
+    binds = ((str(storage), "/out", MountMode.READWRITE),)
+    return make_job(image, "sh", "-c", f"echo run >> /out/runs; {script}", binds=binds)
+
+
+def test_killed_between_sbatch_and_its_answer_the_next_one_finds_the_job(
+    slurm: Cluster, tmp_path: Path, image: str
+) -> None:
+
+    storage, programs, pid = tmp_path / "out", tmp_path / "bin", tmp_path / "pid"
+    storage.mkdir()
+    programs.mkdir()
+    (programs / "sbatch").write_text(KILLS.format(sbatch=shutil.which("sbatch"), pid=pid))
+    (programs / "sbatch").chmod(0o755)
+    job = counting(image, storage, "sleep 1")
+    root, options = tmp_path / "work", platform_options(slurm)
+
+    def kill_one() -> int:
+        wanted = pickle.dumps(("slurm", root, options, job)).hex()
+        environment = {**os.environ, "PATH": f"{programs}:{os.environ['PATH']}"}
+        starter = subprocess.Popen(
+            [sys.executable, "-c", STARTS], stdin=subprocess.PIPE, env=environment, text=True
+        )
+        pid.write_text(str(starter.pid))
+        starter.communicate(wanted, timeout=60)
+        return starter.returncode
+
+    async def work(platform: Platform) -> None:
+        assert await asyncio.to_thread(kill_one) == -signal.SIGKILL
+        again = make_platform("slurm", root, options)
+        assert (await again.poll(job)).state is State.RUNNING
+        await again.start(job)
+        assert (await until_exited(again, job)).exit_code == 0
+        await again.start(job)
+
+    live(slurm, root, job, work)
+    assert len(job_ids(slurm, job)) == 1
+    assert (storage / "runs").read_text() == "run\n"
+
+
+def test_what_was_submitted_twice_runs_once(slurm: Cluster, tmp_path: Path, image: str) -> None:
+    storage = tmp_path / "out"
+    storage.mkdir()
+    job = counting(image, storage, "sleep 1; exit 5")
+
+    async def work(platform: Platform) -> None:
+        await platform.start(job)
+        script = str(tmp_path / "work" / job.id / "batch" / "job.sh")
+        name = f"--job-name={container_name(job.id)}"
+        slurm.run("sbatch", name, "--dependency=singleton", "--output=/dev/null", script)
+        assert (await until_exited(platform, job)).exit_code == 5
+        over = ["squeue", "--noheader", "--format=%i", f"--name={container_name(job.id)}"]
+        await asyncio.to_thread(slurm.wait, over, "")
+        assert (await platform.poll(job)).exit_code == 5
+
+    live(slurm, tmp_path / "work", job, work)
+    assert len(job_ids(slurm, job)) == 2
+    assert (storage / "runs").read_text() == "run\n"
+
+
+def test_a_start_that_is_given_up_leaves_nothing_that_release_does_not_find(
+    slurm: Cluster, tmp_path: Path, image: str
+) -> None:
+    job = make_job(image, "sleep", "60")
+
+    async def work(platform: Platform) -> None:
+        for pause in (0.0, 0.01, 0.03):
+            starting = asyncio.create_task(platform.start(job))
+            await asyncio.sleep(pause)
+            starting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await starting
+        await platform.release(job.id)
+        assert job_ids(slurm, job, "pending,running") == []
+
+    live(slurm, tmp_path, job, work)
+
+
+def test_nothing_is_lost_while_the_controller_is_away(slurm: Cluster, tmp_path: Path, image: str) -> None:
+    storage = tmp_path / "out"
+    storage.mkdir()
+    job = counting(image, storage, "while ! [ -e /out/go ]; do sleep 0.1; done; exit 4")
+    other = make_job(image, "sh", "-c", ":")
+
+    async def work(platform: Platform) -> None:
+        await platform.prepare(other)
+        await platform.start(job)
+        await until_running(platform, job)
+        with slurm.without("slurmctld"):
+            calls = (platform.poll(job), platform.stop(job), platform.start(other), platform.release(job.id))
+            for end in await asyncio.gather(*calls, return_exceptions=True):
+                assert isinstance(end, Unreachable)
+                assert str(end).startswith("site here: squeue")
+                assert "\n" not in str(end)
+            # what ends meanwhile is known without it
+            (storage / "go").touch()
+            deadline = time.monotonic() + 20
+            while True:
+                try:
+                    status = await platform.poll(job)
+                    break
+                except Unreachable:
+                    assert time.monotonic() < deadline
+            assert (status.state, status.exit_code) == (State.EXITED, 4)
+        await platform.start(other)
+        assert (await until_exited(platform, other)).exit_code == 0
+        await platform.release(other.id)
+
+    live(slurm, tmp_path / "work", job, work, command_seconds=1.0)
+    assert (storage / "runs").read_text() == "run\n"
+
+
+def test_a_controller_that_does_not_answer_is_unreachable_in_time(tmp_path: Path) -> None:
+    # a command that never ends stands for a controller that never answers
+    (tmp_path / "squeue").write_text("#!/bin/sh\nexec sleep 60\n")
+    (tmp_path / "squeue").chmod(0o755)
+    slurm = Slurm("here", LocalHost(), None, 0.3)
+
+    async def ask() -> None:
+        with pytest.raises(Unreachable, match=r"site here: .*squeue doesn't answer within 0\.3 s"):
+            await slurm.ask(str(tmp_path / "squeue"))
+
+    asyncio.run(ask())
+
+
+def test_what_slurm_has_forgotten_is_known_by_what_the_script_wrote(
+    slurm: Cluster, tmp_path: Path, image: str
+) -> None:
+    job = make_job(image, "sh", "-c", "echo done; exit 6")
+    lost = make_job(image, "sh", "-c", "echo ready; exec sleep 60")
+
+    async def work(platform: Platform) -> None:
+        await platform.start(job)
+        first = await until_exited(platform, job)
+        await platform.prepare(lost)
+        await platform.start(lost)
+        await until_out(platform, lost, "ready")
+        slurm.run("scancel", *job_ids(slurm, lost))
+        await until_exited(platform, lost)
+        # all that a controller without a memory knows
+        slurm.end("slurmctld")
+        slurm.begin("slurmctld", ["slurmctld", "-D", "-c"])
+        await asyncio.to_thread(slurm.wait, ["sinfo", "--noheader", "--format=%D %t"], "2 idle")
+        assert job_ids(slurm, job) == []
+        again = make_platform("slurm", tmp_path, platform_options(slurm))
+        assert await again.poll(job) == first
+        told = await again.poll(lost)
+        assert (told.state, told.exit_code) == (State.EXITED, 137)
+        assert told.problem == "its Slurm job was ended from outside"
+        await again.release(lost.id)
+
+    live(slurm, tmp_path, job, work)
+
+
+def test_a_directory_that_is_gone_starts_no_container(slurm: Cluster, tmp_path: Path, image: str) -> None:
+    """A job that comes after its session was released: its directory isn't there."""
+    blocking = slurm.submit("--nodes=2", "--ntasks=4")
+    job = make_job(image, "sleep", "60")
+
+    async def work(platform: Platform) -> None:
+        await platform.start(job)
+        (tmp_path / job.id / "batch").rename(tmp_path / "elsewhere")
+        slurm.run("scancel", blocking)
+        over = ["squeue", "--noheader", "--format=%i", f"--name={container_name(job.id)}"]
+        await asyncio.to_thread(slurm.wait, over, "")
+        assert containers(job) == []
+
+    live(slurm, tmp_path, job, work)
+
+
+def test_the_commands_of_slurm_that_are_missing_are_named(tmp_path: Path) -> None:
+    slurm = Slurm("here", LocalHost(), None, 5.0)
+
+    async def ask() -> None:
+        with pytest.raises(PlatformError, match=r"site here: its host has no command squeue-of-nobody"):
+            await slurm.ask("squeue-of-nobody")
+
+    asyncio.run(ask())
+
+
+def test_many_sessions_are_one_question(
+    slurm: Cluster, tmp_path: Path, image: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    real = Slurm.ask
+
+    async def counted(self: Slurm, *command: str) -> str:
+        asked.append(command)
+        return await real(self, *command)
+
+    monkeypatch.setattr(Slurm, "ask", counted)
+    job = make_job(image, "sh", "-c", "echo ready; sleep 60")
+
+    async def work(platform: Platform) -> None:
+        await platform.start(job)
+        await until_out(platform, job, "ready")
+        asked.clear()
+        await asyncio.gather(*(platform.poll(job) for _ in range(100)))
+        assert len(asked) <= 2
+
+    live(slurm, tmp_path, job, work)
