@@ -52,6 +52,14 @@ class Name:
     height: float
     far: bool
 
+    def anchored(self, point: Point) -> tuple[str, float]:
+        """SVG's text-anchor, and its x: at the side of `point`, for browsers' letters are of other widths."""
+        if self.at.x + self.width <= point.x:
+            return "end", self.at.x + self.width
+        if self.at.x >= point.x:
+            return "start", self.at.x
+        return "middle", self.at.x + self.width / 2
+
     def overlap(self, left: float, top: float, right: float, bottom: float) -> float:
         """The area that it shares with a box."""
         across = min(right, self.at.x + self.width) - max(left, self.at.x)

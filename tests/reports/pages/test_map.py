@@ -13,7 +13,7 @@ from federation.sites import Federation, Place, Site
 from reports.matrix import Cell, State
 from reports.pages.atlas import Point, land, northing, view_of
 from reports.pages.map import MOST, pictures
-from reports.pages.map_layout import NARROW, WIDE, laid_out, spread
+from reports.pages.map_layout import NARROW, WIDE, Name, laid_out, spread
 from reports.pages.mesh_cells import Shown
 from tests.reports.pages.serving import ADA
 
@@ -104,6 +104,13 @@ def test_names_meet_neither_each_other_nor_a_site():
                 assert name.overlap(*reach) == 0
     # one of the two that are next to each other had to give way, and says where it is
     assert any(mark.true for mark in marks)
+
+
+def test_a_name_is_held_at_its_site():
+    name = Name(Point(100, 50), 40, 16, False)
+    assert name.anchored(Point(90, 50)) == ("start", 100)
+    assert name.anchored(Point(150, 50)) == ("end", 140)
+    assert name.anchored(Point(110, 80)) == ("middle", 120)
 
 
 def federation_of(places):
