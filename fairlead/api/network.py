@@ -146,7 +146,8 @@ class Fairlead:
 
         From each path's test number `first` on, every `every`-th. Columns: `started`, `source`,
         `destination`, `origin`, `tests` behind the forecast, its `forecaster`; what came, `bits_per_second`
-        (or `size_bytes`, `files`, `seconds`); what had been forecast, `forecast_bits_per_second_...` (or
+        as measured and `sustained_bits_per_second` after slow start, which is what is forecast (or
+        `size_bytes`, `files`, `seconds`); what had been forecast, `forecast_bits_per_second_...` (or
         `forecast_seconds_...`, quantiles); `ratio` of what came to the median forecast, and whether it was
         `inside` the 80 % interval.
         """
@@ -159,7 +160,9 @@ class Fairlead:
         walk = past.rates if of is Kind.THROUGHPUT else past.transfers
         rows = walk(whole, self.federation, chosen, begin)
         found = table(rows, ("started", "source", "destination", what, *three(f"forecast_{what}")))
-        return judged(found, what, f"forecast_{what}")
+        return judged(
+            found, "sustained_bits_per_second" if of is Kind.THROUGHPUT else what, f"forecast_{what}"
+        )
 
     def transfers(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,7 +14,7 @@ from federation.sites import Federation
 from netprobe.cost import seconds_for
 from netprobe.forecast import Forecast, forecast_from
 from netprobe.history import History
-from netprobe.ladder import usable
+from netprobe.measured import levels, usable
 from netprobe.measurement import Kind, Measurement
 
 # of each path, kind and outcome, as `Archive.history` reads them
@@ -54,10 +55,16 @@ def rates(
     for path in sorted(set(whole.paths(Kind.THROUGHPUT))):
         tests = usable(whole.path(Kind.THROUGHPUT, *path))[::-1]
         for test in (one for one in tests[chosen.first :: chosen.every] if one.started >= since):
-            said = _forecast(whole, federation, path, test.started)
-            actual = test.figures["bits_per_second"]
-            forecast = quantiles("forecast_bits_per_second", said.bits_per_second)
-            yield {**_about(test, said), "bits_per_second": actual, **forecast}
+            known = before(whole, test.started, path)
+            said = forecast_from(known, federation, *path, test.started)
+            (level,) = levels(known, federation, [test], test.started)
+            yield {
+                **_about(test, said),
+                "bits_per_second": test.figures["bits_per_second"],
+                # a forecast is of the rate after slow start, and so is what it is held against
+                "sustained_bits_per_second": math.exp(level),
+                **quantiles("forecast_bits_per_second", said.bits_per_second),
+            }
 
 
 def transfers(
@@ -72,7 +79,7 @@ def transfers(
             if _whole_transfer(one) and sum(test.started < one.started for test in tests) >= chosen.first
         ]
         for one in (one for one in moved[:: chosen.every] if one.started >= since):
-            said = _forecast(whole, federation, path, one.started)
+            said = forecast_from(before(whole, one.started, path), federation, *path, one.started)
             size_bytes, files = one.figures["size_bytes"], int(one.figures.get("files", 1.0))
             forecast = quantiles("forecast_seconds", seconds_for(said, size_bytes, files))
             yield {
@@ -82,10 +89,6 @@ def transfers(
                 "seconds": one.figures["seconds"],
                 **forecast,
             }
-
-
-def _forecast(whole: History, federation: Federation, path: Path, when: datetime) -> Forecast:
-    return forecast_from(before(whole, when, path), federation, *path, when)
 
 
 def _about(one: Measurement, said: Forecast) -> dict[str, Any]:

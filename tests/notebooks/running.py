@@ -31,7 +31,7 @@ class Runner:
         self._copy, self._manager = folder / "notebooks", manager
         shutil.copytree(NOTEBOOKS, self._copy)
         # nothing of whoever runs this is read or changed
-        own = dict.fromkeys(("HOME", "IPYTHONDIR", "XDG_DATA_HOME"), str(folder))
+        own = dict.fromkeys(("HOME", "IPYTHONDIR", "XDG_DATA_HOME", "TMPDIR"), str(folder))
         warned = "error::DeprecationWarning:__main__,error::FutureWarning:__main__"
         self._environment = {**os.environ, **own, "PYTHONWARNINGS": warned}
 
@@ -71,7 +71,7 @@ def runner(folder: Path) -> Iterator[Runner]:
             yield Runner(folder, manager)
         finally:
             if manager.has_kernel:
-                run_sync(manager.shutdown_kernel)(now=True)
+                run_sync(manager.shutdown_kernel)()
 
 
 def source_of(name: str) -> dict[str, Any]:
