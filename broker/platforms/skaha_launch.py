@@ -152,7 +152,7 @@ def script_of(executable: Executable, links: Sequence[tuple[str, str]], exit_fil
 
     As the container's first process it would get no signals by default: it hands SIGTERM on.
     """
-    lines = [f"#!{SHELL}"]
+    lines = [f"#!{SHELL}", "child= told="]
     for place, path in links:
         directory = shlex.quote(str(PurePosixPath(path).parent))
         lines.append(
@@ -164,9 +164,11 @@ def script_of(executable: Executable, links: Sequence[tuple[str, str]], exit_fil
     return "\n".join(
         [
             *lines,
+            # before there is a child, so that no moment is left in which the signal would end this alone
+            "trap 'told=1; kill -TERM $child 2>/dev/null' TERM INT",
             f"{command} &",
             "child=$!",
-            "trap 'kill -TERM \"$child\" 2>/dev/null' TERM INT",
+            '[ -z "$told" ] || kill -TERM "$child"',
             'wait "$child"; code=$?',
             'while kill -0 "$child" 2>/dev/null; do wait "$child"; code=$?; done',
             f'echo "$code" > {new} && mv -f -- {new} {file}',

@@ -20,12 +20,14 @@ FILE_NAME = "skaha.json"
 class Record:
     """One job's session. It is written down before Skaha is asked for one, and so may name none yet.
 
-    `seen`: when Skaha last listed it. `stopping`: we are about to end it. `ended`: how it ended, and why
+    `unsure`: when one was asked for before, of which nobody knows whether it was made. `seen`: when Skaha
+    last listed it. `stopping`: we are about to end it. `ended`: how it ended, and why
     Skaha need not be asked any more.
     """
 
     asked: datetime
     session_id: str | None = None
+    unsure: datetime | None = None
     seen: datetime | None = None
     stopping: bool = False
     output: str = ""

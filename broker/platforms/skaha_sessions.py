@@ -84,16 +84,11 @@ class Sessions:
             if record is not None and record.ended is not None:
                 return record.connectors
             if found is None or found.status == TERMINATING:
-                asked, now = ask(), self._clock.now()
-                # whoever finds this knows that a session may come, though nobody has heard of it
-                self._records.keep(job_id, Record(now))
-                session_id = self._skaha.create(asked.parameters, asked.secrets)
-                record = Record(now, session_id, now)
-                self._records.keep(job_id, record)
+                record = self._create(job_id, record, ask())
                 self._changed()
                 found = self._find(job_id)
             elif record is None or record.session_id is None:
-                record = Record(self._clock.now(), found.id, self._clock.now())
+                record = Record(self._clock.now(), found.id, seen=self._clock.now())
                 self._records.keep(job_id, record)
             if connectors is None or (record is not None and record.connectors):
                 return () if record is None else record.connectors
@@ -101,6 +96,24 @@ class Sessions:
             made = connectors(found or self._wait_for(record.session_id or ""))
             self._records.keep(job_id, replace(record, connectors=made))
             return made
+
+    def _create(self, job_id: str, before: Record | None, asked: Asked) -> Record:
+        now, unsure = self._clock.now(), None
+        if before is not None and before.session_id is None:
+            unsure = before.asked
+        # whoever finds this knows that a session may come, though nobody has heard of it
+        self._records.keep(job_id, Record(now, unsure=unsure))
+        try:
+            session_id = self._skaha.create(asked.parameters, asked.secrets)
+        except Unreachable:
+            raise
+        except PlatformError:
+            # refused: none will come of it
+            self._records.forget(job_id)
+            raise
+        record = Record(now, session_id, unsure, now)
+        self._records.keep(job_id, record)
+        return record
 
     def poll(self, job_id: str) -> Status:
         with self._turn(job_id):
@@ -125,7 +138,7 @@ class Sessions:
                 return
             now = self._clock.now()
             if record is None:
-                record = Record(now, found.id, now)
+                record = Record(now, found.id, seen=now)
             if record.ended is not None:
                 return
             never = found.status == PENDING
@@ -150,19 +163,24 @@ class Sessions:
             record = self._records.find(job_id)
             sessions = self._list().get(session_name(job_id), [])
             ids = {each.id for each in sessions if each.status != TERMINATING}
-            if record is not None and record.ended is None:
-                if record.session_id is not None:
-                    ids.add(record.session_id)
-                elif not sessions and self._clock.now() - record.asked < SETTLE:
-                    text = "a session was asked for, and nobody knows yet whether it was made"
-                    raise Unreachable(f"site {self._site_id}: {text}")
+            if record is not None and record.session_id is not None and record.ended is None:
+                ids.add(record.session_id)
             for session_id in sorted(ids):
                 self._skaha.delete(session_id)
             if ids:
                 self._changed()
+            if record is not None and self._may_still_come(record, len(sessions)):
+                text = "a session was asked for, and nobody knows yet whether it was made"
+                raise Unreachable(f"site {self._site_id}: {text}")
             self._records.forget(job_id)
             for what in ("output", "events"):
                 self._due.pop((job_id, what), None)
+
+    def _may_still_come(self, record: Record, seen: int) -> bool:
+        """Whether more sessions may have been made for the job than the `seen` ones."""
+        unsure = record.asked if record.session_id is None else record.unsure
+        asked_for = 1 if record.session_id is None else 2
+        return unsure is not None and seen < asked_for and self._clock.now() - unsure < SETTLE
 
     def _status(self, job_id: str, record: Record | None, found: Session | None) -> Status:
         now = self._clock.now()
@@ -171,7 +189,7 @@ class Sessions:
         if record is None:
             if found.status == TERMINATING:
                 return Status(State.ABSENT)
-            record = Record(now, found.id, now)
+            record = Record(now, found.id, seen=now)
             self._records.keep(job_id, record)
         else:
             old = record.session_id != found.id or record.seen is None or now - record.seen >= SEEN

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
@@ -15,6 +16,8 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 BASE = "/skaha/v1"
+# however long a client waits
+LONGEST_SECONDS = 30.0
 AVAILABILITY = """<?xml version="1.0" encoding="UTF-8"?>
 <vosi:availability xmlns:vosi="http://www.ivoa.net/xml/VOSIAvailability/v1.0">
   <vosi:available>true</vosi:available>
@@ -27,8 +30,9 @@ AVAILABILITY = """<?xml version="1.0" encoding="UTF-8"?>
 class Fault:
     """What becomes of the requests whose method and path begin so.
 
-    `how`: "slow" (no answer for long), "cut" (a body without its end, then the connection breaks), "lost"
-    (before the body: nobody hears what came of the request), or an answer (status, content type, body).
+    `how`: "slow" (done, but not answered while the client waits), "cut" (a body
+    without its end, then the connection breaks), "lost" (the same before the body: nobody hears what came of
+    the request), or an answer (status, content type, body).
     """
 
     on: str
@@ -47,7 +51,6 @@ class App:
     certificate: bool = False
     requests: list[tuple[str, str, dict[str, str], bytes]] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
-    slow_seconds: float = 3.0
 
     def begin_anew(self, simulator: Simulator) -> None:
         """For the next test."""
@@ -68,12 +71,13 @@ class App:
         whole = f"{path}?{query}" if query else path
         self.requests.append((method, whole, headers, body))
         fault = self._fault(f"{method} {whole.removeprefix(BASE)}")
-        if fault == "slow":
-            await asyncio.sleep(self.slow_seconds)
         if isinstance(fault, tuple):
             status, kind, answer = fault
         else:
             status, kind, answer = self._answer(method, path, query, headers, body)
+        if fault == "slow":
+            await self._client_gone(receive)
+            return
         broken = fault in ("cut", "lost")
         if fault == "lost":
             answer = b""
@@ -83,6 +87,12 @@ class App:
         await send({"type": "http.response.body", "body": answer, "more_body": broken})
         if broken:
             raise ConnectionAbortedError("on purpose")
+
+    async def _client_gone(self, receive: Receive) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LONGEST_SECONDS):
+                while (await receive())["type"] != "http.disconnect":
+                    pass
 
     def _fault(self, asked: str) -> str | tuple[int, str, bytes] | None:
         for position, fault in enumerate(self.faults):
