@@ -70,7 +70,7 @@ def each(transfers: Sequence[Transfer]) -> Table:
             Column("ratio", "took / forecast", lambda value: f"{value:.2f}", numeric=True),
             Column("reason", "why"),
         ),
-        "By the factor between what it took and the median forecast. All are in the other formats.",
+        "By the factor between what it took and the median forecast.",
         printed=most,
         shown=most,
     )

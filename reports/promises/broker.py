@@ -110,7 +110,7 @@ def headline(asked: Sequence[Asked], kept: scoring.Share, ready: scoring.Share) 
         else "in keeping with the promised 90 %"
     )
     if ready.count:
-        told += f"; preparation kept to its 90 % in {scoring.percent(ready.value)} of {ready.count:,}"
+        told += f"; {ready.hits:,} of {_count(ready.count, 'preparation')} kept to the time promised at 90 %"
     return told + "."
 
 
@@ -123,7 +123,7 @@ def _cards(
     sets = {one.offerset for one in promises if not one.direct}
     taken = {one.offerset for one in accepted if not one.direct}
     if sets:
-        cards.append(Card(_percent(len(taken), len(sets)), "of them accepted"))
+        cards.append(Card(_percent(len(taken), len(sets)), "of YES taken up"))
     if kept.count:
         cards.append(Card(scoring.percent(kept.value), "started when promised", _colour(kept)))
     if ready.count:
@@ -154,8 +154,9 @@ def _starts(accepted: Sequence[Promise], until: datetime) -> Section:
         text += f" Of those that started, half were {tables.late(middle)} or better, "
         text += f"nine in ten {tables.late(worst)} or better."
     if any(value is not None for value in waits):
-        waited = format_seconds(starts.quantile(waits, 0.9))
-        text += f" Nine in ten that were ready when their time came waited {waited} or less."
+        waited = starts.quantile(waits, 0.9)
+        words = f"waited {format_seconds(waited)} or less" if waited >= 1 else "did not wait"
+        text += f" Nine in ten that were ready when their time came {words}."
     drawn = []
     if any(value is not None for value in late):
         drawn.append(pictures.lateness(accepted, until))

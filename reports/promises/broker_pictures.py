@@ -70,17 +70,18 @@ def lateness(promises: Sequence[Promise], until: datetime) -> Picture:
         axes = sheet.axes()
         axes.axvspan(-1e9, starts.GRACE.total_seconds(), color=TRACK, alpha=0.5, lw=0)
         axes.axvline(0, color=PALE, lw=1)
-        seen = [0.0]
+        dots: dict[bool, list[tuple[float, float]]] = {True: [], False: []}
         for row, (_, some) in enumerate(rows):
             some = evenly(some, MOST_DOTS // len(rows))
             # side by side rather than one on the other, the same each time
             beside = np.linspace(-0.28, 0.28, len(some)) if len(some) > 1 else [0.0]
             for one, shift in zip(some, beside, strict=True):
                 on_time = starts.start_of(one, until) is Start.ON_TIME
-                seconds = starts.lateness_seconds(one) or 0.0
-                seen.append(seconds)
-                colour, marker = (GOOD, "o") if on_time else (BAD, "D")
-                axes.plot([seconds], [row + shift], marker, color=colour, ms=4, alpha=0.7, mew=0)
+                dots[on_time].append((starts.lateness_seconds(one) or 0.0, row + float(shift)))
+        for on_time, colour, marker in ((True, GOOD, "o"), (False, BAD, "D")):
+            seconds, places = [x for x, _ in dots[on_time]], [y for _, y in dots[on_time]]
+            axes.plot(seconds, places, marker, color=colour, ms=4, alpha=0.7, mew=0)
+        seen = [seconds for some in dots.values() for seconds, _ in some]
         axes.set_xscale("symlog", linthresh=_LINEAR_SECONDS)
         axes.set_xlim(1.3 * min(min(seen), -_LINEAR_SECONDS), 1.3 * max(max(seen), 2 * _LINEAR_SECONDS))
         low, high = axes.get_xlim()
@@ -99,6 +100,8 @@ def lateness(promises: Sequence[Promise], until: datetime) -> Picture:
     note = (
         "Each dot a session. Green: on time, with a minute of grace and the offered interval; orange: late."
     )
+    if sum(map(len, dots.values())) < sum(len(some) for _, some in found):
+        note += " Not all are drawn."
     return Picture(sheet.svg, "Real starts against promised ones, by site", note)
 
 

@@ -150,7 +150,6 @@ def broken(promises: Sequence[Promise], until: datetime) -> Table:
             Column("late_seconds", "by", late, numeric=True),
             Column("why", "why"),
         ),
-        "All accepted sessions are in the other formats.",
         printed=shown,
         shown=shown,
     )

@@ -215,9 +215,11 @@ def _asked(row: Row[Any], sites: Collection[str] | None) -> Asked:
 
 
 def _promise(row: Row[Any], placement: _Placement, charged: Mapping[str, float]) -> Promise:
-    notes, progress = _timed(row.notes), _progress(row.progress)
-    outcome = None if row.outcome in (None, "null") else _outcome(row.outcome)
     phase = Phase(row.phase)
+    # most offers are not accepted, and nothing came of them
+    lived = phase not in OFFERED
+    notes, progress = (_timed(row.notes), _progress(row.progress)) if lived else ((), _Progress())
+    outcome = None if row.outcome in (None, "null") else _outcome(row.outcome)
     moved = [timed for timed in notes if timed.note.kind == "rebooked"]
     # it moves from where it was promised first
     first = moved[0].note.values.get("old") if moved else None
