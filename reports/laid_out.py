@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from reports.document import Document, Table, cells, instants, markdown_table
+from reports.document import Document, Section, Table, cells, instants, markdown_table
 from reports.templating import environment
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class LaidOut:
             "remarks": list(found.remarks),
             "figures": {card.words: card.figure for card in found.cards},
             **found.data,
-            "tables": {table.name: _records(table) for table in found.tables},
+            "tables": {table.name: records(table) for table in found.tables},
         }
 
     def markdown(self) -> str:
@@ -58,22 +58,30 @@ class LaidOut:
             lines += markdown_table(
                 ("", ""), [(card.words, card.figure) for card in found.cards], (False, True)
             )
-        for section in found.sections:
-            lines += ["", f"## {section.title}", ""]
-            lines += [line for text in section.text for line in (text, "")]
-            for table in section.tables:
-                lines += [*_in_markdown(table), ""]
+        lines += in_markdown(found.sections)
         versions = ", ".join(f"{name} {version}" for name, version in found.made.versions)
         lines += ["", *(line for text in found.method for line in (text, ""))]
         return "\n".join([*lines, f"Made by `{found.made.command}` ({versions}).", ""])
 
 
-def _records(table: Table) -> Any:
+def records(table: Table) -> Any:
+    """Its rows for JSON."""
     # pandas knows how to say NaN, NaT and instants
     return json.loads(table.frame.to_json(orient="records", date_format="iso", date_unit="s"))
 
 
-def _in_markdown(table: Table) -> list[str]:
+def in_markdown(sections: Iterable[Section]) -> list[str]:
+    """The lines of sections: their text and their tables."""
+    lines = []
+    for section in sections:
+        lines += ["", f"## {section.title}", ""]
+        lines += [line for text in section.text for line in (text, "")]
+        for table in section.tables:
+            lines += [*_table_in_markdown(table), ""]
+    return lines
+
+
+def _table_in_markdown(table: Table) -> list[str]:
     heads = [column.head for column in table.columns]
     rows = [[words for words, _ in row] for row in cells(table, _MOST_IN_MARKDOWN)]
     lines = [f"**{table.title}**", "", *markdown_table(heads, rows, [one.numeric for one in table.columns])]

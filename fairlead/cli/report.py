@@ -25,11 +25,19 @@ from fairlead.cli._report import (
 from federation.errors import InputError
 
 if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from federation.sites import Federation
     from netprobe.meshes.psconfig import Expected
     from reports.compare.model import Report
+    from reports.compare.observed import Reading
+    from reports.document import Section
 
 app = typer.Typer(no_args_is_help=True, help="Reports on what was measured.")
 DISAGREED = 1
+# What moving data takes is worked out for these sizes (bytes), and in a federation of so many sites at most.
+SIZES = (10**12, 10**13, 10**14)
+FORECAST_SITES = 30
 
 
 @app.callback()
@@ -69,11 +77,13 @@ def compare(
     quantities = _quantities(kinds)
     shares = share("--margin", margin), share("--loss-margin", loss_margin)
     chosen = formats_of(formats)
-    report = _made(since, until, sites, quantities, shares, mesh or [], plan or [], catalogue, database)
+    report, appendix = _made(
+        since, until, sites, quantities, shares, mesh or [], plan or [], catalogue, database
+    )
     from reports.compare.model import Outcome
     from reports.compare.page import Compared
 
-    written(Compared(report, evidence), out, chosen, as_json)
+    written(Compared(report, evidence, appendix), out, chosen, as_json)
     judged = report.count(Outcome.AGREE) + report.count(Outcome.UNSETTLED)
     if report.count(Outcome.DISAGREE) or not judged:
         raise typer.Exit(DISAGREED)
@@ -89,7 +99,7 @@ def _made(
     plans: list[Path],
     catalogue: Path | None,
     database: str | None,
-) -> Report:
+) -> tuple[Report, tuple[Section, ...]]:
     from fairlead.cli._common import messages, steps
     from fairlead.cli._probe import known_federation
     from federation.clock import SystemClock
@@ -115,12 +125,34 @@ def _made(
             kinds = (Kind.THROUGHPUT, Kind.LATENCY, Kind.PATH)
             reading = read(engine, kinds, begin, end, chosen, now if until is None else None)
             progress.update(1.0, f"{reading.rows:,} measurements")
+        appendix = _appendix(reading, engine, federation, chosen)
     for remark in [] if reading.rows else ["nothing was measured in that time"]:
         messages().print(remark)
     with steps("comparing", 1.0) as progress:
-        return compare_mesh(
+        report = compare_mesh(
             reading, want, quantities, *shares, federation, made("numpy", "scipy"), progress.update
         )
+    return report, appendix
+
+
+def _appendix(
+    reading: Reading, engine: Engine, federation: Federation | None, sites: tuple[str, ...] | None
+) -> tuple[Section, ...]:
+    """The network as both sides measured it. How long moving data takes is left to `fairlead report network`
+    where working it out would take longer than the comparison."""
+    from federation.sites import Federation
+    from netprobe.archive import Archive
+    from reports.network import moving
+    from reports.network.measured import measured
+    from reports.network.page import appendix
+
+    network = measured(reading, reading.since, federation, sites)
+    moves = moving.Moves(SIZES, 0, {})
+    if len(network.sites) <= FORECAST_SITES:
+        history, tests = moving.known(Archive(engine), len(network.sites), reading.until)
+        everywhere = federation or Federation("none", {})
+        moves = moving.moves(history, tests, everywhere, network.sites, SIZES, reading.until)
+    return appendix(network, moves)
 
 
 def _expected(template: str) -> list[Expected]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,8 @@ from reports.compare.model import Comparison, Likeness, Outcome, Report
 from reports.compare.ranking import causes, counts, faulty, headline, ranked
 from reports.compare.verdicts import amount, form, margin
 from reports.compare.ways import Side
-from reports.document import instants
+from reports.document import Section, Table, cells, instants
+from reports.laid_out import in_markdown, records
 from reports.templating import environment
 
 # Evidence is drawn for so many of the worst; on paper the table of all has so many lines.
@@ -27,6 +28,7 @@ _TEMPLATES.filters["identity"] = id
 _TEMPLATES.filters["instant"] = lambda when: f"{when:%Y-%m-%d %H:%M}"
 _TEMPLATES.globals.update(
     instants=instants,
+    cells=cells,
     amount=amount,
     form=form,
     margin=margin,
@@ -40,29 +42,39 @@ _TEMPLATES.globals.update(
 @dataclass(frozen=True)
 class Compared:
     """The report in every format: see `reports.document.Writable`. The evidence of so many of the worst
-    paths is drawn."""
+    paths is drawn; `appendix` comes after all of it."""
 
     report: Report
     evidence: int = EVIDENCE
+    appendix: tuple[Section, ...] = ()
 
     @property
     def name(self) -> str:
         return "compare"
 
     def page(self, *, printed: bool) -> str:
-        return _rendered(self.report, self.evidence, PRINTED_ROWS if printed else None)
+        return _rendered(self, printed)
 
     def markdown(self) -> str:
-        return tables.markdown(self.report)
+        return tables.markdown(self.report) + "\n".join(in_markdown(self.appendix))
 
     def frames(self) -> Mapping[str, pd.DataFrame]:
-        return {"paths": pd.DataFrame(tables.rows(self.report))}
+        paths = pd.DataFrame(tables.rows(self.report))
+        return {"paths": paths} | {table.name: table.frame for table in self._appended()}
 
     def json(self) -> Mapping[str, Any]:
-        return tables.document(self.report)
+        return {
+            **tables.document(self.report),
+            "tables": {table.name: records(table) for table in self._appended()},
+        }
+
+    def _appended(self) -> Iterator[Table]:
+        return (table for section in self.appendix for table in section.tables)
 
 
-def _rendered(report: Report, evidence: int, most_rows: int | None) -> str:
+def _rendered(compared: Compared, printed: bool) -> str:
+    report, evidence = compared.report, compared.evidence
+    most_rows = PRINTED_ROWS if printed else None
     order = ranked(report)
     worst = [one for one in order if one.outcome is Outcome.DISAGREE or faulty(one)]
     drawn = [one for one in order if one.outcome is not Outcome.AGREE or faulty(one)][:evidence]
@@ -84,6 +96,8 @@ def _rendered(report: Report, evidence: int, most_rows: int | None) -> str:
         evidence=[
             (one, Markup(figures.series(report, one)), Markup(figures.agreement(one))) for one in drawn
         ],
+        sections=compared.appendix,
+        printed=printed,
         inferred=any(cell.inferred for one in report.comparisons for cell in one.cells),
     )
 

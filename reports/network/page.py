@@ -85,6 +85,19 @@ def report(network: Network, moves: Moves, made: Made) -> Document:
     )
 
 
+def appendix(network: Network, moves: Moves) -> tuple[Section, ...]:
+    """The network as measured, for a report on something else: heat maps, asymmetry, and how long moving data
+    takes, unless `moves` is of no paths."""
+    if not network.tests:
+        return ()
+    times = (
+        hours.section(network, moves)
+        if moves.paths
+        else Section("How long moving data takes", ("`fairlead report network` says so, of every path.",))
+    )
+    return (*maps(network), asymmetry(network, asymmetries(network)), times)
+
+
 METHOD = (
     "Throughput is that of TCP tests with one stream, where a path has such tests, as the tool reports it; "
     "UDP tests send what they are told to, and don't count. Scripted tests and the mesh's are put together: "

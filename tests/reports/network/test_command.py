@@ -36,9 +36,9 @@ def filled(folder: Path, found: Iterable[Measurement]) -> str:
     return url
 
 
-def run(*arguments: str) -> int:
+def run(*arguments: str, report: str = "network") -> int:
     with pytest.raises(SystemExit) as leaving:
-        main(["report", "network", *arguments])
+        main(["report", report, *arguments])
     return int(leaving.value.code or 0)
 
 
@@ -180,6 +180,18 @@ def test_a_catalogue_names_sites_that_nobody_tested(tmp_path: Path) -> None:
     assert "Nothing was tested to or from Zeta." in document["remarks"]
     assert len(document["tables"]["paths"]) == 6
     assert "Alpha → Beta" in page
+
+
+def test_the_comparison_has_the_network_too(tmp_path: Path) -> None:
+    url, out = filled(tmp_path, some()), tmp_path / "out"
+    run(*TIMES, "--database", url, "--format", "html,json,md,csv,pdf", "--out", str(out), report="compare")
+    page, markdown = (out / "compare.html").read_text(), (out / "compare.md").read_text()
+    for words in ("The network as measured", "The two directions", "Time to move 100 TB"):
+        assert words in page
+    assert "## How long moving data takes" in markdown
+    document = json.loads((out / "compare.json").read_text())
+    assert document["tables"]["asymmetry"][0]["ratio"] == pytest.approx(3, rel=0.02)
+    assert len(document["tables"]["moving"]) == len(pd.read_csv(out / "compare-moving.csv")) == 6
 
 
 @pytest.mark.parametrize(
