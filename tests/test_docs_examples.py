@@ -36,6 +36,7 @@ RUN = (
     "fairlead probe matrix",
     "fairlead probe forecast",
     "fairlead probe distances",
+    "fairlead report network",
     "fairlead report space",
     "fairlead space when",
     "fairlead space now",
