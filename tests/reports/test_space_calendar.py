@@ -97,6 +97,29 @@ def test_a_name_is_text_and_no_markup():
     )
 
 
+def test_an_instant_is_at_the_same_place_in_all_calendars():
+    long = Host("9", "a-host-with-a-rather-long-name", {"VCPU": 8, "MEMORY_MB": 8192})
+    svg = rendered([calendar([host(1)], []), calendar([long], [])], NOW, END, NOW, "svg").decode()
+    places = re.findall(r'<text[^>]*?transform="translate\(([\d.]+) [^>]*>now<', svg) or re.findall(
+        r'<text[^>]*? x="([\d.]+)"[^>]*>now<', svg
+    )
+    assert len(places) == 2
+    assert places[0] == places[1]
+
+
+def test_in_a_page_the_picture_has_the_pages_colours_light_and_dark():
+    document = page([calendar([host(1)], [taken(1, 0, 9, holder="a")])], NOW, END, NOW, [])
+    svg = document[document.index("<svg") : document.index("</svg>")]
+    used = set(re.findall(r"var\((--[a-z]+)\)", svg))
+    assert {"--paper", "--ink", "--track", "--total"} <= used
+    light, dark = document[document.index(":root") : document.index("</style>")].split("prefers-color-scheme")
+    for name in used:
+        assert f"{name}:" in light
+        assert f"{name}:" in dark
+    # paper that stays white would blind in the dark
+    assert not re.search("#ffffff|#1d1d26", svg)
+
+
 def test_a_calendar_that_hides_bookings_says_so():
     text = rendered([calendar([host(1)], [], Sight.OWN)], NOW, END, NOW, "svg").decode()
     assert "hides" in text
