@@ -1,0 +1,209 @@
+"""Through the whole broker, over HTTP: offered, brought, run at a Skaha, ended in time; and after a kill."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from fairlead.served import Served as Broker
+from fairlead.served import start
+from tests.broker.conftest import KINDS
+from tests.contracts.platform_support import CONTENT
+from tests.netprobe.servers import FileServer, file_server
+from tests.skaha.platform_support import TERMINAL, Site
+
+CATALOGUE = """
+name = "story"
+[sites.canfar]
+name = "CANFAR"
+latitude = 48.5
+longitude = -123.4
+data_hosts = ["127.0.0.1:*"]
+[sites.canfar.platform]
+kind = "skaha"
+cores = 512
+memory = "2 TiB"
+storage = "10 TiB"
+[sites.canfar.platform.options]
+url = "{url}"
+token_file = "{token}"
+staging = "{staging}"
+staging_there = "{there}"
+poll_seconds = 0.2
+log_seconds = 0.2
+image_seconds = 0.5
+"""
+# the same each time that it is started
+PASSWORD = "correct-horse"
+
+
+@pytest.fixture
+def serve(site: Site, tmp_path: Path) -> Iterator[Callable[[], Broker]]:
+    """Starts the broker, each time with the same database and the same directories."""
+    options, token = site.with_staging().options, tmp_path / "token"
+    token.write_text("tok123\n")
+    catalogue = tmp_path / "sites.toml"
+    places = {"staging": options["staging"], "there": options["staging_there"]}
+    catalogue.write_text(CATALOGUE.format(url=site.served.url, token=token, **places))
+    settings = {
+        "HOME": str(tmp_path),
+        "FAIRLEAD_ADMIN_PASSWORD": PASSWORD,
+        "FAIRLEAD_DATABASE_URL": f"sqlite:///{tmp_path}/broker.db",
+        "FAIRLEAD_WORK_DIRECTORY": str(tmp_path / "work"),
+    }
+    started: list[Broker] = []
+
+    def serve() -> Broker:
+        log = tmp_path / f"log-{len(started)}"
+        started.append(start(["--catalogue", str(catalogue)], log, settings))
+        return started[-1]
+
+    try:
+        yield serve
+    finally:
+        for broker in started:
+            broker.stop()
+
+
+@pytest.fixture
+def files() -> Iterator[FileServer]:
+    with file_server(CONTENT) as server:
+        yield server
+
+
+class Owner:
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+
+    def __call__(self, method: str, path: str, document: Any = None) -> Any:
+        auth = (self._broker.user, PASSWORD)
+        with httpx.Client(base_url=self._broker.url, auth=auth, follow_redirects=True, timeout=30) as client:
+            return client.request(method, path, json=document)
+
+    def accept(self, document: Mapping[str, Any]) -> str:
+        """The path of a session that was offered for `document`, and accepted."""
+        # what Skaha can run is asked for when the broker starts
+        deadline = time.monotonic() + 20
+        while (answer := self("POST", "/requests", document).json())["result"] != "YES":
+            assert "it is being asked" in str(answer), answer
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        path = f"/sessions/{answer['offers'][0]['meta']['uuid']}"
+        self.change(path, "ACCEPTED")
+        return path
+
+    def change(self, path: str, phase: str) -> None:
+        update = {"kind": "uri:enum-value-update", "path": "phase", "value": phase}
+        assert self("POST", path, update).status_code == 200
+
+    def until(self, path: str, *phases: str) -> Any:
+        deadline = time.monotonic() + 60
+        while (session := self("GET", path).json())["phase"] not in phases:
+            assert time.monotonic() < deadline, session
+            time.sleep(0.1)
+        return session
+
+
+def document(*command: str, url: str | None = None, duration: str = "PT5M") -> dict[str, Any]:
+    mount = {"kind": f"{KINDS}volume/simple-volume-mount.yaml", "path": "/out", "mode": "READWRITE"}
+    data = (
+        []
+        if url is None
+        else [{"kind": f"{KINDS}data/simple-data-resource.yaml", "meta": {"name": "cube"}, "location": url}]
+    )
+    entrypoint, *arguments = command
+    return {
+        "executable": {
+            "kind": f"{KINDS}executable/docker-container.yaml",
+            "image": {"locations": [TERMINAL]},
+            "entrypoint": entrypoint,
+            "command": arguments,
+            "environment": {"KEY": "a=b"},
+        },
+        "storage": [
+            {
+                "kind": f"{KINDS}storage/simple-storage-resource.yaml",
+                "meta": {"name": "results"},
+                "size": {"min": 1},
+            }
+        ],
+        "data": data,
+        "compute": {
+            "kind": f"{KINDS}compute/simple-compute-resource.yaml",
+            "cores": {"min": 3},
+            "memory": {"min": 5},
+            "volumes": [{**mount, "resource": "results"}],
+        },
+        "schedule": {"requested": {"duration": duration}},
+    }
+
+
+def words(session: Any) -> str:
+    return " | ".join(str(each.get("message")) for each in session["meta"].get("messages", ()))
+
+
+def test_data_is_brought_the_container_runs_and_its_results_are_fetched(
+    serve: Callable[[], Broker], site: Site, files: FileServer
+) -> None:
+    owner = Owner(serve())
+    script = 'cksum < /data/cube > /out/sum; echo "$KEY"'
+    path = owner.accept(document("sh", "-c", script, url=files.url("/good")))
+    offered = owner("GET", path).json()
+    assert "the least that is enough is 3 cores and 6 GiB" in words(offered)
+    assert "can't keep a container from changing what is mounted read-only" in words(offered)
+    session = owner.until(path, "COMPLETED", "FAILED")
+    assert session["phase"] == "COMPLETED", words(session)
+    logs = owner("GET", f"{path}/logs").json()
+    assert (logs["exit_code"], logs["stdout"]) == (0, "a=b\n")
+    [results] = [each for each in session["connectors"] if "storage" in each["kind"]]
+    listed = owner("GET", httpx.URL(results["location"]).path).json()
+    assert "sum" in str(listed)
+    [pod] = site.simulator.pods.values()
+    assert (pod.cores, pod.memory_gib, pod.deleted is not None) == (3, 6, True)
+
+
+def test_a_broker_that_is_killed_while_it_runs_goes_on_with_the_same_session(
+    serve: Callable[[], Broker], site: Site
+) -> None:
+    broker = serve()
+    go = site.directory / "go"
+    script = f"echo begun > /out/said; echo begun; until [ -e {go} ]; do sleep 0.05; done; exit 3"
+    path = Owner(broker).accept(document("sh", "-c", script))
+    Owner(broker).until(path, "RUNNING", "FAILED")
+    os.kill(broker.process.pid, signal.SIGKILL)
+    broker.process.wait(10)
+    go.touch()
+    owner = Owner(serve())
+    session = owner.until(path, "COMPLETED", "FAILED")
+    assert session["phase"] == "FAILED"
+    assert "ended with exit code 3" in words(session)
+    assert owner("GET", f"{path}/logs").json()["stdout"] == "begun\n"
+    assert len(site.posts()) == 1
+
+
+def test_its_time_is_ended_by_the_broker(serve: Callable[[], Broker], site: Site) -> None:
+    owner = Owner(serve())
+    path = owner.accept(document("sh", "-c", "echo begun; cd /out; exec sleep 600", duration="PT5S"))
+    session = owner.until(path, "COMPLETED", "FAILED")
+    assert "The offered time was over, and the container was stopped" in words(session)
+    assert owner("GET", f"{path}/logs").json()["stdout"] == "begun\n"
+    assert all(pod.deleted for pod in site.simulator.pods.values())
+
+
+def test_what_it_can_t_run_is_a_no_with_its_reasons(serve: Callable[[], Broker], site: Site) -> None:
+    owner = Owner(serve())
+    owner.accept(document("true", "/out"))
+    wrong = document("true", "/out")
+    wrong["executable"]["image"]["locations"] = ["ghcr.io/x/y:1"]
+    wrong["compute"]["cores"] = {"min": 17}
+    answer = owner("POST", "/requests", wrong).json()
+    assert answer["result"] == "NO"
+    assert "canfar runs images of images.canfar.net alone" in str(answer)
+    assert "canfar has 16 cores for one session, 17 are asked for" in str(answer)
