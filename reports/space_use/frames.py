@@ -34,7 +34,7 @@ def clouds(
         have = size(calendar) if calendar is not None else {}
         hosts = [host for host in calendar.hosts if host.bookable] if calendar is not None else []
         # of one that hides its hosts the size isn't known, rather than nothing
-        shown = calendar is not None and (calendar.sight is Sight.ALL or bool(have))
+        shown = calendar is not None and (calendar.sight is Sight.ALL or any(have.values()))
         rows.append(
             {"cloud": reading.name(cloud), "site": cloud.site, "source": cloud.source}
             | _have(have, len(hosts) if shown else None)

@@ -149,7 +149,10 @@ def _unknown(grid: Grid) -> Series:
 
 
 def _remembered(found: Series, past: Past, calendar: Calendar) -> None:
-    """The cloud is taken to have been as large as it is now."""
+    """The cloud is taken to have been as large as it is now. That a source which forgets remembers nothing at
+    all says nothing."""
+    if not past.whole and not past.uses:
+        return
     grid, have = found.grid, size(calendar)
     inside = np.array([past.since < hour + HOUR and hour < past.until for hour in grid.hours], dtype=bool)
     for name in CLASSES:

@@ -84,7 +84,9 @@ def _wait(cloud: Cloud, reading: Reading, usual: Usual) -> Wait:
         if calendar.sight is not Sight.NONE and (need := _need(calendar, usual)) is not None
     ]
     if not asked:
-        hidden = not any(calendar.sight is Sight.ALL or size(calendar) for calendar in cloud.calendars)
+        hidden = not any(
+            calendar.sight is Sight.ALL or any(size(calendar).values()) for calendar in cloud.calendars
+        )
         why = "not shown" if hidden else "has none" if usual.name == "gpu" else "not for booking so"
         return Wait(name, usual, None, "", why)
     found: tuple[datetime, str] | None = None

@@ -58,6 +58,12 @@ def test_hours_that_nobody_knows_are_not_zero() -> None:
     assert (nothing.share(), nothing.peak(), nothing.resource_hours(VCPU)) == (None, None, None)
 
 
+def test_that_a_source_which_forgets_remembers_nothing_says_nothing() -> None:
+    shown = calendar([host(1)], [])
+    assert not before(cloud(shown, past=past(whole=False)), reading()).known.any()
+    assert before(cloud(shown, past=past()), reading()).share() == 0.0
+
+
 def test_our_own_record_goes_before_what_the_source_remembers() -> None:
     found = before(
         cloud(
