@@ -1,4 +1,4 @@
-"""The mesh as a picture: two heat maps, throughput and round trip, with the figures in the cells."""
+"""The mesh as a picture: two heat maps, throughput and round trip, with figures in cells where they fit."""
 
 from __future__ import annotations
 
@@ -23,6 +23,9 @@ from reports.matrix import Cell, Matrix, State
 _GREY = "#e9e9ec"
 _INK = "#1d1d26"
 _FAILED = "#b3261e"
+# Inches: a cell of a small mesh, the smallest that can be told apart, the smallest that a figure fits in, and
+# how wide a map is of which the cells are between these.
+_CELL, _LEAST_CELL, _WITH_FIGURE, _MAP = 1.15, 0.16, 0.55, 13.0
 
 
 @dataclass(frozen=True)
@@ -41,14 +44,15 @@ def draw(matrix: Matrix, path: Path, now: datetime) -> None:
         # dark is bad in both: slow there, far away here
         _Panel("Round trip", matrix.round_trip, "cividis_r", format_seconds),
     ]
-    side = max(1.15 * len(sites), 4.0)
+    cell = min(_CELL, max(_MAP / max(len(sites), 1), _LEAST_CELL))
+    side = max(cell * len(sites), 4.0)
     figure = Figure(figsize=(2 * side + 2.6, side + 1.2), dpi=140, layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle(
         f"Measured paths of {matrix.federation.name}, {now:%Y-%m-%d %H:%M} UTC", color=_INK, fontsize=13
     )
     for axes, panel in zip(figure.subplots(1, 2), panels, strict=True):
-        _draw_panel(figure, axes, panel, matrix, sites)
+        _draw_panel(figure, axes, panel, matrix, cell)
     figure.supxlabel(
         "Median of the tests, newer ones counting more. Hatched: tested, none succeeded. Grey: not tested.",
         fontsize=9,
@@ -60,7 +64,8 @@ def draw(matrix: Matrix, path: Path, now: datetime) -> None:
         raise OutsideError(f"{path}: the picture can't be written: {error.strerror}") from error
 
 
-def _draw_panel(figure: Figure, axes: Any, panel: _Panel, matrix: Matrix, sites: list[str]) -> None:
+def _draw_panel(figure: Figure, axes: Any, panel: _Panel, matrix: Matrix, inches: float) -> None:
+    sites = list(matrix.federation.sites)
     values = matrix.values(panel.cells).to_numpy()
     known = values[np.isfinite(values)]
     axes.set_facecolor(_GREY)
@@ -75,14 +80,18 @@ def _draw_panel(figure: Figure, axes: Any, panel: _Panel, matrix: Matrix, sites:
     for row, source in enumerate(sites):
         for column, destination in enumerate(sites):
             cell = panel.cells[source, destination]
-            _draw_cell(axes, panel, cell, row, column, norm)
+            _draw_cell(axes, panel, cell, (row, column), norm, inches)
     names = [matrix.federation[site].name for site in sites]
     axes.set(xlim=(-0.5, len(sites) - 0.5), ylim=(len(sites) - 0.5, -0.5), aspect="equal")
-    axes.set_xticks(range(len(sites)), names, rotation=30, ha="right", rotation_mode="anchor")
-    axes.set_yticks(range(len(sites)), names)
+    turn, size = (30, 10.0) if inches > _WITH_FIGURE else (90, max(72 * 0.75 * inches, 7.0))
+    size = min(size, 10.0)
+    axes.set_xticks(
+        range(len(sites)), names, rotation=turn, ha="right", rotation_mode="anchor", fontsize=size
+    )
+    axes.set_yticks(range(len(sites)), names, fontsize=size)
     axes.set_xticks(np.arange(-0.5, len(sites)), minor=True)
     axes.set_yticks(np.arange(-0.5, len(sites)), minor=True)
-    axes.grid(which="minor", color="white", linewidth=2)
+    axes.grid(which="minor", color="white", linewidth=min(2.0, 4 * inches))
     axes.tick_params(which="both", length=0)
     axes.spines[:].set_visible(False)
     axes.set_xlabel("to")
@@ -90,9 +99,13 @@ def _draw_panel(figure: Figure, axes: Any, panel: _Panel, matrix: Matrix, sites:
     axes.set_title(panel.title, fontsize=11, color=_INK)
 
 
-def _draw_cell(axes: Any, panel: _Panel, cell: Cell, row: int, column: int, norm: LogNorm) -> None:
-    style: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 9}
-    if cell.state is State.MEASURED and cell.value is not None:
+def _draw_cell(
+    axes: Any, panel: _Panel, cell: Cell, place: tuple[int, int], norm: LogNorm, inches: float
+) -> None:
+    row, column = place
+    style: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": min(9.0, 10 * inches)}
+    written = inches >= _WITH_FIGURE
+    if cell.state is State.MEASURED and cell.value is not None and written:
         red, green, blue, _ = colormaps[panel.colours](norm(cell.value))
         bright = 0.299 * red + 0.587 * green + 0.114 * blue > 0.5
         text = panel.words(cell.value).replace(" ", "\n")
@@ -102,9 +115,10 @@ def _draw_cell(axes: Any, panel: _Panel, cell: Cell, row: int, column: int, norm
             (column - 0.5, row - 0.5), 1, 1, facecolor="white", edgecolor=_FAILED, hatch="////", lw=0
         )
         axes.add_patch(box)
-        label = {"boxstyle": "round,pad=0.2", "facecolor": "white", "edgecolor": "none"}
-        axes.text(column, row, f"{cell.failed}\nfailed", color=_FAILED, bbox=label, **style)
-    else:
+        if written:
+            label = {"boxstyle": "round,pad=0.2", "facecolor": "white", "edgecolor": "none"}
+            axes.text(column, row, f"{cell.failed}\nfailed", color=_FAILED, bbox=label, **style)
+    elif written and cell.state is not State.MEASURED:
         words = "" if cell.state is State.SELF else "not\ntested"
         axes.text(column, row, words, color="#6b6b76", **style)
 

@@ -86,6 +86,22 @@ def test_the_picture_is_drawn_whatever_there_is(measurements: list[Measurement],
     assert picture[..., :3].std() > 0.02
 
 
+@pytest.mark.parametrize("count", [12, 60])
+def test_a_large_mesh_is_a_picture_that_can_be_looked_at(count: int, tmp_path: Path) -> None:
+    names = [f"site-{number}" for number in range(count)]
+    sites = Federation("large", {name: Site(name, name, Place(0.0, n)) for n, name in enumerate(names)})
+    tests = [
+        measured(one, two, 1e9 * (1 + n), Kind.THROUGHPUT)
+        for n, one in enumerate(names)
+        for two in names
+        if one != two
+    ]
+    path = tmp_path / "large.png"
+    draw(matrix(History.of(tests), sites, NOW), path, NOW)
+    height, width = imread(path).shape[:2]
+    assert 1000 < height < width < 5000
+
+
 def test_a_failed_cell_looks_otherwise_than_an_untested_one(tmp_path: Path) -> None:
     pictures = []
     for number, measurements in enumerate((some(), [one for one in some() if one.source != "b"])):
