@@ -24,13 +24,15 @@ PREFIX = "fairlead-"
 # how often a reservation that a job has not quite left is tried to be given up
 _TRIES = 20
 _PAUSE_SECONDS = 0.5
+_RIGHTS = "the account may make no reservations: they take an operator's rights"
 # which words of Slurm's stand for which limit, and what they mean
 _REFUSALS: Sequence[tuple[str, str, str]] = (
     ("nodes are busy", "capacity", "others have the nodes then"),
     ("node configuration is not available", "capacity", "there are not that many free nodes of this kind"),
     ("nodes not available", "capacity", "nodes are out of use then"),
-    ("permission denied", "rights", "the account may make no reservations: they take an operator's rights"),
-    ("invalid user", "rights", "Slurm doesn't know the user that the reservation is for"),
+    ("permission denied", "rights", _RIGHTS),
+    # Slurm's words for both (22.05)
+    ("invalid user", "rights", f"{_RIGHTS}; or Slurm doesn't know the user that it is for"),
     ("partition", "kind", "there is no such partition"),
 )
 _AWAY = re.compile(r"unable to contact|timed out|zero bytes|connection|munge|authentication", re.IGNORECASE)

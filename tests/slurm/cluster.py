@@ -143,12 +143,12 @@ class Cluster:
 
     def clean(self) -> None:
         """No jobs and no reservations."""
+        self.run("scancel", "--user=root")
+        self.wait(["squeue", "--noheader", "--format=%i"], "")
         for line in self.run("scontrol", "--oneliner", "show", "reservation").splitlines():
             if line.startswith("ReservationName="):
                 name = line.split()[0].partition("=")[2]
                 self.run("scontrol", "delete", f"ReservationName={name}")
-        self.run("scancel", "--user=root")
-        self.wait(["squeue", "--noheader", "--format=%i"], "")
 
 
 def _free_ports(count: int) -> list[int]:
