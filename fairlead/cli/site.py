@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fairlead.cli._common import JsonOption, output, print_json
+from fairlead.cli._common import JsonOption, messages, output, print_json
+
+if TYPE_CHECKING:
+    from federation.sites import Federation
 
 app = typer.Typer(no_args_is_help=True, help="The sites of the federation.")
 
@@ -23,6 +26,10 @@ def check(
         Path | None,
         typer.Argument(help="The catalogue (TOML); without it the built-in one.", show_default=False),
     ] = None,
+    image: Annotated[
+        str | None,
+        typer.Option("--image", help="Say which sites can run this container image, and why others can't."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Load a catalogue of sites, say what is wrong with it, and show its sites.
@@ -30,6 +37,7 @@ def check(
     \b
     Example:
       fairlead site check sites.toml
+      fairlead site check sites.toml --image images.canfar.net/skaha/terminal:1.1.2
     """
     from dataclasses import asdict
 
@@ -37,6 +45,9 @@ def check(
     from federation.units import format_size
 
     federation = builtin_federation() if catalogue is None else load_federation(catalogue)
+    if image is not None:
+        _who_can_run(federation, image, as_json)
+        return
     if as_json:
         print_json(asdict(federation))
         return
@@ -58,4 +69,27 @@ def check(
             format_size(platform.memory_gib * 2**30) if platform else "-",
             format_size(platform.storage_gib * 2**30) if platform else "-",
         )
+    output().print(table)
+
+
+def _who_can_run(federation: Federation, image: str, as_json: bool) -> None:
+    from dataclasses import asdict
+    from tempfile import TemporaryDirectory
+
+    from fairlead.can_run import who_can_run
+
+    with TemporaryDirectory(prefix="fairlead-") as directory, messages().status("Asking the sites"):
+        answers = who_can_run(federation, image, Path(directory))
+    if as_json:
+        print_json([asdict(answer) for answer in answers])
+        return
+    from rich.table import Table
+
+    table = Table(title=f"Who can run {image}", title_justify="left", show_lines=True)
+    for heading in ("site", "platform", "can run it", "why not"):
+        table.add_column(heading)
+    words = {True: "yes", False: "no", None: "not known"}
+    for answer in answers:
+        reasons = "; ".join(answer.reasons)
+        table.add_row(answer.site, answer.platform, words[answer.can_run], reasons or "-")
     output().print(table)

@@ -1,0 +1,56 @@
+"""Which sites can run an image, as their platforms and policies have it: `fairlead site check --image`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from broker.model import Executable, Note
+from broker.offers.policy import executable_refused
+from broker.platforms import OffersItself, PlatformError, SaysWhatFits, load_platform
+from federation.clock import SystemClock
+from federation.sites import Federation, Site
+
+SITES_AT_ONCE = 16
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one site says. `can_run` None: its own broker would have to be asked with a whole request."""
+
+    site: str
+    platform: str
+    can_run: bool | None
+    reasons: tuple[str, ...] = ()
+
+
+def who_can_run(federation: Federation, image: str, directory: Path) -> list[Answer]:
+    """What every site that has a platform says of `image`, in the catalogue's order.
+
+    Services that know what may run at their sites are asked, all at the same time. `directory` is for what
+    platforms may want to write. Raises InputError for a platform that can't be made as the catalogue says.
+    """
+    executable = Executable(None, (image,))
+    sites = [site for site in federation if site.platform is not None]
+    platforms = {
+        site.id: load_platform(site, federation, SystemClock(), directory / site.id) for site in sites
+    }
+
+    def ask(site: Site) -> Answer:
+        assert site.platform is not None
+        platform, kind = platforms[site.id], site.platform.kind
+        if isinstance(platform, OffersItself):
+            return Answer(site.id, kind, None, ("its own broker says so to a whole request alone",))
+        notes: Sequence[Note] = executable_refused(site, executable)
+        try:
+            if isinstance(platform, SaysWhatFits):
+                platform.learn()
+        except PlatformError as error:
+            return Answer(site.id, kind, None, (*(note.text for note in notes), str(error)))
+        notes = [*platform.check(executable), *notes]
+        return Answer(site.id, kind, not notes, tuple(note.text for note in notes))
+
+    with ThreadPoolExecutor(SITES_AT_ONCE, "can-run") as pool:
+        return list(pool.map(ask, sites))
