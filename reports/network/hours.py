@@ -14,6 +14,8 @@ from reports.network.model import Network, State
 from reports.network.moving import WEEK_SECONDS, Moves, Moving
 from reports.network.tables import count
 
+# Of so many sites maps are small.
+SMALL = 8
 _UNITS = ((86_400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s"))
 
 
@@ -41,7 +43,8 @@ def section(network: Network, moves: Moves) -> Section:
         tuple(text),
         (_map(network, moves),),
         (table(network, moves),),
-        new_page=True,
+        # beside a small map there is room for more
+        new_page=len(network.sites) > SMALL,
     )
 
 

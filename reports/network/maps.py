@@ -35,6 +35,7 @@ _STEPS: tuple[tuple[float, ...], ...] = (
 _LOOKS = {State.FAILED: "failed", State.STALE: "stale", State.MISSING: "not tested"}
 # Over so many sites a cell is too small to be pointed at: the table has what is in it.
 _POINTED_AT = 30
+_LEGEND_LEFT = 20
 
 
 @dataclass(frozen=True)
@@ -74,9 +75,11 @@ def heat_map(
     top = left * 0.82 + 26
     bounds = classes([spot.value for spot in spots.values() if spot.value is not None])
     shown = {spot.state for spot in spots.values()}
-    legend, legend_height = _legend(bounds, scale, shown, any(spot.marked for spot in spots.values()))
     grid = cell * count
-    width, height = max(left + grid + left * 0.6, 420), top + grid + legend_height + 12
+    width = max(left + grid + left * 0.6, 360)
+    marked = any(spot.marked for spot in spots.values())
+    legend, legend_height = _legend(bounds, scale, shown, marked, width - _LEGEND_LEFT)
+    height = top + grid + legend_height + 12
     parts = [_text(0, 13, title, INK, 13, weight="600")]
     places = [(left + cell * column, top + cell * row) for row in range(count) for column in range(count)]
     every = [(source, destination) for source in sites for destination in sites]
@@ -95,7 +98,7 @@ def heat_map(
             for ends, (x, y) in zip(every, places, strict=True)
             if ends in spots and spots[ends].words
         ]
-    parts.append(f'<g transform="translate({min(left, 40):.1f} {top + grid + 16:.1f})">{"".join(legend)}</g>')
+    parts.append(f'<g transform="translate({_LEGEND_LEFT} {top + grid + 16:.1f})">{"".join(legend)}</g>')
     svg = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" '
         f'width="{width:.0f}" height="{height:.0f}" '
@@ -224,7 +227,7 @@ def _bright(colour: str) -> bool:
 
 
 def _legend(
-    bounds: Sequence[float], scale: Scale, shown: Iterable[State], marked: bool
+    bounds: Sequence[float], scale: Scale, shown: Iterable[State], marked: bool, width: float
 ) -> tuple[list[str], float]:
     """Swatches in rows, with their ranges; and how high they are."""
     entries: list[tuple[str, str]] = []
@@ -251,7 +254,7 @@ def _legend(
         )
     parts = []
     wide = max((len(words) for _, words in entries), default=0) * 6.4 + 26
-    columns = max(int(640 // wide), 2)
+    columns = max(int(width // wide), 1)
     for index, (swatch, words) in enumerate(entries):
         x, y = wide * (index % columns), 19 * (index // columns)
         parts.append(f'<g transform="translate({x:.0f} {y})">{swatch}{_text(18, 11, words, INK, 10)}</g>')

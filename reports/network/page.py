@@ -23,8 +23,6 @@ from reports.network.sites import Fault, faults
 
 # So many lines stand on the first page, and so many paths are the best and the worst.
 _POINTS, _EXTREMES = 9, 5
-# Up to so many sites two maps fit beside each other.
-_BESIDE = 8
 
 
 @dataclass(frozen=True)
@@ -173,7 +171,9 @@ def _cards(network: Network, findings: Findings, moves: Moves) -> tuple[Card, ..
         ),
         Card(
             f"{worse:,}" if judged else "–",
-            "paths became worse" if judged else "changed: nothing before to compare",
+            f"{'path' if worse == 1 else 'paths'} became worse"
+            if judged
+            else "changed: nothing before to compare",
             NOTHING if not judged else BAD if worse else GOOD,
         ),
         Card(
@@ -183,7 +183,7 @@ def _cards(network: Network, findings: Findings, moves: Moves) -> tuple[Card, ..
         ),
         Card(
             f"{slow:,}" if measured else "–",
-            f"paths need over a week for {size}",
+            f"{'path needs' if slow == 1 else 'paths need'} over a week for {size}",
             NOTHING if not measured else FAIR if slow else GOOD,
         ),
     )
@@ -255,8 +255,8 @@ def maps(network: Network) -> list[Section]:
     if not pictures:
         return []
     text = ("Medians of the time, of loss the share of all packets. Dark is bad: slow, far or lossy.",)
-    if len(network.sites) <= _BESIDE:
-        return [Section("The network as measured", text, tuple(pictures), new_page=True)]
+    if len(network.sites) <= hours.SMALL:
+        return [Section("The network as measured", text, tuple(pictures))]
     titles = ("The network as measured", "The network as measured, continued", "And what is lost")
     return [
         Section(title, text if not number else (), (picture,), new_page=True)
@@ -330,12 +330,10 @@ def _availability(network: Network) -> list[Section]:
     if not network.tests:
         return []
     failed = sum(one.failed for paths in network.tested.values() for one in paths.values())
-    table = tables.availability(network)
     text = f"{failed:,} of {network.tests:,} tests failed ({tables.share(failed / network.tests)})"
-    text += (
-        f", on {len(set(zip(table.frame.source, table.frame.destination, strict=True))):,} paths."
-        if failed
-        else "."
-    )
-    both = (tables.site_availability(network), table) if failed else ()
-    return [Section("Availability", (text,), tables=both)]
+    if not failed:
+        return [Section("Availability", (f"{text}.",))]
+    table = tables.availability(network)
+    paths = len({*zip(table.frame.source, table.frame.destination, strict=True)})
+    text += f", on {paths:,} path{'' if paths == 1 else 's'}."
+    return [Section("Availability", (text,), tables=(tables.site_availability(network), table))]

@@ -267,7 +267,7 @@ def availability(network: Network) -> Table:
             Column("path", "path"),
             Column("kind", "test"),
             Column("failed_share", "failed", share, numeric=True),
-            Column("failed", "so many", count, numeric=True),
+            Column("failed", "tests", count, numeric=True),
             Column("tests", "of", count, numeric=True),
             Column("failed_in_a_row", "the newest", _in_a_row, numeric=True),
             Column("newest_success", "last success", _when, numeric=True),
@@ -341,7 +341,7 @@ def site_availability(network: Network) -> Table:
         (
             Column("name", "site"),
             Column("failed_share", "failed", share, numeric=True),
-            Column("failed", "so many", count, numeric=True),
+            Column("failed", "tests", count, numeric=True),
             Column("tests", "of", count, numeric=True),
             Column("paths_failed", "paths that fail now", count, numeric=True),
             Column("paths", "of", count, numeric=True),

@@ -68,7 +68,7 @@ def test_all_formats_say_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[
     document = json.loads((out / "network.json").read_text())
     assert document["headline"] in " ".join(capsys.readouterr().out.split())
     assert "3 of 6 paths between 3 sites carry data, 1.99 Gbit/s in the median" in document["headline"]
-    assert document["figures"]["paths became worse"] == "1"
+    assert document["figures"]["path became worse"] == "1"
     page = (out / "network.html").read_text()
     # nothing is fetched, and no address of the database is told
     assert "src=" not in page
