@@ -75,7 +75,13 @@ def test_classes_stand_in_the_order_in_which_they_grow() -> None:
 
 @pytest.mark.parametrize(
     ("inside", "outside", "word"),
-    [(80, 20, "as promised"), (55, 45, "too narrow"), (99, 1, "too wide"), (24, 5, "none")],
+    [
+        (80, 20, "as promised"),
+        (75, 25, "as promised"),
+        (55, 45, "too narrow"),
+        (99, 1, "too wide"),
+        (24, 5, "none"),
+    ],
 )
 def test_a_verdict_is_one_that_chance_doesn_t_give(inside: int, outside: int, word: str) -> None:
     hits = [True] * inside + [False] * outside

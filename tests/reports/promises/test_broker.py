@@ -50,7 +50,7 @@ def test_the_figures_of_a_site_are_what_one_counts_by_hand() -> None:
     made = [
         promise(1, late=-30.0),
         promise(2, late=20.0),
-        promise(3, late=900.0, prepared=hours(4) + timedelta(seconds=100)),
+        promise(3, late=900.0, prepared=hours(4) + timedelta(seconds=50)),
         promise(4, Phase.FAILED, late=None, prepared=None, problem=("failed", "no room")),
         promise(5, Phase.CANCELLED, late=None, prepared=None),
         *(offer(number, 2, Phase.REJECTED) for number in (1, 2, 3)),
@@ -59,11 +59,11 @@ def test_the_figures_of_a_site_are_what_one_counts_by_hand() -> None:
     (site,) = rows(document, "sites")
     assert (site["offers"], site["accepted"], site["due"]) == (8, 5, 4)
     assert site["on_time_share"] == 2 / 4
-    # 50, 50 and 200 s of the 100 that were promised
+    # 50, 50 and 150 s of the 100 that were promised
     assert (site["prepared"], site["prepared_in_time_share"]) == (3, 2 / 3)
     assert site["late_seconds_p50"] == 20.0
     # of the third only what it waited once it was ready
-    assert site["waited_seconds_p90"] == pytest.approx(20 + 0.8 * 780)
+    assert site["waited_seconds_p90"] == pytest.approx(20 + 0.8 * 830)
     assert site["longest_queue"] == 1
     (used,) = rows(document, "use")
     assert (used["completed"], used["failed"], used["cancelled"]) == (3, 1, 1)
