@@ -31,6 +31,7 @@ from reservations.sources.static_hosts import read_inventory
 from reservations.tables import Table
 
 _WRITTEN = "the past is what the operator's tables say now: bookings that were changed since are not known"
+_SESSIONS = "what a broker's own sessions take of the platform is not in it"
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,8 @@ class StaticSource:
             for calendar in self.calendars(start, end)
             for taken in calendar.taken
         ]
-        return Past(tuple(uses), start, end, remarks=(_WRITTEN,))
+        remarks = (_WRITTEN,) if read_inventory(self.site, self.space) is not None else (_WRITTEN, _SESSIONS)
+        return Past(tuple(uses), start, end, remarks=remarks)
 
     def _taken(self, start: datetime, end: datetime) -> tuple[Taken, ...]:
         return tuple(
