@@ -57,6 +57,8 @@ class Session:
     status: str
     started: datetime | None
     connect_url: str | None
+    # when Skaha would end it; old versions don't say
+    expires: datetime | None = None
 
 
 def read_images(document: Any) -> tuple[Image, ...]:
@@ -112,14 +114,15 @@ def read_session(document: Any) -> Session:
         raise ValueError("a session is no JSON object")
     if not all(_is_text(document.get(name)) for name in ("id", "status")):
         raise ValueError("a session has no id, or no status")
-    started, url = document.get("startTime"), document.get("connectURL")
+    url = document.get("connectURL")
     return Session(
         document["id"],
         str(document.get("name") or "").lower(),
         str(document.get("type") or "headless"),
         document["status"],
-        parse_instant(started) if _is_text(started) and started != NONE else None,
+        _instant(document.get("startTime")),
         url if _is_text(url) and url.startswith(("http://", "https://")) else None,
+        _instant(document.get("expiryTime")),
     )
 
 
@@ -145,6 +148,10 @@ def read_events(text: str) -> tuple[Event, ...]:
             message = line[start:] if end < 0 else line[start:end]
             found.append(Event(words[0], words[1], " ".join(message.split())))
     return tuple(found)
+
+
+def _instant(text: Any) -> datetime | None:
+    return parse_instant(text) if _is_text(text) and text != NONE else None
 
 
 def _list(document: Any, what: str) -> Sequence[Any]:

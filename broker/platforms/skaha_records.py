@@ -40,37 +40,37 @@ class Records:
 
     def __init__(self, site_id: str, root: Path) -> None:
         self._site_id, self._root = site_id, root
-        self._known: dict[str, Record] = {}
+        # with what the file was then: another process may have driven the job meanwhile
+        self._known: dict[str, tuple[object, Record]] = {}
         self._guard = threading.Lock()
 
     def find(self, job_id: str) -> Record | None:
         """Raises PlatformError where it can't be read."""
         with self._guard:
-            known = self._known.get(job_id)
-            if known is not None:
-                return known
-            file = self._file(job_id)
+            file, known = self._file(job_id), self._known.get(job_id)
             try:
-                known = msgspec.json.decode(file.read_bytes(), type=Record)
+                stamp = _stamp(file)
+                if known is None or known[0] != stamp:
+                    known = stamp, msgspec.json.decode(file.read_bytes(), type=Record)
             except FileNotFoundError:
+                self._known.pop(job_id, None)
                 return None
             except (OSError, msgspec.MsgspecError) as error:
                 raise PlatformError(f"site {self._site_id}: {file} can't be read") from error
             self._known[job_id] = known
-            return known
+            return known[1]
 
     def keep(self, job_id: str, record: Record, write: bool = True) -> None:
         """`write` False: it is worth no write yet. Raises PlatformError where it can't be written."""
         with self._guard:
-            if write:
-                file = self._file(job_id)
-                try:
+            file = self._file(job_id)
+            try:
+                if write:
                     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                     write_private(file, msgspec.json.encode(record).decode())
-                except OSError as error:
-                    words = f"site {self._site_id}: {file}: {error.strerror}"
-                    raise PlatformError(words) from error
-            self._known[job_id] = record
+                self._known[job_id] = _stamp(file), record
+            except OSError as error:
+                raise PlatformError(f"site {self._site_id}: {file}: {error.strerror}") from error
 
     def forget(self, job_id: str) -> None:
         """Raises PlatformError."""
@@ -86,3 +86,8 @@ class Records:
 
     def _file(self, job_id: str) -> Path:
         return job_directory(self._root, job_id) / FILE_NAME
+
+
+def _stamp(file: Path) -> object:
+    found = file.stat()
+    return found.st_mtime_ns, found.st_ino

@@ -15,7 +15,15 @@ from datetime import datetime, timedelta
 
 from broker.model import Connector
 from broker.platforms import PlatformError, State, Status, Unreachable, Waiting
-from broker.platforms.skaha_answers import FAILED, PENDING, SUCCEEDED, TERMINATING, Event, Session
+from broker.platforms.skaha_answers import (
+    FAILED,
+    INTERACTIVE,
+    PENDING,
+    SUCCEEDED,
+    TERMINATING,
+    Event,
+    Session,
+)
 from broker.platforms.skaha_client import Parameters, Skaha
 from broker.platforms.skaha_launch import session_name
 from broker.platforms.skaha_records import Record, Records
@@ -32,6 +40,8 @@ FORGOTTEN = timedelta(minutes=55)
 # `seen` is written to the disk this often
 SEEN = timedelta(minutes=5)
 EVENTS_SECONDS = 30.0
+# an interactive session that Skaha would end so soon is renewed, tried so often
+RENEW, RENEW_SECONDS = timedelta(hours=12), 3600.0
 # how often, and how long between, a new interactive session is looked for until it has its URL
 LOOKS, LOOK_SECONDS = 10, 0.5
 # events that say why a session ended
@@ -68,6 +78,7 @@ class Sessions:
         self._turns = [threading.Lock() for _ in range(TURNS)]
         self._listing = threading.Lock()
         self._listed: tuple[datetime, Mapping[str, list[Session]]] | None = None
+        self._failed: tuple[datetime, PlatformError] | None = None
         self._silent_since: datetime | None = None
         # by job: when its output, and its events, are due to be looked at again
         self._due: dict[tuple[str, str], datetime] = {}
@@ -127,7 +138,7 @@ class Sessions:
                 if record is None or record.session_id is None or not self._is_patient():
                     raise
                 # what it runs goes on, whether it can be asked or not
-                log.warning("session %s: %s; it is taken to run on", job_id, error)
+                log.debug("session %s: %s; it is taken to run on", job_id, error)
                 return Status(State.RUNNING, None, record.output)
 
     def stop(self, job_id: str, problem: str | None = None) -> None:
@@ -173,7 +184,7 @@ class Sessions:
                 text = "a session was asked for, and nobody knows yet whether it was made"
                 raise Unreachable(f"site {self._site_id}: {text}")
             self._records.forget(job_id)
-            for what in ("output", "events"):
+            for what in ("output", "events", "expiry"):
                 self._due.pop((job_id, what), None)
 
     def _may_still_come(self, record: Record, seen: int) -> bool:
@@ -204,6 +215,7 @@ class Sessions:
                 return self._end(job_id, record, found, None, problem)
             waiting = Waiting("it waits at Skaha for room, or for its image")
             return Status(State.RUNNING, None, record.output, waiting=waiting)
+        self._prolong(job_id, found)
         if self._is_due(job_id, "output", self._log_seconds):
             began = time.monotonic()
             record = replace(record, output=self._output(found.id, record.output))
@@ -211,6 +223,16 @@ class Sessions:
             # long output is looked at seldom: all of it is sent each time
             self._put_off(job_id, "output", max(self._log_seconds, 10 * (time.monotonic() - began)))
         return self._running(record)
+
+    def _prolong(self, job_id: str, found: Session) -> None:
+        """Skaha ends interactive sessions after some days, unless they are renewed."""
+        if found.type not in INTERACTIVE or found.expires is None:
+            return
+        if found.expires - self._clock.now() < RENEW and self._is_due(job_id, "expiry", RENEW_SECONDS):
+            try:
+                self._skaha.renew(found.id)
+            except PlatformError as error:
+                log.warning("session %s can't be renewed at Skaha: %s", job_id, error)
 
     def _running(self, record: Record) -> Status:
         return Status(State.RUNNING, None, record.output)
@@ -306,13 +328,20 @@ class Sessions:
         return first
 
     def _list(self, age: timedelta = timedelta(0)) -> Mapping[str, list[Session]]:
-        """Our sessions by name. One list serves all who ask within `age`."""
+        """Our sessions by name. One list serves all who ask within `age`, and so does one failure."""
         with self._listing:
             now = self._clock.now()
             if self._listed is not None and age and now - self._listed[0] < age:
                 return self._listed[1]
+            if self._failed is not None and age and now - self._failed[0] < age:
+                raise Unreachable(str(self._failed[1]))
             by_name: dict[str, list[Session]] = {}
-            for session in self._skaha.sessions():
+            try:
+                sessions = self._skaha.sessions()
+            except PlatformError as error:
+                self._failed = self._clock.now(), error
+                raise
+            for session in sessions:
                 by_name.setdefault(session.name, []).append(session)
             self._listed, self._silent_since = (now, by_name), None
             return by_name
@@ -324,6 +353,7 @@ class Sessions:
         now = self._clock.now()
         if self._silent_since is None:
             self._silent_since = now
+            log.warning("site %s: Skaha can't be asked; its sessions are taken to run on", self._site_id)
         return now - self._silent_since < self._patience
 
     def _is_due(self, job_id: str, what: str, seconds: float) -> bool:

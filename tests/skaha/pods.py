@@ -46,7 +46,17 @@ class Pod:
     exit_code: int | None = None
     process: subprocess.Popen[bytes] | None = None
     events: list[tuple[str, str, str]] = field(default_factory=list)
-    renewed: int = 0
+
+    # PostAction.renew: from then on as long as at first
+    renewed: datetime | None = None
+
+    @property
+    def deadline_seconds(self) -> float:
+        if self.type == "headless":
+            return HEADLESS_DEADLINE
+        if self.renewed is None or self.started is None:
+            return SESSION_EXPIRY
+        return SESSION_EXPIRY + (self.renewed - self.started).total_seconds()
 
     @property
     def interactive(self) -> bool:
@@ -102,8 +112,7 @@ class Pod:
         if self.process is None or self.ended is not None or self.deleted is not None:
             return
         code = self.process.poll()
-        deadline = HEADLESS_DEADLINE if self.type == "headless" else SESSION_EXPIRY * (1 + self.renewed)
-        if code is None and self.started and now - self.started > timedelta(seconds=deadline):
+        if code is None and self.started and now - self.started > timedelta(seconds=self.deadline_seconds):
             self.kill(0.0)
             code = 137
             self.events.append(
@@ -129,7 +138,6 @@ class Pod:
 
     def shown(self, now: datetime, old: bool) -> dict[str, Any]:
         """Session.java by Gson: what is null is left out, and figures are texts."""
-        expiry = HEADLESS_DEADLINE if self.type == "headless" else SESSION_EXPIRY
         document: dict[str, Any] = {
             "id": self.id,
             "userid": self.user,
@@ -146,7 +154,9 @@ class Pod:
         }
         if self.started is not None:
             document["startTime"] = f"{self.started:%Y-%m-%dT%H:%M:%SZ}"
-            document["expiryTime"] = f"{self.started + timedelta(seconds=expiry):%Y-%m-%dT%H:%M:%SZ}"
+            document["expiryTime"] = (
+                f"{self.started + timedelta(seconds=self.deadline_seconds):%Y-%m-%dT%H:%M:%SZ}"
+            )
         if self.fixed:
             document |= {"requestedRAM": f"{self.memory_gib:g}G", "requestedCPUCores": f"{self.cores:g}"}
         return document

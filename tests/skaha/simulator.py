@@ -228,7 +228,7 @@ class Simulator:
         pod = self._mine(user, session_id)
         if pod.ended is not None or pod.deleted is not None:
             raise Refused(400, f"No active job for user {user} with session {session_id}")
-        pod.renewed += 1
+        pod.renewed = self.now()
 
     # inside
 

@@ -333,6 +333,44 @@ def test_a_contributed_session_has_the_url_that_skaha_gives_it(site: Site) -> No
     live(story)
 
 
+def test_an_interactive_session_is_renewed_before_skaha_ends_it(site: Site) -> None:
+    async def story() -> None:
+        platform = site.platform()
+        job = job_of(image=CONTRIBUTED, ports=(Port(5000, "HTTP"),), entrypoint=None)
+        await begun(platform, job)
+        for _ in range(40):  # ten days, of which Skaha gives four
+            site.simulator.advance(21_600)
+            assert await state(platform, job) is State.RUNNING
+        assert len([path for _, path, _, _ in site.served.app.requests if "action=renew" in path]) == 2
+
+    live(story)
+
+
+def test_what_another_process_has_seen_counts(site: Site) -> None:
+    async def story() -> None:
+        one, other = site.platform(), site.platform()
+        job = await begun(one, job_of("true"))
+        assert (await until_exited(other, job)).exit_code == 0
+        site.simulator.advance(7200)
+        assert (await one.poll(job)).exit_code == 0
+
+    live(story)
+
+
+def test_one_failure_serves_all_who_ask_meanwhile(site: Site) -> None:
+    async def story() -> None:
+        platform = site.platform(poll_seconds=5.0)
+        jobs = [await begun(platform, job_of("sleep", "60")) for _ in range(4)]
+        site.simulator.advance(10)
+        before = len(site.served.app.requests)
+        site.served.app.faults.append(Fault("GET /session", "cut"))
+        for job in jobs:
+            assert await state(platform, job) is State.RUNNING
+        assert len(site.served.app.requests) == before + 1
+
+    live(story)
+
+
 def test_a_notebook_needs_storage_that_its_sessions_see(site: Site) -> None:
     executable = replace(
         job_of().executable, kind=ExecutableKind.NOTEBOOK, locations=("http://127.0.0.1/a.ipynb",)
