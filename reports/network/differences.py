@@ -151,12 +151,13 @@ def changes(network: Network, quantity: Quantity) -> Compared[Change]:
         plainly = _p(quantity, then, now)
         step = _last_step(quantity, figure.like[like].between(before, end))
         if step is not None:
-            # of two ways to find a change the surer one counts, and both were tried
-            plainly = min(1.0, 2 * min(plainly, step.p))
             begun = step.when.timestamp()
-            then, now = (
-                (then, now.between(begun, end)) if begun >= begin else (then.between(before, begun), now)
-            )
+            level = (then, now.between(begun, end)) if begun >= begin else (then.between(before, begun), now)
+            # a step must be one, and its two levels apart: where tests depend on those before, levels wander.
+            # Of two ways to find a change the surer one counts, and both were tried.
+            dated = max(step.p, _p(quantity, *level))
+            plainly = min(1.0, 2 * min(plainly, dated))
+            then, now = level
         paths.append((figure, like, then, now, step))
         p.append(plainly)
     found = []

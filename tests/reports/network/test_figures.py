@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -177,20 +177,29 @@ def test_more_loss_is_a_change(tmp_path: Path) -> None:
     assert one.difference.low > 0.01
 
 
-def test_where_nothing_is_wrong_nothing_is_found(tmp_path: Path) -> None:
+@pytest.mark.parametrize("wander", [0.0, 0.6, 0.9])
+def test_where_nothing_is_wrong_nothing_is_found(tmp_path: Path, wander: float) -> None:
+    """Day and night, and tests that depend on the one before."""
     made = Planter(7)
     sites = tuple(f"s{number}" for number in range(8))
     level = {frozenset((one, two)): 10 ** made.chance.uniform(8, 10) for one in sites for two in sites}
 
     def wavy(base: float) -> Any:
-        return lambda when: base * (1 + 0.2 * np.sin(2 * np.pi * when.hour / 24))
+        away = 0.0
+
+        def now(when: datetime) -> float:
+            nonlocal away
+            away = wander * away + np.sqrt(1 - wander**2) * made.chance.normal(0, 0.15)
+            return base * float(np.exp(away)) * (1 + 0.2 * np.sin(2 * np.pi * when.hour / 24))
+
+        return now
 
     got = [
         row
         for one in sites
         for two in sites
         if one != two
-        for row in made.rates(one, two, wavy(level[frozenset((one, two))]), spread=0.15)
+        for row in made.rates(one, two, wavy(level[frozenset((one, two))]))
     ]
     findings = look(network(tmp_path, got, sites))
     assert findings.asymmetries.compared == 28
