@@ -14,6 +14,8 @@ from reports.promises.accuracy_tables import off_by, percent
 from reports.promises.backtest import MOST_REPLAYED, Replayed
 from reports.promises.transfers import Transfer, Transfers
 
+# paths that are named in a remark
+NAMED = 5
 METHOD = (
     "A transfer is one set of files over one path, from the first connection to the last byte verified. "
     "What was forecast for it is what was written down before it began. Errors are natural logarithms "
@@ -24,6 +26,7 @@ METHOD = (
     "Bytes / last test is the size over the rate of the newest usable throughput test that had begun "
     "before the transfer: it may be newer than those that the forecast knew, to the advantage of the "
     "last test. Where what the forecast rested on was not kept, the age is that of this test.",
+    "A path is said to have surely fewer inside at 5 % over all paths (Bonferroni). "
     f"Below {scoring.LEAST} transfers there is no verdict. Better or worse over time compares the "
     "typical error of the later half with the earlier half's, by a block bootstrap of 2,000 draws. "
     "Throughput tests are forecast again by what their own path's archive held before each, at most "
@@ -213,6 +216,11 @@ def _throughput(replayed: Sequence[Replayed]) -> Section:
 
 def _remarks(transfers: Transfers, judged: Sequence[Transfer], failed: int) -> tuple[str, ...]:
     found, remarks = transfers.found, []
+    narrow = tables.too_narrow(judged)
+    if narrow:
+        named = [f"{path} ({scoring.percent(one.value)} of {one.count:,})" for path, one in narrow[:NAMED]]
+        more = f", and {len(narrow) - NAMED:,} more" if len(narrow) > NAMED else ""
+        remarks.append(f"Surely fewer than 80 % were inside on these paths: {', '.join(named)}{more}.")
     without = len(found) - len(judged) - failed
     if without:
         remarks.append(

@@ -50,6 +50,20 @@ def coverage(transfers: Iterable[Transfer]) -> scoring.Share:
     return scoring.share([one.inside for one in found], scoring.worth(list(series.values())))
 
 
+def too_narrow(transfers: Sequence[Transfer]) -> list[tuple[str, scoring.Share]]:
+    """The paths on which fewer were inside their 80 % intervals than chance allows (Bonferroni, over all
+    paths), the worst first. Of `judged` transfers."""
+    of_path: dict[str, list[Transfer]] = defaultdict(list)
+    for one in transfers:
+        of_path[_path(one)].append(one)
+    found = []
+    for path, some in of_path.items():
+        hits = [one.inside for one in some]
+        if scoring.chance_of_so_few(hits, scoring.worth([hits])) * len(of_path) < scoring.LEVEL:
+            found.append((path, coverage(some)))
+    return sorted(found, key=lambda pair: (pair[1].value, pair[0]))
+
+
 def each(transfers: Sequence[Transfer]) -> Table:
     """All of them, the worst miss first; then the failed ones, then those without a forecast."""
     rows = [_row(one) for one in sorted(transfers, key=_badness)]

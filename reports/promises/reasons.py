@@ -33,7 +33,7 @@ def reason(transfer: Transfer) -> str:
         step = math.log(transfer.next_rate / transfer.last_rate)
         if abs(step) > CHANGED and (step < 0) == slower:
             before, after = map(format_bits_per_second, (transfer.last_rate, transfer.next_rate))
-            return f"the path's rate changed: {before} in the test before, {after} in the one after"
+            return f"tests around it differ: {before} in the one before, {after} in the one after"
     if slower and transfer.beside:
         others = "another transfer" if transfer.beside == 1 else f"{transfer.beside} other transfers"
         return f"it ran beside {others} of its sites"

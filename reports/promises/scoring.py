@@ -9,13 +9,15 @@ from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import betaincinv
+from scipy.special import betainc, betaincinv
 
 Floats = NDArray[np.float64]
 
 # Below this many there is no verdict on an 80 % interval: of 30, between 61 and 92 % inside is chance.
 LEAST = 30
 PROMISED = 0.8
+# a path is called worse than promised at this level, over all paths together
+LEVEL = 0.05
 # An autocorrelation above this is not believed: of few values it is mostly noise.
 MOST_CORRELATED = 0.9
 _BLOCK, _RESAMPLES = 5, 2000
@@ -69,6 +71,13 @@ def share(hits: Sequence[bool], effective: float | None = None) -> Share:
     low = float(betaincinv(good, bad + 1, 0.025)) if found else 0.0
     high = float(betaincinv(good + 1, bad, 0.975)) if found < count else 1.0
     return Share(found, count, low, high)
+
+
+def chance_of_so_few(hits: Sequence[bool], effective: float) -> float:
+    """The probability of so few that are true, or fewer, if PROMISED of all were to be."""
+    good = sum(hits) / len(hits) * effective
+    bad = effective - good
+    return float(betainc(bad, good + 1, 1 - PROMISED)) if bad > 0 else 1.0
 
 
 def worth(series: Sequence[Sequence[bool]]) -> float:

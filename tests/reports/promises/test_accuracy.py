@@ -132,7 +132,7 @@ def test_failures_are_told_and_are_in_no_figure() -> None:
         (transfer(1, 30.0, rung=Rung.DISTANCE, beside=1), "rested on the distance alone"),
         (
             transfer(1, 30.0, rung=Rung.MEASURED, last_rate=9e8, next_rate=3e8),
-            "900 Mbit/s in the test before, 300",
+            "900 Mbit/s in the one before, 300",
         ),
         # it became faster afterwards, which explains nothing
         (transfer(1, 30.0, last_rate=3e8, next_rate=9e8), ""),
@@ -146,6 +146,18 @@ def test_failures_are_told_and_are_in_no_figure() -> None:
 def test_a_miss_has_its_reason_where_one_is_known(found: Transfer, words: str) -> None:
     assert words in reason(found)
     assert bool(reason(found)) == bool(words)
+
+
+def test_a_path_that_is_worse_than_promised_is_named_and_no_other() -> None:
+    good = [
+        transfer(n + 0.1 * m, 99.0 if n % 5 == 0 else 10.0, source=f"s{m}")
+        for n in range(40)
+        for m in range(9)
+    ]
+    assert of(*good).remarks == ()
+    bad = [transfer(n + 0.95, 99.0 if n % 3 else 10.0, source="bad") for n in range(40)]
+    (remark,) = of(*good, *bad).remarks
+    assert remark.endswith("on these paths: bad to b (35\N{NO-BREAK SPACE}% of 40).")
 
 
 def test_the_same_data_give_the_same_page() -> None:

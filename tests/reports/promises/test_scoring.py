@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import binomtest
+from scipy.stats import binom, binomtest
 
 from reports.promises import scoring
 
@@ -30,6 +30,12 @@ def test_fewer_that_count_are_less_sure(hits: list[bool], part: float) -> None:
     assert less.value == whole.value
     assert less.low <= whole.low + 1e-9
     assert less.high >= whole.high - 1e-9
+
+
+@given(BOOLEANS)
+def test_so_few_is_as_likely_as_the_binomial_says(hits: list[bool]) -> None:
+    found = scoring.chance_of_so_few(hits, len(hits))
+    assert found == pytest.approx(binom.cdf(sum(hits), len(hits), scoring.PROMISED), abs=1e-9)
 
 
 @given(st.lists(BOOLEANS, min_size=1, max_size=5))
