@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -26,6 +26,7 @@ from broker.platforms.skaha_answers import (
 )
 from broker.platforms.skaha_client import Parameters, Skaha
 from broker.platforms.skaha_launch import session_name
+from broker.platforms.skaha_listing import NOW, Listing
 from broker.platforms.skaha_records import Record, Records
 from federation.clock import Clock
 
@@ -76,10 +77,7 @@ class Sessions:
         self._patience, self._exit_code = timedelta(seconds=patience_seconds), exit_code
         # one thing at a time is done with a job; jobs share these by chance
         self._turns = [threading.Lock() for _ in range(TURNS)]
-        self._listing = threading.Lock()
-        self._listed: tuple[datetime, Mapping[str, list[Session]]] | None = None
-        self._failed: tuple[datetime, PlatformError] | None = None
-        self._silent_since: datetime | None = None
+        self._listing = Listing(site_id, skaha, clock)
         # by job: when its output, and its events, are due to be looked at again
         self._due: dict[tuple[str, str], datetime] = {}
 
@@ -96,7 +94,7 @@ class Sessions:
                 return record.connectors
             if found is None or found.status == TERMINATING:
                 record = self._create(job_id, record, ask())
-                self._changed()
+                self._listing.changed()
                 found = self._find(job_id)
             elif record is None or record.session_id is None:
                 record = Record(self._clock.now(), found.id, seen=self._clock.now())
@@ -135,7 +133,7 @@ class Sessions:
                 found = self._find(job_id, self._poll)
                 return self._status(job_id, record, found)
             except PlatformError as error:
-                if record is None or record.session_id is None or not self._is_patient():
+                if record is None or record.session_id is None or self._listing.silence() >= self._patience:
                     raise
                 # what it runs goes on, whether it can be asked or not
                 log.debug("session %s: %s; it is taken to run on", job_id, error)
@@ -164,7 +162,7 @@ class Sessions:
         record = replace(record, stopping=True, output=self._output(found.id, record.output))
         self._records.keep(job_id, record)
         self._skaha.delete(found.id)
-        self._changed()
+        self._listing.changed()
         ended = Status(State.EXITED, exit_code, record.output, "", problem)
         return self._keep_end(job_id, record, ended)
 
@@ -172,14 +170,14 @@ class Sessions:
         """Leave nothing of it there; and forget what was written down, once that is sure."""
         with self._turn(job_id):
             record = self._records.find(job_id)
-            sessions = self._list().get(session_name(job_id), [])
+            sessions = self._listing.named(session_name(job_id))
             ids = {each.id for each in sessions if each.status != TERMINATING}
             if record is not None and record.session_id is not None and record.ended is None:
                 ids.add(record.session_id)
             for session_id in sorted(ids):
                 self._skaha.delete(session_id)
             if ids:
-                self._changed()
+                self._listing.changed()
             if record is not None and self._may_still_come(record, len(sessions)):
                 text = "a session was asked for, and nobody knows yet whether it was made"
                 raise Unreachable(f"site {self._site_id}: {text}")
@@ -311,9 +309,9 @@ class Sessions:
             time.sleep(LOOK_SECONDS)
         raise Unreachable(f"site {self._site_id}: Skaha doesn't show the session that it made")
 
-    def _find(self, job_id: str, age: timedelta = timedelta(0)) -> Session | None:
+    def _find(self, job_id: str, age: timedelta = NOW) -> Session | None:
         """The job's session by a list of that age at most. Should there be two, the older stays."""
-        same = self._list(age).get(session_name(job_id), [])
+        same = self._listing.named(session_name(job_id), age)
         if not same:
             return None
         latest = datetime.max.replace(tzinfo=self._clock.now().tzinfo)
@@ -324,37 +322,8 @@ class Sessions:
             if other.status not in SUCCEEDED | FAILED | {TERMINATING}:
                 log.warning("session %s: a second one of its name is removed: %s", job_id, other.id)
                 self._skaha.delete(other.id)
-                self._changed()
+                self._listing.changed()
         return first
-
-    def _list(self, age: timedelta = timedelta(0)) -> Mapping[str, list[Session]]:
-        """Our sessions by name. One list serves all who ask within `age`, and so does one failure."""
-        with self._listing:
-            now = self._clock.now()
-            if self._listed is not None and age and now - self._listed[0] < age:
-                return self._listed[1]
-            if self._failed is not None and age and now - self._failed[0] < age:
-                raise Unreachable(str(self._failed[1]))
-            by_name: dict[str, list[Session]] = {}
-            try:
-                sessions = self._skaha.sessions()
-            except PlatformError as error:
-                self._failed = self._clock.now(), error
-                raise
-            for session in sessions:
-                by_name.setdefault(session.name, []).append(session)
-            self._listed, self._silent_since = (now, by_name), None
-            return by_name
-
-    def _changed(self) -> None:
-        self._listed = None
-
-    def _is_patient(self) -> bool:
-        now = self._clock.now()
-        if self._silent_since is None:
-            self._silent_since = now
-            log.warning("site %s: Skaha can't be asked; its sessions are taken to run on", self._site_id)
-        return now - self._silent_since < self._patience
 
     def _is_due(self, job_id: str, what: str, seconds: float) -> bool:
         now = self._clock.now()
