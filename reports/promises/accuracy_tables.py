@@ -23,7 +23,7 @@ SIZES = (
     (_GB, "100 MB to 1 GB"),
     (10 * _GB, "1 to 10 GB"),
 )
-WORST = 8
+WORST, PRINTED = 8, 5
 FILES = ((1, "1 file"), (10, "2 to 10 files"), (100, "11 to 100 files"))
 AGES = ((900.0, "up to 15 min"), (3600.0, "15 min to 1 h"), (21_600.0, "1 to 6 h"), (86_400.0, "6 h to 1 d"))
 
@@ -85,7 +85,8 @@ def each(transfers: Sequence[Transfer]) -> Table:
             Column("reason", "why"),
         ),
         "By the factor between what it took and the median forecast.",
-        printed=most,
+        # so many fit on the first page
+        printed=min(most, PRINTED),
         shown=most,
     )
 
