@@ -7,15 +7,11 @@ nodes see it under the same path.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import math
-import re
 import secrets
 import time
-from collections.abc import Collection, Coroutine, Sequence
+from collections.abc import Collection, Sequence
 from io import FileIO
 from pathlib import Path
-from typing import TypeVar
 
 from broker.catalogues.urls import allowed_at
 from broker.model import Connector, DataItem, Executable, ExecutableKind, Job, Note, Replica
@@ -32,22 +28,17 @@ from broker.platforms import (
 )
 from broker.platforms.options import check_executable
 from broker.platforms.places import job_directory, storage_path, write_private
-from broker.platforms.podman_run import container_name, write_environment_files
-from broker.platforms.slurm_apptainer import apptainer_body, bare_body
+from broker.platforms.podman_run import container_name
 from broker.platforms.slurm_checks import check_container
-from broker.platforms.slurm_cli import SSH_FAILED, Slurm, complaint, submit_arguments
+from broker.platforms.slurm_cli import SSH_FAILED, Slurm, complaint
 from broker.platforms.slurm_images import WEB, ImageBringer, check_image
 from broker.platforms.slurm_jobs import SlurmJobs
 from broker.platforms.slurm_options import slurm_options
-from broker.platforms.slurm_podman import podman_body
 from broker.platforms.slurm_script import (
     ENDED_NAME,
     SCRIPT_NAME,
-    SLURM_OUTPUT_NAME,
-    Body,
-    exports,
-    job_script,
 )
+from broker.platforms.slurm_submission import IMAGE_ID_NAME, Submission
 from broker.platforms.slurm_watch import SlurmWatch, batch_directory
 from broker.platforms.staging import make_job_directory, stage_files
 from broker.platforms.usage import STOPPED_NAME, Overuse
@@ -61,15 +52,10 @@ from netprobe.quantiles import Quantiles
 
 __all__ = ["SlurmPlatform"]
 
-T = TypeVar("T")
-
 # bringing an image that was brought before
 PRESENT_SECONDS = 2.0
 # a job is over so long after it was cancelled, or its node doesn't answer
 CANCEL_SECONDS = 45.0
-# Slurm's KillWait, where it doesn't say; and how much of it is left for what follows
-KILL_WAIT_SECONDS = 30.0
-SPARE_SECONDS = 3.0
 # removing what a job wrote: a container can make millions of files
 REMOVE_SECONDS = 280.0
 # an image is large, and nothing is known of the way to it
@@ -92,7 +78,7 @@ class SlurmPlatform:
         self._bringer = ImageBringer(self._slurm, self._engine, options)
         self._overuse = Overuse(self._root)
         self._watch = SlurmWatch(self._slurm, self._jobs, self._root, self._overuse, options["partition"])
-        self._kill_wait: float | None = None
+        self._submission = Submission(self._slurm, self._engine, options, clock)
         self._known_images: set[tuple[str, ...]] = set()
         # by job, until its release
         self._locks: dict[str, asyncio.Lock] = {}
@@ -134,11 +120,11 @@ class SlurmPlatform:
         try:
             if runtime == "podman":
                 image = await self._bringer.podman(job.executable, self._platform.architectures, batch)
-                write_private(batch / "image", image)
+                write_private(batch / IMAGE_ID_NAME, image)
             elif runtime != "none":
                 await self._bring_sif(job, batch)
             # what can't be said on the command line is told before the job is to start
-            self._body(job, batch, 60)
+            self._submission.body(job, batch, 60)
         except PlatformError as problem:
             raise self._named(problem) from problem
         except OSError as problem:
@@ -167,67 +153,12 @@ class SlurmPlatform:
             if (batch / ENDED_NAME).exists():
                 return ()
             try:
-                self._write_environment(job, batch)
-                minutes = self._minutes(job)
-                script = job_script(
-                    job.id, batch, await self._grace_seconds(), self._body(job, batch, minutes * 60)
-                )
-                write_private(batch / SCRIPT_NAME, script)
+                await self._submission.submit(job, name, batch)
             except OSError as problem:
                 raise self._failed(problem, batch) from problem
             except PlatformError as problem:
                 raise self._named(problem) from problem
-            # once it is on its way it can't be taken back: whoever gives up waits until it has arrived
-            await _to_its_end(self._submit(job, name, batch, minutes))
         return ()
-
-    async def _submit(self, job: Job, name: str, batch: Path, minutes: int) -> None:
-        lease = job.lease
-        options = submit_arguments(
-            name,
-            f"fairlead:{job.id}",
-            [
-                ("chdir", str(batch)),
-                ("output", str(batch / SLURM_OUTPUT_NAME)),
-                ("cpus-per-task", str(job.cores)),
-                ("mem", f"{job.memory_gib * 1024}M"),
-                ("time", str(minutes)),
-                *((each, self._options[each]) for each in ("partition", "account", "qos", "constraint")),
-                ("reservation", None if lease is None else lease.reservation or lease.name),
-            ],
-        )
-        script = str(batch / SCRIPT_NAME)
-        await self._slurm.order("sbatch", *options, *self._options["sbatch"], script, clean=True)
-
-    def _minutes(self, job: Job) -> int:
-        """How long the Slurm job may last: as its session, and what starting the container takes; of what is
-        reserved no more than is left, for Slurm wouldn't start it otherwise."""
-        seconds = job.duration.total_seconds() + float(self._options["extra_seconds"])
-        if job.lease is None:
-            return max(math.ceil(seconds / 60), 1)
-        left = (job.lease.end - self._clock.now()).total_seconds()
-        return max(math.ceil(min(seconds, left - 60) / 60), 1)
-
-    def _write_environment(self, job: Job, batch: Path) -> None:
-        runtime = self._options["runtime"]
-        if runtime == "podman":
-            write_environment_files(job.id, job.executable, batch)
-        else:
-            variables = list(job.executable.environment.items())
-            text = exports(slurm_apptainer.prefix(runtime), variables)
-            write_private(batch / slurm_apptainer.EXPORTS_FILE, text)
-
-    def _body(self, job: Job, batch: Path, limit_seconds: int) -> Body:
-        runtime = self._options["runtime"]
-        if runtime == "podman":
-            try:
-                image = (batch / "image").read_text(encoding="utf-8")
-            except OSError as problem:
-                raise PlatformError(f"the image {job.executable.locations[0]} is not in place") from problem
-            return podman_body(job, image, batch, self._options, self._engine, limit_seconds)
-        if runtime == "none":
-            return bare_body(job)
-        return apptainer_body(job, batch, self._options, self._engine)
 
     async def poll(self, job: Job) -> Status:
         status = await self._watch.status(job)
@@ -327,14 +258,6 @@ class SlurmPlatform:
                 f"its host doesn't see {self._root} as this machine does: expected a shared directory"
             )
 
-    async def _grace_seconds(self) -> float:
-        """How long a container has from SIGTERM to SIGKILL: less than Slurm lets its script live."""
-        if self._kill_wait is None:
-            said = await self._slurm.ask("scontrol", "show", "config")
-            found = re.search(r"^KillWait\s*=\s*(\d+) sec", said, re.MULTILINE)
-            self._kill_wait = KILL_WAIT_SECONDS if found is None else float(found[1])
-        return max(min(float(self._options["stop_seconds"]), self._kill_wait - SPARE_SECONDS), 0.0)
-
     def _named(self, problem: PlatformError) -> PlatformError:
         """`problem` with the site that it is of."""
         text = str(problem)
@@ -346,17 +269,3 @@ class SlurmPlatform:
 
     def _error(self, text: str) -> PlatformError:
         return PlatformError(f"site {self._site.id}: {text}")
-
-
-async def _to_its_end(work: Coroutine[None, None, T]) -> T:
-    """The result of `work`; cancelled, it waits for its end all the same."""
-    task = asyncio.ensure_future(work)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        while not task.done():
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.wait({task})
-        if not task.cancelled():
-            task.exception()
-        raise

@@ -29,6 +29,7 @@ REASONS: Sequence[tuple[str, str]] = (
     ("QOS", "a limit of its quality of service is reached"),
     ("MaxGRES", "a limit of its account is reached"),
 )
+KILLED, TERMINATED = 137, 143
 ABOUT_NODES = ("ReqNodeNotAvail", "Nodes required", "Resources")
 
 
@@ -43,7 +44,7 @@ def waiting(job: SlurmJob, nodes: Sequence[str]) -> Waiting:
 
 def needs_verdict(ended: Ended) -> bool:
     """Whether the script can't know why the container ended: Slurm has to be asked."""
-    return ended.stopped or ended.exit_code == 137
+    return ended.stopped or ended.exit_code == KILLED
 
 
 def ended_status(
@@ -63,6 +64,9 @@ def ended_status(
     code = ended.exit_code if ended is not None else None
     if code is None and found is not None and found.exit_code:
         code = found.exit_code
+    if code is None and stopped is not None:
+        # it was still in the queue: as a container that ends at SIGTERM
+        code = TERMINATED
     stdout, stderr = output
     return Status(
         State.EXITED, code, stdout, stderr, _problem(job, ended, found, stopped, nodes, slurm_output)

@@ -144,6 +144,7 @@ def test_every_ending_has_its_own_sentence(
 
 
 def test_what_this_broker_stopped_is_no_problem_but_where_it_says_so() -> None:
+    assert (why(None, over("CANCELLED"), "").exit_code, why(None, over("CANCELLED")).exit_code) == (143, None)
     assert why(KILLED, over("CANCELLED"), "").problem is None
     assert why(KILLED, over("CANCELLED"), "too much written").problem == "too much written"
 
