@@ -26,7 +26,7 @@ DEFAULTS: dict[str, Any] = {
     "request_seconds": 20.0,  # how long one answer may take
     "refresh_seconds": 60.0,  # how old what Skaha says of images, sizes and free space may be
     "poll_seconds": 5.0,  # how old its list of our sessions may be
-    "log_seconds": 10.0,  # between two looks at a running session's output
+    "log_seconds": 30.0,  # between two looks at a running session's output
     "patience_seconds": 600.0,  # how long a running session is believed in while Skaha is silent
 }
 # what goes to Skaha as arguments, which it splits at spaces and pastes unquoted
