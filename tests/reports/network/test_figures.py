@@ -226,6 +226,15 @@ def test_what_is_a_sites_is_not_its_paths(twelve: Network) -> None:
     assert "sends more slowly than it receives" in told["mumbai", Role.SENDING]
 
 
+def test_what_the_whole_federation_has_is_no_sites(tmp_path: Path) -> None:
+    made, sites = Planter(), tuple(f"s{number}" for number in range(5))
+    level = changed(4e9, 1e9, FELL)
+    got = [row for one in sites for two in sites if one != two for row in made.rates(one, two, level)]
+    findings = look(network(tmp_path, got, sites))
+    assert len(findings.worse) == 20
+    assert findings.faults == ()
+
+
 def test_a_row_for_each_site(twelve: Network) -> None:
     found = {one.site: one for one in rows(twelve)}
     assert len(found) == 12
