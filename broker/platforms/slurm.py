@@ -219,7 +219,7 @@ class SlurmPlatform:
         if end.returncode != 0 and self._options["runtime"] == "podman":
             # without root, what a container's user wrote belongs to one of our subordinate users
             unshare = (*self._engine, "unshare", *remove)
-            end = await self._slurm.run(*unshare, time_limit_seconds=REMOVE_SECONDS, clean=True)
+            end = await self._slurm.run(*unshare, time_limit_seconds=REMOVE_SECONDS)
         if end.returncode != 0:
             raise self._error(f"what the job left can't be removed: {complaint(end)}")
 

@@ -131,6 +131,4 @@ class ImageBringer:
     async def _ask(
         self, *arguments: str, time_limit_seconds: float = COMMAND_SECONDS, waits: bool = False
     ) -> _process.Finished:
-        return await self._slurm.run(
-            *self._engine, *arguments, time_limit_seconds=time_limit_seconds, clean=True
-        )
+        return await self._slurm.run(*self._engine, *arguments, time_limit_seconds=time_limit_seconds)

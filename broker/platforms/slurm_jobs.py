@@ -69,16 +69,22 @@ class SlurmJobs:
     async def _list(self) -> Mapping[str, SlurmJob]:
         columns = ",".join(f"{column}:{SEPARATOR}" for column in COLUMNS)
         said = await self._slurm.ask("squeue", "--noheader", "--me", "--states=all", f"--Format={columns}")
-        found: dict[str, SlurmJob] = {}
-        for line in said.splitlines():
-            try:
-                name, job = read_line(line)
-            except ValueError as problem:
-                raise PlatformError(f"squeue said something unexpected: {problem}") from problem
-            if name.startswith(PREFIX):
-                known = found.get(name)
-                found[name] = job if known is None else min(known, job, key=_precedence)
-        return found
+        return read_lines(said)
+
+
+def read_lines(said: str) -> Mapping[str, SlurmJob]:
+    """Our jobs by name. The account may have others, with names that break a line. Raises PlatformError."""
+    found: dict[str, SlurmJob] = {}
+    for line in said.splitlines():
+        if f"{SEPARATOR}{PREFIX}" not in line:
+            continue
+        try:
+            name, job = read_line(line)
+        except ValueError as problem:
+            raise PlatformError(f"squeue said something unexpected: {problem}") from problem
+        known = found.get(name)
+        found[name] = job if known is None else min(known, job, key=_precedence)
+    return found
 
 
 def _precedence(job: SlurmJob) -> tuple[bool, int]:

@@ -17,7 +17,7 @@ from broker.platforms import Status
 from broker.platforms.slurm import SlurmPlatform
 from broker.platforms.slurm_cli import AWAY, complaint
 from broker.platforms.slurm_images import check_image
-from broker.platforms.slurm_jobs import SlurmJob, read_line
+from broker.platforms.slurm_jobs import SlurmJob, read_line, read_lines
 from broker.platforms.slurm_options import DEFAULTS, slurm_options
 from broker.platforms.slurm_output import read_output
 from broker.platforms.slurm_script import Body, Ended, exports, job_script, line, read_ended
@@ -61,6 +61,17 @@ LINES = [
 @pytest.mark.parametrize(("said", "expected"), LINES)
 def test_a_line_of_squeue_is_understood(said: str, expected: SlurmJob) -> None:
     assert read_line(said) == (NAME, expected)
+
+
+def test_of_jobs_with_one_name_the_first_that_goes_on_counts_and_strangers_do_not() -> None:
+    lines = [f"{number}|{NAME}|{state}|0|N/A||None|" for number, state in ((3, "FAILED"), (9, "PENDING"))]
+    lines += [f"5|{NAME}|RUNNING|0|N/A||None|", "6|a|b", "c|RUNNING|0|N/A||None|"]
+    found = read_lines("\n".join(lines))
+    assert {name: job.number for name, job in found.items()} == {NAME: 5}
+    over = read_lines(
+        "\n".join(line.replace("RUNNING", "FAILED").replace("PENDING", "FAILED") for line in lines)
+    )
+    assert over[NAME].number == 9
 
 
 @given(st.text(max_size=60))
