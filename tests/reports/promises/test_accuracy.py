@@ -166,7 +166,7 @@ def test_the_same_data_give_the_same_page() -> None:
 
 
 def test_a_page_stays_small_however_many_there_are() -> None:
-    found = [transfer(n / 50, 7.0 + n % 13) for n in range(20_000)]
+    found = [transfer(n / 10, 7.0 + n % 13) for n in range(5_000)]
     assert len(page(of(*found))) < 2_000_000
 
 
