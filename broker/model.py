@@ -121,6 +121,15 @@ class Replica:
 
 
 @dataclass(frozen=True)
+class Part:
+    """Files of a data item that lie together: `files` of together `size_bytes`, all at each replica."""
+
+    size_bytes: int
+    files: int
+    replicas: tuple[Replica, ...]
+
+
+@dataclass(frozen=True)
 class DataItem:
     """A resolved piece of data. `checksum` is (algorithm, hexadecimal value), e.g. ("sha256", "ab...").
 
@@ -136,6 +145,8 @@ class DataItem:
     checksum: tuple[str, str] | None = None
     files: int = 1
     unpacked: bool = False
+    # where no replica has all of it: what lies where, which `replicas` have together
+    parts: tuple[Part, ...] = ()
     # of a file in a folder: the folder's uuid and name; its own name is its path in there
     folder: tuple[str, str] | None = None
     storage: str | None = None  # uuid of the storage it goes to

@@ -1,25 +1,51 @@
-"""Data in Rucio: `rucio-data-resource`. No Rucio service is asked yet, so that its replicas aren't known."""
+"""Data in Rucio: `rucio-data-resource`. A file, a dataset or a container; Rucio says how much, and where."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
-from broker.catalogues import Resolved
-from broker.catalogues.fields import block, note, one_file, refused, text, unknown_size
+from broker.catalogues import MOST_FILES, CatalogueError, File, Resolved
+from broker.catalogues import rucio_answers as answers
+from broker.catalogues.fields import block, note, refused, text, unknown_size
+from broker.catalogues.rucio_client import NotThereError, Rucio
+from broker.catalogues.rucio_files import did_of, files_of
+from broker.catalogues.rucio_options import rucio_servers
+from broker.catalogues.rucio_placement import Whereabouts, by_file, counted
+from broker.catalogues.rucio_replicas import incomplete, placed, said
+from broker.catalogues.rucio_stores import Stores
+from broker.catalogues.rucio_tokens import RucioError
 from broker.catalogues.urls import wrong_with
-from broker.model import DataItem, Note, Replica
-from federation.sites import Federation
+from broker.model import DataItem, Level, Note, Replica
+from federation.sites import Federation, Site
+
+# a catalogue may take 10 s to resolve, and a minute for the files
+RESOLVE_SECONDS = 7.0
+FILES_SECONDS = 55.0
+_TYPES = (answers.FILE, answers.DATASET, answers.CONTAINER)
 
 
 class RucioCatalogue:
-    """Where nothing may be fetched anyway, the data is taken to be somewhere; else it is a NO."""
+    """Rucio is asked at its servers in [catalogues.rucio]; the resource's endpoint chooses between several.
+
+    Where nothing may be fetched anyway, the data is taken to be somewhere.
+    """
 
     kinds: Sequence[str] = ("rucio-data-resource",)
 
     def __init__(self, federation: Federation, online: bool) -> None:
         self._online = online
+        self._servers: dict[str, tuple[Rucio, Stores]] = {}
+        for server in rucio_servers(federation):
+            rucio = Rucio(server)
+            self._servers[server.url] = rucio, Stores(rucio, federation)
+
+    @property
+    def is_there(self) -> bool:
+        """Whether there is a Rucio to ask."""
+        return self._online and bool(self._servers)
 
     def resolve(self, uuid: str, name: str, resource: Mapping[str, Any], path: str) -> Resolved:
         rucio, where = block(resource, "rucio"), f"{path}/rucio"
@@ -34,8 +60,11 @@ class RucioCatalogue:
         if wrong is not None:
             template = "the endpoint of {name} {wrong}"
             notes.append(note("data-location", template, f"{where}/endpoint", name=name, wrong=wrong))
-        one_file(rucio, "type", name, where, notes)
-        if self._online and not refused(notes):
+        kind = rucio.get("type")
+        if kind not in (None, *_TYPES):
+            template = "{name} is a {type}: expected FILE, DATASET or CONTAINER"
+            notes.append(note("data-type", template, f"{where}/type", name=name, type=str(kind)))
+        if self._online and not self._servers and not refused(notes):
             template = (
                 "{name} is in Rucio, and this broker has no Rucio service to ask where its replicas are: "
                 "name them in a skao-data-resource, or one URL in a simple-data-resource"
@@ -43,6 +72,90 @@ class RucioCatalogue:
             notes.append(note("no-catalogue", template, where, name=name))
         if scope is None or key is None or refused(notes):
             return Resolved(None, tuple(notes))
-        replica = Replica(f"rucio://{quote(scope, safe='')}/{quote(key)}", None)
-        item = DataItem(uuid, name, None, (replica,), endpoint=endpoint, namespace=scope)
-        return Resolved(item, (*notes, unknown_size(name, where)))
+        if not self._online:
+            replica = Replica(f"rucio://{quote(scope, safe='')}/{quote(key)}", None)
+            item = DataItem(uuid, name, None, (replica,), endpoint=endpoint, namespace=scope)
+            return Resolved(item, (*notes, unknown_size(name, where)))
+        return self.find(uuid, name, scope, key, endpoint, kind, where)
+
+    def find(
+        self, uuid: str, name: str, scope: str, key: str, endpoint: str | None, kind: str | None, where: str
+    ) -> Resolved:
+        """The item that Rucio knows as `scope`:`key`. `kind`: what the request takes it for; `where`: the
+        part of the request that names it. There must be a Rucio to ask."""
+        server = self._server(endpoint)
+        if server is None:
+            template = "{name} is in the Rucio at {endpoint}: this broker asks {known} alone"
+            known = ", ".join(self._servers)
+            at = f"{where}/endpoint"
+            values = {"name": name, "endpoint": str(endpoint), "known": known}
+            return Resolved(None, (Note("no-catalogue", template, values, path=at),))
+        rucio, stores = server
+        until = time.monotonic() + RESOLVE_SECONDS
+        try:
+            did = rucio.did(scope, key, until)
+            found = counted(rucio, stores, did, until)
+            if found.bundles is None and not found.whole() and found.files <= MOST_FILES:
+                # who has which of the files decides
+                found = by_file(rucio, stores, did, until)
+        except NotThereError as error:
+            template = "{name} is not in Rucio: {error}"
+            return Resolved(None, (note("data-not-found", template, where, name=name, error=str(error)),))
+        except RucioError as error:
+            template = "where {name} is can't be found out now: {error}"
+            return Resolved(None, (note("catalogue-failed", template, where, name=name, error=str(error)),))
+        notes = [*_wrong_with(found, name, kind, where), *said(found, name, where)]
+        if refused(notes):
+            return Resolved(None, tuple(notes))
+        replicas, parts, more = placed(found, name, where)
+        notes += more
+        if refused(notes):
+            return Resolved(None, tuple(notes))
+        item = DataItem(
+            uuid,
+            name,
+            found.size_bytes,
+            replicas,
+            files=found.files,
+            unpacked=True,
+            parts=parts,
+            endpoint=rucio.server.url,
+            namespace=scope,
+        )
+        return Resolved(item, tuple(notes))
+
+    def files(self, item: DataItem, site: Site) -> Sequence[File]:
+        """See `broker.catalogues.Unpacks`."""
+        server = self._server(item.endpoint)
+        did = did_of(item.replicas[0].url) if item.replicas else None
+        if server is None or did is None:
+            raise CatalogueError(f"this broker asks the Rucio at {item.endpoint} no more")
+        try:
+            return files_of(*server, *did, time.monotonic() + FILES_SECONDS)
+        except RucioError as error:
+            raise CatalogueError(str(error)) from None
+
+    def _server(self, endpoint: str | None) -> tuple[Rucio, Stores] | None:
+        """The one at `endpoint`, or the first where none is named."""
+        if endpoint is None:
+            return next(iter(self._servers.values()), None)
+        return self._servers.get(endpoint.rstrip("/"))
+
+
+def _wrong_with(found: Whereabouts, name: str, kind: str | None, where: str) -> list[Note]:
+    notes = []
+    if kind is not None and kind != found.type:
+        template = "{name} is said to be a {said}: Rucio knows it as a {type}, which counts"
+        values = {"name": name, "said": kind, "type": found.type}
+        notes.append(note("data-type", template, f"{where}/type", Level.WARN, **values))
+    if found.files == 0:
+        template = "{name} is {did}, a {type} without any file"
+        values = {"name": name, "did": found.did, "type": found.type}
+        notes.append(Note("data-not-found", template, values, path=where))
+    elif found.files > MOST_FILES:
+        template = "{name} has {files} files: at most {limit} can be brought, so name less of it"
+        values = {"name": name, "files": str(found.files), "limit": str(MOST_FILES)}
+        notes.append(Note("resource-limit", template, values, path=where))
+    else:
+        notes += incomplete(found, name, where)
+    return notes

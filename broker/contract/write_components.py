@@ -16,6 +16,7 @@ from broker.contract.write_figures import available, figures, whole_seconds
 from broker.contract.write_messages import View
 from broker.model import Executable, ExecutableKind, MinMax, Port
 from broker.records import SessionRecord
+from netprobe.cost import grouped, together
 
 # what the broker says of a part, whatever the client did
 _OURS = ("phase", "schedule", "costs", "metrics")
@@ -90,13 +91,13 @@ def data_document(record: SessionRecord, index: int, seen: View) -> dict[str, An
         # not a URL before its places are filled, and may carry a signature all the same
         kept["template"] = kept["template"].partition("?")[0]
     moves = record.placement.staging.moves if record.placement else ()
-    seconds = next((move.seconds.p90 for move in moves if move.key == item.uuid), None)
-    brought = Schedule(preparing=StartDurationInstant(duration=whole_seconds(seconds or 0.0)))
+    seconds = together(grouped(move for move in moves if move.key == item.uuid)).p90
+    brought = Schedule(preparing=StartDurationInstant(duration=whole_seconds(seconds)))
     return {
         **{name: value for name, value in kept.items() if name not in _OURS},
         **_common(record, "data", item.uuid, item.name, asked, f"/data/{index}", seen),
         "phase": part_phases.data_phase(record, item.uuid),
-        "schedule": to_wire(brought) if seconds is not None else None,
+        "schedule": to_wire(brought) if seconds else None,
         "storage": record.component_uuid(item.storage) if item.storage else None,
     }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from broker.model import Level, Note, Request
+from broker.model import DataItem, Level, Note, Part, Request
 from broker.offers import checks, policy
 from broker.offers.calendars import Held, SiteCalendars
 from broker.offers.changes import Change, within_site
@@ -77,15 +77,7 @@ def assess(
     if refused or changed is None:
         return (*refused, *large)
     changes, possible = changed
-    items = [
-        Item(
-            item.uuid,
-            checks.size_bytes(item),
-            [(replica.url, replica.site_id) for replica in item.replicas],
-            item.files,
-        )
-        for item in data
-    ]
+    items = [each for item in data for each in _to_move(item)]
     staging = plan_staging(items, site.id, forecast, site.link_bits_per_second)
     image = backend.image_seconds(request.executable)
     seconds = staging.seconds
@@ -94,6 +86,15 @@ def assess(
     notes = (*checks.capped(site, platform, request), *said)
     need = checks.need(possible)
     return Candidate(site, platform, possible, staging, prepare, need, notes, tuple(large), changes)
+
+
+def _to_move(item: DataItem) -> list[Item]:
+    """The item as the cost model has it: each of its parts by itself, where it comes in parts."""
+    parts = item.parts or (Part(checks.size_bytes(item), item.files, item.replicas),)
+    return [
+        Item(item.uuid, part.size_bytes, [(each.url, each.site_id) for each in part.replicas], part.files)
+        for part in parts
+    ]
 
 
 def _naming(site: Site, note: Note) -> Note:

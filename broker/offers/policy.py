@@ -39,9 +39,18 @@ def usable_data(site: Site, request: Request) -> tuple[tuple[DataItem, ...], lis
             text = "the policy of {site} denies {denied}, where {name} lies: {instead}"
             values = {"denied": replica.url, "name": item.name, "instead": instead}
             refused.append(_note(site, text, path, level, **values))
-        items.append(replace(item, replicas=allowed))
+        parts = tuple(replace(part, replicas=_among(part.replicas, allowed)) for part in item.parts)
+        for part in parts if allowed else ():
+            if not part.replicas:
+                text = "the policy of {site} denies where {files} files of {name} lie, and no other has them"
+                refused.append(_note(site, text, path, files=str(part.files), name=item.name))
+        items.append(replace(item, replicas=allowed, parts=parts))
         notes += refused
     return tuple(items), notes
+
+
+def _among(replicas: tuple[Replica, ...], allowed: tuple[Replica, ...]) -> tuple[Replica, ...]:
+    return tuple(replica for replica in replicas if replica in allowed)
 
 
 def _images(site: Site, executable: Executable) -> list[Note]:

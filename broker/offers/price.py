@@ -9,7 +9,7 @@ from datetime import timedelta
 from broker.model import Figure, Request
 from broker.offers.checks import storage_gib
 from federation.sites import Site
-from netprobe.cost import Move, Staging
+from netprobe.cost import Move, Staging, grouped, together
 from reservations.capacity import Capacity
 
 MONETARY = "urn:ivoa:calycopis:cost:monetary"
@@ -61,8 +61,8 @@ def bill(
         price = site.tariff.per_gib_stored_hour * storage_gib(request, place) * hours
         costs[place.uuid] = _money(price, "Price of keeping the storage for the duration")
         metrics[place.uuid] = _storage_rate(site)
-    for move in staging.moves:
-        costs[move.key], metrics[move.key] = _data_costs(site, move), _path_rate([move])
+    for key, moves in _by_item(staging).items():
+        costs[key], metrics[key] = _data_costs(site, moves), _path_rate(moves)
     return _whole(costs, metrics, staging, result, _performance(site) + _storage_rate(site))
 
 
@@ -76,8 +76,9 @@ def foreign_bill(
     """The figures of the site's own broker, and ours for moving the data there."""
     ours = (SECONDS_TO_RESULT, PATH_THROUGHPUT)
     theirs = tuple(figure for figure in metrics if figure.type not in ours)
-    parts = {move.key: _data_costs(site, move) for move in staging.moves}
-    rates = {move.key: _path_rate([move]) for move in staging.moves}
+    items = _by_item(staging)
+    parts = {key: _data_costs(site, moves) for key, moves in items.items()}
+    rates = {key: _path_rate(moves) for key, moves in items.items()}
     computed = tuple(figure for figure in costs if figure.type not in (TRANSFER_SECONDS, TRANSFER_BYTES))
     return _whole({"compute": computed, **parts}, {"compute": theirs, **rates}, staging, result, theirs)
 
@@ -85,6 +86,14 @@ def foreign_bill(
 def moved(staging: Staging) -> list[Move]:
     """The moves that cross the network."""
     return [move for move in staging.moves if move.source != move.destination]
+
+
+def _by_item(staging: Staging) -> dict[str, list[Move]]:
+    """The moves of each data item: several, where it comes in parts."""
+    found: dict[str, list[Move]] = {}
+    for move in staging.moves:
+        found.setdefault(move.key, []).append(move)
+    return found
 
 
 def _whole(
@@ -150,15 +159,16 @@ def _compute_costs(site: Site, size: Capacity, duration: timedelta) -> tuple[Fig
     )
 
 
-def _data_costs(site: Site, move: Move) -> tuple[Figure, ...]:
-    """Of one file. What lies at the site already crosses nothing, and has no price."""
-    size_bytes = 0 if move.source == move.destination else move.size_bytes
+def _data_costs(site: Site, moves: Sequence[Move]) -> tuple[Figure, ...]:
+    """Of one item. What lies at the site already crosses nothing, and has no price."""
+    size_bytes = sum(move.size_bytes for move in moves if move.source != move.destination)
+    seconds = together(grouped(moves))
     return (
         *_money(site.tariff.per_gib_moved * size_bytes / GIB, "Price of moving the data to the site"),
         Figure(
             TRANSFER_SECONDS,
-            move.seconds.p10,
-            move.seconds.p90,
+            seconds.p10,
+            seconds.p90,
             "Seconds to bring this to the site: 10 % and 90 % quantiles of the forecast",
         ),
         _exact(TRANSFER_BYTES, float(size_bytes), BYTES),

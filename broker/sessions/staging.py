@@ -44,7 +44,7 @@ async def stage(
     if not staging.moves:
         return {}, []
     wanted = await asyncio.to_thread(
-        lambda: [each for move in staging.moves for each in unpack(items[move.key], move)]
+        lambda: [each for move in _each_item(staging) for each in unpack(items[move.key], move)]
     )
     limit = max(PATIENCE * staging.seconds.p90, LEAST_LIMIT)
     what = wanted[0][0].name if len(wanted) == 1 else f"{len(wanted)} files"
@@ -56,6 +56,11 @@ async def stage(
         with_prediction(one, groups.get(one.source), forecasts.get(one.source)) for one in staged.measurements
     ]
     return where(wanted, staged.paths), [(one, _moved_note(one, items, staging)) for one in moved]
+
+
+def _each_item(staging: Staging) -> list[Move]:
+    """One move for each item: the files of one that comes in parts are asked for once."""
+    return list({move.key: move for move in staging.moves}.values())
 
 
 def with_prediction(
@@ -94,7 +99,8 @@ def _moved_note(measurement: Measurement, items: Mapping[str, DataItem], staging
     figures = measurement.figures
     seconds = figures.get("seconds", measurement.seconds)
     outside = measurement.source == OUTSIDE
-    keys = [move.key for move in staging.moves if (move.source or OUTSIDE) == measurement.source]
+    here = [move.key for move in staging.moves if (move.source or OUTSIDE) == measurement.source]
+    keys = list(dict.fromkeys(here))
     values = {
         "name": _named([items[key].name for key in keys], int(figures.get("files", 1))),
         "size": format_size(figures.get("size_bytes", 0.0)),

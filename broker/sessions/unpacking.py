@@ -56,7 +56,9 @@ class Unpacker:
 
 
 def _part(item: DataItem, file: File, number: int) -> DataItem:
-    known = replace(item, size_bytes=file.size_bytes, checksum=file.checksum, files=1, unpacked=False)
+    known = replace(
+        item, size_bytes=file.size_bytes, checksum=file.checksum, files=1, unpacked=False, parts=()
+    )
     if not file.path:
         return known
     name = file.path.strip("/")

@@ -136,7 +136,7 @@ def test_rucio_data_is_for_show_only() -> None:
     [
         ({"scope": None}, "scope"),
         ({"object": ""}, "object"),
-        ({"type": "DATASET"}, "type"),
+        ({"type": "SHELF"}, "type"),
         ({"endpoint": "rucio.example"}, "endpoint"),
     ],
 )

@@ -1,0 +1,119 @@
+"""What a Rucio server answers, as far as it matters here. (Its streams are one JSON object a line.)"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+import msgspec
+
+T = TypeVar("T")
+FILE = "FILE"
+DATASET = "DATASET"
+CONTAINER = "CONTAINER"
+TAPE = "TAPE"
+AVAILABLE = "AVAILABLE"
+
+
+class Did(msgspec.Struct, frozen=True):
+    """A data identifier; of a collection, `length` files of together `bytes`, those of all below it."""
+
+    scope: str
+    name: str
+    type: str
+    bytes: int | None = None
+    length: int | None = None
+
+
+class Member(msgspec.Struct, frozen=True):
+    """What a collection holds directly."""
+
+    scope: str
+    name: str
+    type: str
+
+
+class ListedFile(msgspec.Struct, frozen=True):
+    """A file of a collection, however deep."""
+
+    scope: str
+    name: str
+    bytes: int | None = None
+
+
+class DatasetReplica(msgspec.Struct, frozen=True):
+    """What one storage element has of a dataset: files that are there and can be read."""
+
+    rse: str
+    available_length: int | None = None
+    available_bytes: int | None = None
+
+
+class Copy(msgspec.Struct, frozen=True):
+    """One URL of a file. `client_extract`: the file is inside the archive that the URL is of."""
+
+    rse: str
+    type: str = "DISK"
+    priority: int = 0
+    client_extract: bool = False
+
+
+class FileReplicas(msgspec.Struct, frozen=True):
+    """A file with its URLs, and the states of its copies by storage element, also of those without a URL."""
+
+    scope: str
+    name: str
+    bytes: int | None = None
+    md5: str | None = None
+    adler32: str | None = None
+    pfns: Mapping[str, Copy] = {}
+    states: Mapping[str, str] = {}
+
+
+class Protocol(msgspec.Struct, frozen=True):
+    """A way into a storage element; `domains` has a priority for each operation, None where it is off."""
+
+    hostname: str
+    scheme: str
+    port: int = 0
+    prefix: str | None = None
+    domains: Mapping[str, Mapping[str, int | None]] = {}
+
+
+class Rse(msgspec.Struct, frozen=True):
+    """A storage element."""
+
+    rse: str
+    rse_type: str = "DISK"
+    availability_read: bool = True
+    protocols: list[Protocol] = []
+
+
+class Distance(msgspec.Struct, frozen=True):
+    """How far one storage element is from another."""
+
+    distance: float | None = None
+
+
+class Complaint(msgspec.Struct, frozen=True, rename="pascal"):
+    """Why it says no."""
+
+    exception_class: str = ""
+    exception_message: str = ""
+
+
+def read_one(body: bytes, kind: type[T]) -> T:
+    """Raises ValueError with words for what is something else."""
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise ValueError(str(error)) from None
+
+
+def read_stream(body: bytes, kind: type[T]) -> list[T]:
+    """The objects of a stream. Raises ValueError as `read_one`."""
+    decoder = msgspec.json.Decoder(kind)
+    try:
+        return decoder.decode_lines(body)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise ValueError(str(error)) from None

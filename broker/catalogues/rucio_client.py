@@ -1,0 +1,229 @@
+"""A Rucio server over HTTP: the few calls that say where data is. Each is one for a whole collection."""
+
+from __future__ import annotations
+
+import contextlib
+import ssl
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+import httpx
+import msgspec
+
+from broker.catalogues import rucio_answers as answers
+from broker.catalogues.rucio_options import Server
+from broker.catalogues.rucio_tokens import RucioError, Tokens
+from federation.clock import Clock
+from federation.http_words import in_words
+
+T = TypeVar("T")
+# more than 10,000 files with ten copies each
+ANSWER_LIMIT = 128 * 1024 * 1024
+CONNECT_SECONDS = 2.0
+# what is passed on of what it says
+LONGEST_WORDS = 300
+# of the ways in, those that can be fetched from
+SCHEMES = ("davs", "https", "s3s", "s3", "dav", "http")
+
+
+class NotThereError(RucioError):
+    """Rucio doesn't know it."""
+
+
+class Rucio:
+    """One Rucio server. Calls block until `until` (time.monotonic) at most, and come from any thread.
+
+    All raise RucioError with one line, NotThereError for what Rucio doesn't know.
+    """
+
+    def __init__(self, server: Server, clock: Clock | None = None) -> None:
+        self.server, self._clock = server, clock
+        self._making = threading.Lock()
+        self._made: tuple[object, httpx.Client, Tokens] | None = None
+
+    @property
+    def where(self) -> str:
+        return f"Rucio at {self.server.url}"
+
+    def did(self, scope: str, name: str, until: float) -> answers.Did:
+        """With the sum of all files below it."""
+        path = f"/dids/{_did(scope, name)}?dynamic_depth=FILE"
+        return self._one(answers.Did, self._ask("GET", path, until))
+
+    def members(self, scope: str, name: str, until: float) -> Sequence[answers.Member]:
+        return self._stream(answers.Member, self._ask("GET", f"/dids/{_did(scope, name)}/dids", until))
+
+    def files(self, scope: str, name: str, until: float) -> Sequence[answers.ListedFile]:
+        """All files below a collection; of a file, itself."""
+        return self._stream(answers.ListedFile, self._ask("GET", f"/dids/{_did(scope, name)}/files", until))
+
+    def dataset_replicas(self, scope: str, name: str, until: float) -> Sequence[answers.DatasetReplica]:
+        """Counted file by file, at the server: without `deep` it knows of no copy that no rule made."""
+        path = f"/replicas/{_did(scope, name)}/datasets?deep=True"
+        return self._stream(answers.DatasetReplica, self._ask("GET", path, until))
+
+    def replicas(self, scope: str, name: str, until: float) -> Sequence[answers.FileReplicas]:
+        """The copies of all files below it that can be read now. Files without one may be left out.
+
+        Sorting is switched off: by default Rucio looks up the place of every copy, ten times as slow.
+        """
+        question = {
+            "dids": [{"scope": scope, "name": name}],
+            "schemes": SCHEMES,
+            "sort": "random",
+            "ignore_availability": False,
+            "resolve_archives": False,
+        }
+        return self._stream(answers.FileReplicas, self._ask("POST", "/replicas/list", until, question))
+
+    def rse(self, rse: str, until: float) -> answers.Rse:
+        return self._one(answers.Rse, self._ask("GET", f"/rses/{quote(rse, safe='')}", until))
+
+    def attributes(self, rse: str, until: float) -> Mapping[str, Any]:
+        return self._one(dict, self._ask("GET", f"/rses/{quote(rse, safe='')}/attr/", until))
+
+    def distance(self, source: str, destination: str, until: float) -> float | None:
+        """None where there is none yet."""
+        found = self._one(list[answers.Distance], self._ask("GET", _distance(source, destination), until))
+        return found[0].distance if found else None
+
+    def set_distance(self, source: str, destination: str, distance: int, new: bool, until: float) -> None:
+        """`new`: there is none yet."""
+        method = "POST" if new else "PUT"
+        self._ask(method, _distance(source, destination), until, {"distance": distance})
+
+    def _one(self, kind: type[T], body: bytes) -> T:
+        with self._readable():
+            return answers.read_one(body, kind)
+
+    def _stream(self, kind: type[T], body: bytes) -> list[T]:
+        with self._readable():
+            return answers.read_stream(body, kind)
+
+    @contextlib.contextmanager
+    def _readable(self) -> Iterator[None]:
+        try:
+            yield
+        except ValueError as error:
+            words = " ".join(str(error).split())
+            raise RucioError(f"{self.where} answers with what can't be read: {words}") from None
+
+    def _ask(self, method: str, path: str, until: float, question: Any = None) -> bytes:
+        """The body of a good answer. A token that is refused is renewed, once."""
+        http, tokens = self._client()
+        body = None if question is None else msgspec.json.encode(question)
+        token = tokens.get(until)
+        status, answer = self._send(http, tokens, method, path, token, body, until)
+        if status == 401:
+            token = tokens.get(until, refused=token)
+            status, answer = self._send(http, tokens, method, path, token, body, until)
+        if 200 <= status < 300:
+            return answer
+        raise self._refusal(status, tokens.without(_words(answer)))
+
+    def _send(
+        self,
+        http: httpx.Client,
+        tokens: Tokens,
+        method: str,
+        path: str,
+        token: str,
+        body: bytes | None,
+        until: float,
+    ) -> tuple[int, bytes]:
+        headers = {"X-Rucio-Auth-Token": token, "Content-Type": "application/json"}
+        left = until - time.monotonic()
+        try:
+            if left <= 0:
+                raise httpx.ReadTimeout("")
+            url = self.server.url + path
+            timeout = httpx.Timeout(left, connect=min(left, CONNECT_SECONDS))
+            with http.stream(method, url, headers=headers, content=body, timeout=timeout) as response:
+                found = bytearray()
+                for piece in response.iter_bytes():
+                    found += piece
+                    if len(found) > ANSWER_LIMIT:
+                        raise RucioError(f"{self.where} answers with more than we read")
+                    if time.monotonic() > until:
+                        raise httpx.ReadTimeout("")
+                return response.status_code, bytes(found)
+        except (httpx.HTTPError, httpx.StreamError) as error:
+            words = tokens.without(in_words(error))
+            raise RucioError(f"{self.where} can't be asked: {words}") from None
+
+    def _refusal(self, status: int, said: str) -> RucioError:
+        words = f": {said}" if said else ""
+        if status == 401:
+            return RucioError(f"{self.where} doesn't take our sign-in{words}", status)
+        if status == 403:
+            return RucioError(f"{self.where} denies this to account {self.server.account}{words}", status)
+        if status == 404:
+            return NotThereError(f"{self.where} doesn't know it{words}", status)
+        verb = "fails" if status >= 500 else "refuses"
+        return RucioError(f"{self.where} {verb} with status {status}{words}", status)
+
+    def _client(self) -> tuple[httpx.Client, Tokens]:
+        """The client, made anew where the certificate's file is another: proxies live for a day."""
+        with self._making:
+            stamp = _stamp(self.server)
+            if self._made is None or self._made[0] != stamp:
+                # no proxy from the environment, and no redirect is followed: our token goes there alone
+                http = httpx.Client(
+                    verify=_tls(self.server),
+                    trust_env=False,
+                    follow_redirects=False,
+                    headers={"User-Agent": "fairlead"},
+                )
+                # the one before is closed with its last request: others may be reading from it
+                self._made = stamp, http, Tokens(self.server, http, self._clock)
+            return self._made[1], self._made[2]
+
+
+def _did(scope: str, name: str) -> str:
+    # names have slashes, which Rucio takes as they are; a part that is all dots would climb
+    if any(part in (".", "..") for part in (scope, *name.split("/"))):
+        raise NotThereError(f"{scope}:{name} is no name in Rucio")
+    return f"{quote(scope, safe='')}/{quote(name)}"
+
+
+def _distance(source: str, destination: str) -> str:
+    return f"/rses/{quote(source, safe='')}/distances/{quote(destination, safe='')}"
+
+
+def _words(answer: bytes) -> str:
+    """What it says, in one line; nothing of a page that is for browsers."""
+    with contextlib.suppress(ValueError):
+        said = answers.read_one(answer, answers.Complaint)
+        text = said.exception_message or said.exception_class
+        return " ".join(text.split())[:LONGEST_WORDS]
+    return ""
+
+
+def _stamp(server: Server) -> object:
+    """Something else whenever a file of the certificate is another."""
+    found = []
+    for file in (server.certificate_file, server.key_file, server.ca_file):
+        with contextlib.suppress(OSError):
+            about = file.stat() if file is not None else None
+            found.append(about and (about.st_mtime_ns, about.st_ino, about.st_size))
+    return tuple(found)
+
+
+def _tls(server: Server) -> ssl.SSLContext | bool:
+    if not any(url.startswith("https://") for url in (server.url, server.auth_url)):
+        return False
+    try:
+        context = ssl.create_default_context(cafile=None if server.ca_file is None else str(server.ca_file))
+    except OSError as error:
+        raise RucioError(f"{server.ca_file} is no file of certificates: {error.strerror}") from None
+    if server.certificate_file is not None:
+        try:
+            context.load_cert_chain(server.certificate_file, server.key_file)
+        except OSError as error:  # SSLError is one, and may quote nothing of the file
+            raise RucioError(
+                f"the certificate in {server.certificate_file} can't be used: {error.strerror}"
+            ) from None
+    return context
