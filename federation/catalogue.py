@@ -125,7 +125,8 @@ def _misfits(federation: FederationTable) -> Iterator[_Misfit]:
     owners: dict[tuple[str, str], str] = {}
     for site_id, site in federation.sites.items():
         here = ("sites", site_id)
-        for key, names in (("rses", site.rses), ("data_hosts", site.data_hosts)):
+        own = (("rses", site.rses), ("data_hosts", site.data_hosts), ("registries", site.registries))
+        for key, names in own:
             for name in names:
                 owner = owners.setdefault((key, name), site_id)
                 if owner != site_id:
@@ -224,6 +225,7 @@ def _site(site_id: str, table: SiteTable) -> Site:
         place=Place(table.latitude, table.longitude),
         rses=tuple(table.rses),
         data_hosts=tuple(table.data_hosts),
+        registries=tuple(table.registries),
         iperf3_address=table.iperf3_address,
         iperf3_port=table.iperf3_port,
         perfsonar_hosts=tuple(table.perfsonar_hosts),

@@ -143,6 +143,7 @@ class SiteTable(Table):
     longitude: float = Field(ge=-180, le=180, description="degrees east between -180 and 180")
     rses: list[Text] = Field(default=[], description="a list of strings")
     data_hosts: list[Text] = Field(default=[], description="a list of strings")
+    registries: list[Text] = Field(default=[], description="a list of strings")
     iperf3_address: Text | None = Field(default=None, description="a host name or an address")
     iperf3_port: int = Field(default=5201, ge=1, le=65_535, description="a port between 1 and 65535")
     perfsonar_hosts: list[Text] = Field(default=[], description="a list of host names or addresses")

@@ -127,6 +127,8 @@ class Site:
     rses: tuple[str, ...] = ()
     # host (or host:port) patterns of the URLs under which the site serves its storage
     data_hosts: tuple[str, ...] = ()
+    # host (or host:port) patterns of the image registries that stand at the site
+    registries: tuple[str, ...] = ()
     # address of the measuring host, and the port of its iperf3 server
     iperf3_address: str | None = None
     iperf3_port: int = 5201
@@ -185,6 +187,14 @@ class Federation:
                 if name:
                     found.setdefault(name.lower(), site)
         return found
+
+    def site_of_registry(self, name: str) -> Site | None:
+        """The site at which the image registry `name` (HOST or HOST:PORT) stands."""
+        names = (name, name.partition(":")[0])
+        for site in self:
+            if any(fnmatch.fnmatchcase(each, pattern) for pattern in site.registries for each in names):
+                return site
+        return self.site_of_url(f"https://{name}/")
 
     def site_of_url(self, url: str) -> Site | None:
         """The site on whose storage `url` lies."""

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from broker.images import architecture as architecture
 from broker.model import Executable, Note
 from federation.errors import InputError
 from federation.sites import Platform, Site
 
-# the names that other systems have for the architectures that images name in Go's way
-ALIASES = {"x86_64": "amd64", "x86-64": "amd64", "aarch64": "arm64", "arm64v8": "arm64"}
 # options in the same table that are read elsewhere: by offers, and by the static source of bookings
 ELSEWHERE = frozenset({"io_throughput", "bookings"})
 
@@ -36,10 +35,6 @@ def read_options(site: Site, defaults: Mapping[str, Any]) -> dict[str, Any]:
             raise InputError(f"{where}: expected {wanted.__name__}, got {value!r}")
         found[name] = value
     return found
-
-
-def architecture(name: str) -> str:
-    return ALIASES.get(name.lower(), name.lower())
 
 
 def check_executable(site: Site, platform: Platform, executable: Executable) -> Sequence[Note]:

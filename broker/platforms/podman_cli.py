@@ -7,7 +7,6 @@ import contextlib
 import io
 import json
 import os
-import re
 import shutil
 import subprocess
 import tarfile
@@ -19,6 +18,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from broker.images.references import is_local as is_local
+from broker.images.references import is_reference as is_reference
+from broker.images.references import qualified as qualified
 from broker.platforms import PlatformError
 from broker.platforms.engine_conf import engine_flags
 from netprobe.tools import _process
@@ -34,12 +36,6 @@ LISTING_TRIES = 3
 PROBE_SECONDS = 60.0
 PROBE_LABEL = "fairlead.probe=1"
 PROBES = ("--filter", f"label={PROBE_LABEL}")
-# [host[:port]/]path[:tag][@digest]: nothing that could be taken for an option or for another transport
-REFERENCE = re.compile(
-    r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::[0-9]{1,5})?/)?"
-    r"[a-z0-9]+(?:[._-]+[a-z0-9]+)*(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)*"
-    r"(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(?:@sha256:[0-9a-f]{64})?"
-)
 
 _turns_of: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = (
     weakref.WeakKeyDictionary()
@@ -92,23 +88,6 @@ def _turns() -> asyncio.Semaphore:
 
 def words(complaint: str) -> str:
     return complaint.removeprefix("Error: ")
-
-
-def is_reference(location: str) -> bool:
-    return REFERENCE.fullmatch(location) is not None
-
-
-def is_local(location: str) -> bool:
-    """Whether the image can only have been made on this machine: such a one is never pulled."""
-    return location.startswith("localhost/")
-
-
-def qualified(location: str) -> str:
-    """`location` with its registry, as Docker completes it: podman would ask a person where to look."""
-    first, slash, _ = location.partition("/")
-    if slash and ("." in first or ":" in first or first == "localhost"):
-        return location
-    return f"docker.io/{location}" if slash else f"docker.io/library/{location}"
 
 
 class Images:
