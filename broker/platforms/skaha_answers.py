@@ -5,6 +5,7 @@ All functions raise ValueError, in words, for what they can't read.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from broker.contract.times import parse_instant
 
 # what Skaha writes where it knows nothing, besides leaving the name out
 NONE = "<none>"
+LONGEST_ID = 64
 PENDING, RUNNING, TERMINATING = "Pending", "Running", "Terminating"
 # of its versions, and of the Kubernetes below them
 SUCCEEDED, FAILED = frozenset({"Completed", "Succeeded"}), frozenset({"Failed", "Error"})
@@ -64,10 +66,11 @@ class Session:
 def read_images(document: Any) -> tuple[Image, ...]:
     found = []
     for item in _list(document, "images"):
-        types = item.get("types", item.get("type")) if isinstance(item, Mapping) else None
-        kinds = frozenset([types] if isinstance(types, str) else filter(_is_text, types or ()))
-        if isinstance(item, Mapping) and _is_text(item.get("id")) and kinds:
-            digest = item.get("digest")
+        if not isinstance(item, Mapping) or not _is_text(item.get("id")):
+            continue
+        types, digest = item.get("types", item.get("type")), item.get("digest")
+        kinds = frozenset(filter(_is_text, types if isinstance(types, list) else [types]))
+        if kinds:
             found.append(Image(item["id"], kinds, digest if _is_text(digest) else None))
     return tuple(found)
 
@@ -126,6 +129,15 @@ def read_session(document: Any) -> Session:
     )
 
 
+def read_id(body: bytes) -> str:
+    """The id of a session that was just made: a line of text, in some versions a JSON list of one."""
+    text = body.decode("ascii").strip()
+    found = json.loads(text) if text.startswith("[") else [text]
+    if len(found) != 1 or not _is_text(found[0]) or not found[0].isalnum() or len(found[0]) > LONGEST_ID:
+        raise ValueError(f"{text[:40]!r} is no session's id")
+    return str(found[0])
+
+
 @dataclass(frozen=True)
 class Event:
     """What Kubernetes did with a session, or couldn't do."""
@@ -151,7 +163,11 @@ def read_events(text: str) -> tuple[Event, ...]:
 
 
 def _instant(text: Any) -> datetime | None:
-    return parse_instant(text) if _is_text(text) and text != NONE else None
+    """A time that isn't known, or isn't one, keeps nobody from knowing the rest."""
+    try:
+        return parse_instant(text) if _is_text(text) and text != NONE else None
+    except ValueError:
+        return None
 
 
 def _list(document: Any, what: str) -> Sequence[Any]:

@@ -76,14 +76,11 @@ class Skaha:
         """
         body = "&".join(f"{name}={quote(value, safe='')}" for name, value in parameters)
         headers = {"Content-Type": "application/x-www-form-urlencoded", **self._credentials.registry()}
-        answer = self._ask("POST", "/session", headers, body.encode(), secrets).strip()
+        answer = self._ask("POST", "/session", headers, body.encode(), secrets)
         try:
-            found = answer.decode("ascii")
-        except UnicodeDecodeError:
-            found = ""
-        if not found.isalnum() or len(found) > 64:
-            raise Unreachable(f"{self._where} answers with something else than a session's id")
-        return found
+            return answers.read_id(answer)
+        except ValueError as error:
+            raise Unreachable(f"{self._where} answers with something else than a session's id") from error
 
     def logs(self, session_id: str) -> str:
         """The last 64 KiB of what it has written, to standard error, too; empty where nothing is left."""
