@@ -80,6 +80,7 @@ class SlurmPlatform:
         self._watch = SlurmWatch(self._slurm, self._jobs, self._root, self._overuse, options["partition"])
         self._submission = Submission(self._slurm, self._engine, options, clock)
         self._known_images: set[tuple[str, ...]] = set()
+        self._bringing: dict[tuple[str, ...], asyncio.Lock] = {}
         # by job, until its release
         self._locks: dict[str, asyncio.Lock] = {}
 
@@ -114,22 +115,27 @@ class SlurmPlatform:
         return path
 
     async def prepare(self, job: Job) -> None:
-        batch = self._make_batch(job.id)
+        batch, locations = self._make_batch(job.id), job.executable.locations
         await self._check_shared(batch)
-        runtime = self._options["runtime"]
         try:
-            if runtime == "podman":
-                image = await self._bringer.podman(job.executable, self._platform.architectures, batch)
-                write_private(batch / IMAGE_ID_NAME, image)
-            elif runtime != "none":
-                await self._bring_sif(job, batch)
+            # an image that many sessions wait for is brought once
+            async with self._bringing.setdefault(locations, asyncio.Lock()):
+                await self._bring(job, batch)
             # what can't be said on the command line is told before the job is to start
             self._submission.body(job, batch, 60)
         except PlatformError as problem:
             raise self._named(problem) from problem
         except OSError as problem:
             raise self._failed(problem, batch) from problem
-        self._known_images.add(job.executable.locations)
+        self._known_images.add(locations)
+
+    async def _bring(self, job: Job, batch: Path) -> None:
+        runtime = self._options["runtime"]
+        if runtime == "podman":
+            image = await self._bringer.podman(job.executable, self._platform.architectures, batch)
+            write_private(batch / IMAGE_ID_NAME, image)
+        elif runtime != "none":
+            await self._bring_sif(job, batch)
 
     async def _bring_sif(self, job: Job, batch: Path) -> None:
         file, location = batch / slurm_apptainer.IMAGE_FILE, job.executable.locations[0]

@@ -69,6 +69,8 @@ _JUDGE = """if [ "$code" -ge 125 ] && [ "$code" -le 127 ] && [ -s {engine} ]; th
 elif [ "$code" = 137 ] && [ -e oom ]; then
   reason=oom
 fi"""
+# Slurm looks at time limits every half minute, and lets the script end: until then it is its job alone
+BACKSTOP_SECONDS = 300
 # the reason that stands for the kernel having killed it for want of memory
 OUT_OF_MEMORY = "oom"
 
@@ -90,7 +92,7 @@ def podman_body(
     run = ["run", "--rm", "--pull", "never", "--name", name, "--label", f"{LABEL}={job.id}"]
     # attached to nothing that is printed: conmon keeps the log, and podman's own words stay apart from it
     run += ["--attach", "stdin", *log_arguments(batch), "--network", options["network"]]
-    run += ["--timeout", str(limit_seconds), *options["engine_run"], *content_arguments(job, batch)]
+    run += ["--timeout", str(limit_seconds + BACKSTOP_SECONDS), *options["engine_run"], *content_arguments(job, batch)]
     command = line(*job.executable.command)
     return Body(
         prepare=prepare.strip("\n"),
