@@ -92,7 +92,12 @@ def podman_body(
     run = ["run", "--rm", "--pull", "never", "--name", name, "--label", f"{LABEL}={job.id}"]
     # attached to nothing that is printed: conmon keeps the log, and podman's own words stay apart from it
     run += ["--attach", "stdin", *log_arguments(batch), "--network", options["network"]]
-    run += ["--timeout", str(limit_seconds + BACKSTOP_SECONDS), *options["engine_run"], *content_arguments(job, batch)]
+    run += [
+        "--timeout",
+        str(limit_seconds + BACKSTOP_SECONDS),
+        *options["engine_run"],
+        *content_arguments(job, batch),
+    ]
     command = line(*job.executable.command)
     return Body(
         prepare=prepare.strip("\n"),
