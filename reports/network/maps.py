@@ -140,7 +140,7 @@ def _colour(bounds: Sequence[float], number: int, scale: Scale) -> str:
     """Colours of the classes are spread over all that there are."""
     many = max(len(bounds) - 1, 1)
     if many == 1:
-        return scale.colours[len(scale.colours) // 2]
+        return scale.colours[0 if bounds[0] == 0 else len(scale.colours) // 2]
     return scale.colours[round(number * (len(scale.colours) - 1) / (many - 1))]
 
 

@@ -178,7 +178,9 @@ def _cards(network: Network, findings: Findings, moves: Moves) -> tuple[Card, ..
         ),
         Card(
             f"{len(apart.found):,}" if apart.compared else "–",
-            f"of {apart.compared:,} pairs differ by direction" if apart.compared else "pairs to compare",
+            f"of {apart.compared:,} pairs differ by direction"
+            if apart.compared
+            else "directions: too few tests to compare",
             NOTHING if not apart.compared else FAIR if apart.found else GOOD,
         ),
         Card(

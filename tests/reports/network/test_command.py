@@ -123,7 +123,7 @@ def test_one_test(tmp_path: Path) -> None:
     assert status == 0
     assert "1 of 2 paths" in document["headline"]
     assert document["figures"]["changed: nothing before to compare"] == "–"
-    assert document["figures"]["pairs to compare"] == "–"
+    assert document["figures"]["directions: too few tests to compare"] == "–"
 
 
 def test_all_failed(tmp_path: Path) -> None:

@@ -72,6 +72,11 @@ def test_what_is_no_value_has_its_own_look() -> None:
     assert len(looks) == len(State)
 
 
+def test_none_at_all_is_not_drawn_as_bad() -> None:
+    spots = {("a", "b"): Spot(0.0, State.MEASURED), ("b", "a"): Spot(0.0, State.MEASURED)}
+    assert f'fill="{VIRIDIS[0]}"' in heat_map("t", ("a", "b"), str, spots, SCALE).svg
+
+
 def test_marked_cells_are_told() -> None:
     spots = {("a", "b"): Spot(1e9, State.MEASURED, marked=True), ("b", "a"): Spot(2e9, State.MEASURED)}
     assert ">marked<" in heat_map("t", ("a", "b"), str, spots, SCALE).svg
