@@ -186,7 +186,8 @@ def _map(document: Any, name: str) -> Mapping[str, Any]:
 def _sizes(document: Mapping[str, Any], name: str) -> tuple[int, ...]:
     part = document.get(name)
     options = part.get("options") if isinstance(part, Mapping) else None
-    sizes = [size for size in options or () if type(size) is int and size > 0]
+    given = options if isinstance(options, list) else ()
+    sizes = [size for size in given if type(size) is int and size > 0]
     if not sizes:
         raise ValueError(f"its context has no options of {name}")
     return tuple(sorted(set(sizes)))

@@ -62,15 +62,18 @@ class Pod:
     def interactive(self) -> bool:
         return self.type not in ("headless", "desktop-app")
 
-    def status(self, now: datetime, old: bool) -> str:
-        """SessionBuilder.withStatus. The OpenAPI document speaks of Succeeded and Error instead."""
+    def status(self, now: datetime, words: Mapping[str, str]) -> str:
+        """SessionBuilder.withStatus. The OpenAPI document speaks of Succeeded and Error instead: `words` says
+        what is said for what."""
+        found = self._status(now)
+        return words.get(found, found)
+
+    def _status(self, now: datetime) -> str:
         self.look(now)
         if self.deleted is not None:
             return "Terminating"
         if self.ended is not None:
-            if self.exit_code == 0:
-                return "Succeeded" if old else "Completed"
-            return "Failed"
+            return "Completed" if self.exit_code == 0 else "Failed"
         return "Pending" if self.started is None else "Running"
 
     def run(self, directory: Path, now: datetime) -> None:
@@ -136,7 +139,7 @@ class Pod:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
-    def shown(self, now: datetime, old: bool) -> dict[str, Any]:
+    def shown(self, now: datetime, words: Mapping[str, str]) -> dict[str, Any]:
         """Session.java by Gson: what is null is left out, and figures are texts."""
         document: dict[str, Any] = {
             "id": self.id,
@@ -146,7 +149,7 @@ class Pod:
             "supplementalGroups": [],
             "image": self.image,
             "type": self.type,
-            "status": self.status(now, old),
+            "status": self.status(now, words),
             "name": self.name,
             "connectURL": self.connect_url(),
             "requestedGPUCores": str(self.gpus),

@@ -55,7 +55,7 @@ class Simulator:
         self.metrics_up = True
         self.full = False  # Kueue has no room: a new job stays suspended
         self.delete_unknown = 404  # older versions: 200
-        self.old_statuses = False  # older versions: the pod's phase, with Succeeded for Completed
+        self.words: dict[str, str] = {}  # other versions' words for statuses
         self.hidden: set[str] = set()  # sessions that the informer's cache doesn't have yet
 
     def now(self) -> datetime:
@@ -125,18 +125,18 @@ class Simulator:
         """session/GetAction.listSessions. Of all users, little is told (PublicSession)."""
         found = []
         for pod in self._alive():
-            said = pod.status(self.now(), self.old_statuses)
+            said = pod.status(self.now(), self.words)
             if pod.id in self.hidden or (not everybody and pod.user != user):
                 continue
             if (kind is not None and pod.type != kind) or (status is not None and said != status):
                 continue
-            shown = pod.shown(self.now(), self.old_statuses)
+            shown = pod.shown(self.now(), self.words)
             keys = ("userid", "type", "status", "startTime")
             found.append({key: shown[key] for key in keys if key in shown} if everybody else shown)
         return found
 
     def get_session(self, user: str, session_id: str) -> dict[str, Any]:
-        return self._mine(user, session_id).shown(self.now(), self.old_statuses)
+        return self._mine(user, session_id).shown(self.now(), self.words)
 
     def logs(self, user: str, session_id: str) -> bytes:
         """SessionAction.streamPodLogs: `kubectl logs` by label: nothing there is no error, and all of it is
@@ -249,12 +249,9 @@ class Simulator:
         """PostAction.checkExistingSessions: headless ones are never counted."""
         if kind == "headless":
             return
-        over = ("Terminating", "Completed", "Succeeded", "Failed")
+        over = ("Terminating", "Completed", "Failed")
         mine = [pod for pod in self._alive() if pod.user == user and pod.interactive]
-        if (
-            len([pod for pod in mine if pod.status(self.now(), self.old_statuses) not in over])
-            >= self.max_interactive
-        ):
+        if len([pod for pod in mine if pod.status(self.now(), {}) not in over]) >= self.max_interactive:
             text = f"User {user} has reached the maximum of {self.max_interactive} active sessions."
             raise Refused(400, text)
 

@@ -193,10 +193,10 @@ def test_an_image_that_can_t_be_had_ends_it_at_once(site: Site, tmp_path: Path) 
     live(story)
 
 
-@pytest.mark.parametrize("old", [False, True])
-def test_exit_codes_are_known_where_a_script_could_leave_them(site: Site, old: bool) -> None:
+@pytest.mark.parametrize("words", [{}, {"Completed": "Succeeded", "Failed": "Error"}], ids=["new", "old"])
+def test_exit_codes_are_known_where_a_script_could_leave_them(site: Site, words: dict[str, str]) -> None:
     async def story() -> None:
-        site.simulator.old_statuses = old
+        site.simulator.words = words
         plain = site.platform()
         assert (await ended(plain, job_of("true"))).exit_code == 0
         assert (await ended(plain, job_of("false"))).exit_code is None
