@@ -88,16 +88,14 @@ def podman_body(
     prepare += _IMAGE.format(id=image_id, **words)
     for secret in secrets:
         file = line(f"{SECRETS_NAME}/{secret}")
+        # what a run left that was cut short on the same node is in the way
+        prepare += f"{podman} secret rm {secret} >/dev/null 2>&1\n"
         prepare += f'{podman} secret create {secret} {file} >/dev/null || fail "podman takes no secret"\n'
-    run = ["run", "--rm", "--pull", "never", "--name", name, "--label", f"{LABEL}={job.id}"]
+    run = ["run", "--rm", "--replace", "--pull", "never", "--name", name, "--label", f"{LABEL}={job.id}"]
     # attached to nothing that is printed: conmon keeps the log, and podman's own words stay apart from it
     run += ["--attach", "stdin", *log_arguments(batch), "--network", options["network"]]
-    run += [
-        "--timeout",
-        str(limit_seconds + BACKSTOP_SECONDS),
-        *options["engine_run"],
-        *content_arguments(job, batch),
-    ]
+    run += ["--timeout", str(limit_seconds + BACKSTOP_SECONDS)]
+    run += [*options["engine_run"], *content_arguments(job, batch)]
     command = line(*job.executable.command)
     return Body(
         prepare=prepare.strip("\n"),

@@ -123,6 +123,21 @@ def test_a_container_that_wants_more_memory_than_was_offered_is_told_so(
     assert status.problem == "it wanted more memory than the 1 GiB that were offered"
 
 
+def test_what_a_run_that_was_cut_short_left_on_the_node_is_not_in_the_way(
+    slurm: Cluster, tmp_path: Path, image: str
+) -> None:
+    job = make_job(image, "sh", "-c", 'printf %s "$LINES"', environment=SECRETS)
+    name = container_name(job.id)
+    options = platform_options(slurm)
+    create = ["create", "--name", name, *options["engine_run"], image, "sleep", "60"]
+    subprocess.run(command(*create), capture_output=True, timeout=60, check=True)
+    secret = command("secret", "create", f"{name}-0", "-")
+    subprocess.run(secret, input=b"of before", capture_output=True, timeout=60, check=True)
+    status = ended(slurm, tmp_path, job)
+    assert (status.exit_code, status.stdout, status.problem) == (0, SECRETS["LINES"], None)
+    nothing_left(slurm, job, tmp_path)
+
+
 def test_a_command_that_is_not_in_the_image_is_told_with_the_node(
     slurm: Cluster, tmp_path: Path, image: str
 ) -> None:
