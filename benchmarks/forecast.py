@@ -33,9 +33,10 @@ from _synthetic import synthetic
 from federation.database import connect, upgrade
 from federation.sites import Federation
 from netprobe.archive import Archive
+from netprobe.backtest import replay
 from netprobe.bank import BANK
 from netprobe.cost import seconds_for
-from netprobe.forecast import Forecast, forecast_from
+from netprobe.forecast import Forecast
 from netprobe.history import History
 from netprobe.ladder import usable
 from netprobe.measurement import Kind, Measurement, Origin
@@ -88,7 +89,7 @@ def backtest(found: Iterable[Measurement], first: int) -> tuple[dict[str, Scores
             for name, predict in SINGLE.items():
                 said = predict(seconds[:n], values[:n], seconds[n])
                 rates[group][name].misses.append(values[n] - said)
-            score(rates[group][OURS], before(whole, ends, tests[n].started), values[n])
+            score(rates[group][OURS], replay(whole, NOWHERE, tests[n]).forecast, values[n])
         for transfer in whole.path(Kind.TRANSFER, *ends)[::-1]:
             known = bisect_left(seconds, transfer.started.timestamp())
             size, took = (transfer.figures.get(name, 0.0) for name in ("size_bytes", "seconds"))
@@ -99,7 +100,7 @@ def backtest(found: Iterable[Measurement], first: int) -> tuple[dict[str, Scores
                 said = SINGLE[name](seconds[:known], values[:known], transfer.started.timestamp())
                 times[group][f"bytes / {name}"].misses.append(actual - math.log(size * 8) + said)
             files = int(max(transfer.figures.get("files", 1.0), 1.0))
-            path = before(whole, ends, transfer.started)
+            path = replay(whole, NOWHERE, transfer).forecast
             expected = seconds_for(path, size, files)
             mine = times[group][OURS]
             mine.misses.append(actual - math.log(expected.p50))
@@ -111,16 +112,6 @@ def score(mine: Score, path: Forecast, actual: float) -> None:
     rate = path.bits_per_second
     mine.misses.append(actual - math.log(rate.p50))
     mine.inside.append(math.log(rate.p10) <= actual <= math.log(rate.p90))
-
-
-def before(whole: History, ends: tuple[str, str], now: datetime) -> Forecast:
-    """The forecast by what the archive held of this path then, at most a hundred of each kind as it reads
-    them."""
-    known = {
-        (kind, *ends): [one for one in whole.path(kind, *ends) if one.started < now][:100]
-        for kind in (Kind.THROUGHPUT, Kind.LATENCY, Kind.TRANSFER)
-    }
-    return forecast_from(History(known), NOWHERE, *ends, now)
 
 
 Predict = Callable[[Sequence[float], Sequence[float], float], float]

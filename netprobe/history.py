@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from netprobe.measurement import Kind, Measurement
@@ -31,6 +32,22 @@ class History:
     def with_newer(self, newer: History) -> History:
         """The same, but for the paths of `newer`; what was worked out is worked out again."""
         return History({**self.by_path, **newer.by_path})
+
+    def before(self, when: datetime, path: tuple[str, str] | None = None, per_path: int = 100) -> History:
+        """As `Archive.history` would have read it at `when`: what had begun by then, of one path or (None)
+        of all."""
+        found = {}
+        for key, tests in self.by_path.items():
+            if path is None or key[1:] == path:
+                known = [one for one in tests if one.started < when]
+                good = [one for one in known if one.succeeded][:per_path]
+                least = good[-1].started if len(good) == per_path else None
+                failed = [
+                    one for one in known if not one.succeeded and (least is None or one.started >= least)
+                ]
+                newest = [*good, *failed[:per_path]]
+                found[key] = sorted(newest, key=lambda one: one.started, reverse=True)
+        return History(found)
 
     def path(self, kind: Kind, source: str, destination: str) -> Sequence[Measurement]:
         """What was measured of that kind from `source` to `destination`, newest first."""

@@ -296,7 +296,7 @@ class Fairlead:
             return archive.history()
         version = archive.version()
         if self._known is None or self._known[0] != version:
-            self._known = version, past.before(self._whole(self.now), self.now)
+            self._known = version, self._whole(self.now).before(self.now)
         return self._known[1]
 
     def _whole(self, until: datetime, source: str | None = None, destination: str | None = None) -> History:

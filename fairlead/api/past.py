@@ -11,15 +11,12 @@ from typing import Any
 from fairlead.api.frames import quantiles
 from federation.errors import InputError
 from federation.sites import Federation
+from netprobe.backtest import replay
 from netprobe.cost import seconds_for
-from netprobe.forecast import Forecast, forecast_from
+from netprobe.forecast import Forecast
 from netprobe.history import History
-from netprobe.measured import levels, usable
+from netprobe.measured import usable
 from netprobe.measurement import Kind, Measurement
-
-# of each path, kind and outcome, as `Archive.history` reads them
-PER_PATH = 100
-Path = tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -35,19 +32,6 @@ class Chosen:
             raise InputError(f"first, every: expected at least 1 each, got {self.first} and {self.every}")
 
 
-def before(whole: History, when: datetime, path: Path | None = None) -> History:
-    """What forecasts would have looked at then: all that had begun, of one path or (None) of all."""
-    found = {}
-    for key, tests in whole.by_path.items():
-        if path is None or key[1:] == path:
-            known = [one for one in tests if one.started < when]
-            good = [one for one in known if one.succeeded][:PER_PATH]
-            least = good[-1].started if len(good) == PER_PATH else None
-            failed = [one for one in known if not one.succeeded and (least is None or one.started >= least)]
-            found[key] = sorted([*good, *failed[:PER_PATH]], key=lambda one: one.started, reverse=True)
-    return History(found)
-
-
 def rates(
     whole: History, federation: Federation, chosen: Chosen, since: datetime
 ) -> Iterator[Mapping[str, Any]]:
@@ -55,15 +39,13 @@ def rates(
     for path in sorted(set(whole.paths(Kind.THROUGHPUT))):
         tests = usable(whole.path(Kind.THROUGHPUT, *path))[::-1]
         for test in (one for one in tests[chosen.first :: chosen.every] if one.started >= since):
-            known = before(whole, test.started, path)
-            said = forecast_from(known, federation, *path, test.started)
-            (level,) = levels(known, federation, [test], test.started)
+            found = replay(whole, federation, test)
+            (level,) = found.levels(federation, test)
             yield {
-                **_about(test, said),
+                **_about(test, found.forecast),
                 "bits_per_second": test.figures["bits_per_second"],
-                # a forecast is of the rate after slow start, and so is what it is held against
                 "sustained_bits_per_second": math.exp(level),
-                **quantiles("forecast_bits_per_second", said.bits_per_second),
+                **quantiles("forecast_bits_per_second", found.forecast.bits_per_second),
             }
 
 
@@ -79,7 +61,7 @@ def transfers(
             if _whole_transfer(one) and sum(test.started < one.started for test in tests) >= chosen.first
         ]
         for one in (one for one in moved[:: chosen.every] if one.started >= since):
-            said = forecast_from(before(whole, one.started, path), federation, *path, one.started)
+            said = replay(whole, federation, one).forecast
             size_bytes, files = one.figures["size_bytes"], int(one.figures.get("files", 1.0))
             forecast = quantiles("forecast_seconds", seconds_for(said, size_bytes, files))
             yield {

@@ -13,9 +13,9 @@ from sqlalchemy import Engine
 from federation.sites import Federation
 from netprobe import archive_queries as queries
 from netprobe.archive_rows import built
-from netprobe.forecast import forecast_from
+from netprobe.backtest import replay as replay_one
 from netprobe.history import History
-from netprobe.measured import levels, usable
+from netprobe.measured import usable
 from netprobe.measurement import Kind, Measurement
 
 # Tests that are forecast again, and of how many paths: evenly chosen, for each takes ten milliseconds.
@@ -77,7 +77,7 @@ def replay(history: History, since: datetime) -> tuple[Replayed, ...]:
     due = []
     for path in sorted(set(history.paths(Kind.THROUGHPUT))):
         tests = usable(history.path(Kind.THROUGHPUT, *path))[::-1]
-        due += [(path, tests, n) for n in range(FIRST, len(tests)) if tests[n].started >= since]
+        due += [(tests, n) for n in range(FIRST, len(tests)) if tests[n].started >= since]
     found = [_replayed(history, *one) for one in evenly(due, MOST_REPLAYED)]
     return tuple(sorted(found, key=lambda one: (one.started, one.source, one.destination)))
 
@@ -89,15 +89,11 @@ def evenly(items: Sequence[T], most: int) -> list[T]:
     return [items[n * len(items) // most] for n in range(most)]
 
 
-def _replayed(history: History, path: Path, tests: Sequence[Measurement], n: int) -> Replayed:
+def _replayed(history: History, tests: Sequence[Measurement], n: int) -> Replayed:
     test = tests[n]
-    known = {
-        (kind, *path): [one for one in history.path(kind, *path) if one.started < test.started][:KNOWN]
-        for kind in _KINDS
-    }
-    past = History(known)
-    rate = forecast_from(past, _NOWHERE, *path, test.started).bits_per_second
-    # a forecast is of the rate after slow start
-    actual, last = levels(past, _NOWHERE, [test, tests[n - 1]], test.started)
+    found = replay_one(history, _NOWHERE, test)
+    rate = found.forecast.bits_per_second
+    actual, last = found.levels(_NOWHERE, test, tests[n - 1])
     inside = math.log(rate.p10) <= actual <= math.log(rate.p90)
-    return Replayed(test.started, *path, actual - math.log(rate.p50), inside, actual - last)
+    ends = test.source, test.destination
+    return Replayed(test.started, *ends, actual - math.log(rate.p50), inside, actual - last)
