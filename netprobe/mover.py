@@ -1,12 +1,15 @@
 """Move files over HTTP to this host, as `python -m netprobe.mover fetch URL PATH` or `fetch-all LIST`.
 
+`head URL` asks how large a file is, `ask` sends small requests and tells the answers (`mover_ask`).
+
 Runs as a child process at the site that receives (in its namespace, or over SSH), hence the standard library
 alone: httpx takes longer to import than a small file takes to move. LIST is a file of JSON: the objects of
-`mover_file.File`. (On the command line everybody could read the URLs, and what is signed in them.)
+`mover_file.File`. (On the command line everybody could read the URLs, and what is signed in them.) Bearer
+tokens (`mover_http.Connections`) come over standard input, with --bearers as one JSON object.
 
 Standard output is one JSON object a line: {"event": "progress", "bytes", "seconds"} a few times a second, of
 a list {"event": "file", "number", ...} for each that is done, at last {"event": "done", ...} or
-{"event": "error", "error"}. `head URL` prints what the server says of it. Exit status: 0 done, 2 wrong usage,
+{"event": "error", "error"}. Exit status: 0 done, 2 wrong usage,
 3 failed, 128 + N ended by signal N. What is at a path is whole, verified and on the disk, or it isn't there.
 """
 
@@ -21,7 +24,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn
 
-from netprobe import mover_batch, mover_file, mover_http
+from netprobe import mover_ask, mover_batch, mover_file, mover_http
 from netprobe.addresses import Allowed, allowed_from
 from netprobe.mover_file import ATTEMPTS, STALL_SECONDS, Done, File
 from netprobe.mover_http import MoverError
@@ -65,9 +68,12 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
     many.add_argument("--workers", type=int, default=mover_batch.WORKERS, help="files of a group at a time")
     two = commands.add_parser("head", help="say how large the file at URL is")
     two.add_argument("url")
+    three = commands.add_parser("ask", help="send the requests on standard input, and say the answers")
+    for each in (many, two):
+        each.add_argument("--bearers", action="store_true", help="bearer tokens are on standard input")
     for each in (one, many):
         each.add_argument("--attempts", type=int, default=ATTEMPTS, help="how often each is tried at most")
-    for each in (one, many, two):
+    for each in (one, many, two, three):
         each.add_argument(
             "--stall-seconds", type=float, default=STALL_SECONDS, help="silence that is a break"
         )
@@ -89,7 +95,11 @@ def main(argv: list[str] | None = None) -> int:
         signal.signal(number, _stop)
     try:
         if chosen.command == "head":
-            _say(asdict(mover_http.head(chosen.url, chosen.stall_seconds, chosen.allow)))
+            limits = chosen.stall_seconds, chosen.allow
+            _say(asdict(mover_http.head(chosen.url, *limits, _bearers(chosen))))
+        elif chosen.command == "ask":
+            asked = mover_ask.read(sys.stdin.read())
+            mover_ask.ask_all(asked, chosen.allow, chosen.stall_seconds, lambda each: _say(asdict(each)))
         elif chosen.command == "fetch":
             file = File(chosen.url, chosen.path, chosen.size, chosen.checksum, s3=chosen.s3)
             _say(asdict(_fetch_all(chosen, [file], 1).files[0]))
@@ -120,7 +130,17 @@ def _fetch_all(chosen: argparse.Namespace, files: list[File], workers: int) -> m
             _say({**asdict(done), "event": "file", "number": number})
 
     limits = chosen.stall_seconds, chosen.attempts
-    return mover_batch.fetch_all(files, chosen.allow, workers, *limits, progress, finished)
+    bearers = _bearers(chosen) if chosen.command == "fetch-all" else None
+    return mover_batch.fetch_all(files, chosen.allow, workers, *limits, progress, finished, bearers)
+
+
+def _bearers(chosen: argparse.Namespace) -> dict[str, str] | None:
+    if not chosen.bearers:
+        return None
+    try:
+        return {str(server): str(token) for server, token in json.loads(sys.stdin.read()).items()}
+    except (AttributeError, ValueError) as problem:
+        raise MoverError("expected bearer tokens by server as JSON on standard input") from problem
 
 
 def _listed(path: Path) -> list[File]:

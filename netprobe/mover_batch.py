@@ -12,7 +12,7 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from netprobe.addresses import Allowed
@@ -55,14 +55,16 @@ def fetch_all(
     attempts: int = ATTEMPTS,
     progress: Callable[[int, float], None] = lambda size, seconds: None,
     finished: Callable[[int, Done], None] = lambda number, done: None,
+    bearers: Mapping[str, str] | None = None,
 ) -> Batch:
     """Bring all `files`, at most `workers` of a group at a time; raises MoverError where one can't be had.
 
     The others then stop at their next block; those that are done stay. `allowed` None: from any address.
     `progress` gets the bytes moved so far and the seconds passed, a few times a second, `finished` the number
     of each file as it is done; both are called in the caller's thread, which a signal can interrupt.
+    `bearers`: see `mover_http.Connections`.
     """
-    mover = _Mover(files, allowed, stall_seconds, attempts)
+    mover = _Mover(files, lambda: Connections(allowed, bearers), stall_seconds, attempts)
     begun = time.monotonic()
     groups: dict[str, list[int]] = {}
     for number, file in enumerate(files):
@@ -107,16 +109,20 @@ class _Mover:
     """What the workers share: the files, the bytes moved of each, and the queue of what came of them."""
 
     def __init__(
-        self, files: Sequence[File], allowed: Allowed | None, stall_seconds: float, attempts: int
+        self,
+        files: Sequence[File],
+        connections: Callable[[], Connections],
+        stall_seconds: float,
+        attempts: int,
     ) -> None:
-        self._files, self._allowed, self._limits = files, allowed, (stall_seconds, attempts)
+        self._files, self._connections, self._limits = files, connections, (stall_seconds, attempts)
         self.moved = [0] * len(files)
         self.results: queue.SimpleQueue[tuple[int, Done | BaseException]] = queue.SimpleQueue()
         self.stopped = threading.Event()
 
     def work(self, waiting: deque[int]) -> None:
         """Fetch what is waiting, until nothing is."""
-        with Connections(self._allowed) as connections:
+        with self._connections() as connections:
             while not self.stopped.is_set():
                 try:
                     number = waiting.popleft()

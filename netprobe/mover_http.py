@@ -2,25 +2,25 @@
 ranges, and faults in words.
 
 Standard library only, and no proxy is ever used: what is measured must be the path between the two sites.
-Every address is checked before the first byte goes to it, that of each redirect too (see `addresses`). No
-credential is sent anywhere, and what a URL may carry as one, its query, is in no message.
+Every address is checked before the first byte goes to it, that of each redirect too (see `addresses`). A
+bearer token goes to the server that it is for, and to no other that this one redirects to. None is in any
+message, nor what a URL may carry as one, its query.
 """
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import http.client
 import re
 import socket
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from http.client import HTTPMessage
 from urllib.parse import quote, urljoin, urlsplit
 
 from netprobe.addresses import Allowed, ForbiddenError, Target, UnknownHostError, targets
+from netprobe.mover_s3 import stated_checksum
 
 REDIRECTS = 5
 CONNECT_SECONDS = 10.0
@@ -70,7 +70,7 @@ class Resource:
         connect_seconds: float,
         first_byte_seconds: float,
     ) -> None:
-        self._response = response
+        self.response = response
         self.connect_seconds = connect_seconds
         self.first_byte_seconds = first_byte_seconds
         # http.client lets go of the socket where the server will close it: ask before the answer is read
@@ -93,7 +93,7 @@ class Resource:
     def read_into(self, buffer: memoryview) -> int:
         """Fill `buffer` as far as there is something; 0 at the end. Raises BrokenError."""
         try:
-            return self._response.readinto(buffer)
+            return self.response.readinto(buffer)
         except TimeoutError as problem:
             raise BrokenError("the server stopped sending") from problem
         except (OSError, http.client.HTTPException) as problem:
@@ -102,17 +102,24 @@ class Resource:
 
 class Connections:
     """Open connections, one a server, that the next file uses again: it then needs no round trip to connect,
-    and doesn't start slowly. For one thread. `allowed` None: to any address.
+    and doesn't start slowly. For one thread. `allowed` None: to any address. `bearers` are tokens by the
+    server that each is for, as "https://HOST:PORT".
     """
 
-    def __init__(self, allowed: Allowed | None) -> None:
+    def __init__(self, allowed: Allowed | None, bearers: Mapping[str, str] | None = None) -> None:
         self._allowed = allowed
+        self._bearers = {_parts(server)[0]: token for server, token in (bearers or {}).items()}
         self._idle: dict[tuple[str, str, int], _Connection] = {}
 
     def take(self, url: str) -> tuple[_Connection, str]:
         """A connection for `url`, warm or yet to be made, and what to ask it for. Its address was checked."""
         server, path = _parts(url)
         return self._idle.pop(server, None) or _connection(url, server, self._allowed), path
+
+    def credentials(self, connection: _Connection) -> dict[str, str]:
+        """The headers that say who we are to that server; empty where it is to be told nothing."""
+        token = self._bearers.get(connection.server)
+        return {} if token is None else {"Authorization": f"Bearer {token}"}
 
     def keep(self, connection: _Connection) -> None:
         self._idle[connection.server] = connection
@@ -151,7 +158,7 @@ def opened(
     # a signature covers every header of that kind: one more would break it
     if s3 and "x-amz-signature=" not in url.lower():
         headers["x-amz-checksum-mode"] = "ENABLED"
-    with _answer("GET", url, headers, stall_seconds, connections) as resource:
+    with answer("GET", url, headers, stall_seconds, connections) as resource:
         if resource.offset not in (0, offset):
             raise MoverError(
                 f"{shown(url)}: asked for bytes from {offset}, the server sent from {resource.offset}"
@@ -159,30 +166,14 @@ def opened(
         yield resource
 
 
-def stated_checksum(headers: HTTPMessage) -> tuple[str, str] | None:
-    """(algorithm, hexadecimal) that an S3 store says of the whole object; None for other servers.
-
-    `x-amz-checksum-sha256` is base64, and of the object unless it is composed of its parts'. The ETag is the
-    object's MD5 if it was put in one part and isn't encrypted with a key of KMS or the client's own.
-    """
-    if "x-amz-request-id" not in headers:
-        return None
-    with contextlib.suppress(ValueError):
-        digest = base64.b64decode(headers.get("x-amz-checksum-sha256", ""), validate=True)
-        if len(digest) == 32 and headers.get("x-amz-checksum-type") != "COMPOSITE":
-            return "sha256", digest.hex()
-    encrypted = headers.get("x-amz-server-side-encryption", "AES256") != "AES256"
-    own_key = "x-amz-server-side-encryption-customer-algorithm" in headers
-    found = re.fullmatch(r'"([0-9a-f]{32})"', headers.get("ETag", ""))
-    return ("md5", found[1]) if found and not encrypted and not own_key else None
-
-
-def head(url: str, stall_seconds: float, allowed: Allowed | None) -> Head:
+def head(
+    url: str, stall_seconds: float, allowed: Allowed | None, bearers: Mapping[str, str] | None = None
+) -> Head:
     """What the server says of `url`; asks for the first byte where it doesn't know HEAD or tells no size.
 
     `allowed` None: any address. Raises MoverError.
     """
-    with Connections(allowed) as connections:
+    with Connections(allowed, bearers) as connections:
         try:
             try:
                 found = _head("HEAD", url, {}, stall_seconds, connections)
@@ -199,8 +190,8 @@ def head(url: str, stall_seconds: float, allowed: Allowed | None) -> Head:
 def _head(
     method: str, url: str, headers: dict[str, str], stall_seconds: float, connections: Connections
 ) -> Head:
-    with _answer(method, url, headers, stall_seconds, connections) as resource:
-        response = resource._response
+    with answer(method, url, headers, stall_seconds, connections) as resource:
+        response = resource.response
         ranges = response.status == 206 or (response.getheader("Accept-Ranges") or "").lower() == "bytes"
         return Head(
             shown(url),
@@ -217,22 +208,33 @@ class _StatusError(MoverError):
         self.status = status
 
 
+def _is_content(status: int) -> bool:
+    return status in (200, 206)
+
+
 @contextlib.contextmanager
-def _answer(
-    method: str, url: str, headers: dict[str, str], stall_seconds: float, connections: Connections
+def answer(
+    method: str,
+    url: str,
+    headers: Mapping[str, str],
+    stall_seconds: float,
+    connections: Connections,
+    body: bytes | None = None,
+    taken: Callable[[int], bool] = _is_content,
 ) -> Iterator[Resource]:
+    """The answer whose status is `taken`, after redirects; raises as `opened` does for all others."""
     connect_seconds = first_byte_seconds = 0.0
     target = url
     # the bytes on the wire must be the bytes of the file
     headers = {"Accept-Encoding": "identity", "User-Agent": "fairlead-mover", **headers}
     for _ in range(REDIRECTS + 1):
         connection, response, connected, answered = _asked(
-            method, target, headers, stall_seconds, connections
+            method, target, headers, stall_seconds, connections, body
         )
         connect_seconds += connected
         first_byte_seconds += answered
         try:
-            if response.status in (200, 206):
+            if taken(response.status):
                 yield Resource(response, connection.addresses, connect_seconds, first_byte_seconds)
                 return
             if response.status not in (301, 302, 303, 307, 308):
@@ -251,7 +253,12 @@ def _answer(
 
 
 def _asked(
-    method: str, url: str, headers: dict[str, str], stall_seconds: float, connections: Connections
+    method: str,
+    url: str,
+    headers: Mapping[str, str],
+    stall_seconds: float,
+    connections: Connections,
+    body: bytes | None,
 ) -> tuple[_Connection, http.client.HTTPResponse, float, float]:
     """The answer, the connection that it comes over, and the seconds until connected and until answered."""
     while True:
@@ -263,7 +270,8 @@ def _asked(
                 connection.connect()
             connected = time.monotonic()
             connection.sock.settimeout(stall_seconds)
-            connection.request(method, path, headers=headers)
+            all_headers = {**headers, **connections.credentials(connection)}
+            connection.request(method, path, body, all_headers)
             response = connection.getresponse()
             return connection, response, connected - begun, time.monotonic() - connected
         except (OSError, ValueError, http.client.HTTPException) as problem:

@@ -43,24 +43,26 @@ async def run(
     grace_seconds: float = GRACE_SECONDS,
     directory: str | None = None,
     environment: Mapping[str, str] | None = None,
+    given: str | None = None,
 ) -> Finished:
     """Run `command`; at the time limit end it by SIGTERM, then SIGKILL, and return what it had written.
 
     `on_line` gets each line of standard output as it comes. `environment` is added to our own. The program
-    runs in `directory`, or where we do, and in a session of its own: signals go to everything that it
-    started, and a Ctrl-C at the terminal reaches us alone. Cancelled: everything that was started has ended
-    before CancelledError leaves. Raises OSError where it can't be started.
+    finds `given` on its standard input, and its end. It runs in `directory`, or where we do, and in a session
+    of its own: signals go to everything that it started, and a Ctrl-C at the terminal reaches us alone.
+    Cancelled: everything that was started has ended before CancelledError leaves. Raises OSError where it
+    can't be started.
     """
     process = await asyncio.create_subprocess_exec(
         *command,
-        stdin=asyncio.subprocess.DEVNULL,
+        stdin=asyncio.subprocess.DEVNULL if given is None else asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         env={**os.environ, **ENVIRONMENT, **(environment or {})},
         cwd=directory,
         start_new_session=True,
     )
-    reading = asyncio.ensure_future(_read(process, on_line))
+    reading = asyncio.ensure_future(_read(process, on_line, given))
     try:
         await asyncio.wait({reading}, timeout=time_limit_seconds)
         timed_out = not reading.done()
@@ -74,11 +76,13 @@ async def run(
 
 
 async def _read(
-    process: asyncio.subprocess.Process, on_line: Callable[[str], None] | None
+    process: asyncio.subprocess.Process, on_line: Callable[[str], None] | None, given: str | None
 ) -> tuple[str, str]:
     assert process.stdout is not None
     assert process.stderr is not None
     errors = asyncio.ensure_future(process.stderr.read())
+    # it may write before it has read all
+    writing = asyncio.ensure_future(_write(process, given))
     try:
         if on_line is None:
             output = (await process.stdout.read()).decode(errors="replace")
@@ -91,8 +95,19 @@ async def _read(
         stderr = (await errors).decode(errors="replace")
     finally:
         errors.cancel()
+        writing.cancel()
     await process.wait()
     return output, stderr
+
+
+async def _write(process: asyncio.subprocess.Process, given: str | None) -> None:
+    if process.stdin is None or given is None:
+        return
+    # one that ends without reading says itself why
+    with contextlib.suppress(ConnectionError):
+        process.stdin.write(given.encode())
+        await process.stdin.drain()
+    process.stdin.close()
 
 
 async def _end(

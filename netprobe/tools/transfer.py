@@ -16,39 +16,26 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from federation.clock import Clock, SystemClock
-from federation.errors import InputError, OutsideError
+from federation.errors import InputError
 from federation.hosts import Host
-from netprobe import mover_batch
+from netprobe import mover_ask, mover_batch
 from netprobe.addresses import Allowed
 from netprobe.measurement import Kind, Measurement, Origin
+from netprobe.mover_ask import Answer, Asked
 from netprobe.mover_batch import WORKERS, Group
 from netprobe.mover_file import File
 from netprobe.mover_http import shown
 from netprobe.quantiles import Quantiles
-from netprobe.tools import Test, _parameters, _process
+from netprobe.tools import Test, _mover, _parameters
+from netprobe.tools._mover import TransferError as TransferError
 
 PREDICTED = ("predicted_seconds", "predicted_seconds_p10", "predicted_seconds_p90")
 NAMES = ("url", "path", "size_bytes", "checksum", "endpoint", *PREDICTED)
 # of the files of a transfer, how many sizes are kept at most
 SIZES = 64
-# what the mover may take to remove its partial file
-GRACE_SECONDS = 0.8
 
 # called with the bytes moved so far, a few times a second
 Progress = Callable[[int], None]
-
-
-class TransferError(OutsideError):
-    """The file was not moved, and nothing is left of it. One line: what failed, and where.
-
-    `status` is what the server answered over HTTP, where that is the failure. `reason` is "forbidden" for an
-    address that is not allowed (the URL's own or that of a redirect; nothing was sent to it), "unknown-host"
-    for a name without an address, and None for everything else.
-    """
-
-    def __init__(self, text: str, status: int | None = None, reason: str | None = None) -> None:
-        super().__init__(text)
-        self.status, self.reason = status, reason
 
 
 @dataclass(frozen=True)
@@ -100,11 +87,12 @@ async def fetch_all(
     time_limit_seconds: float = 3600.0,
     allowed: Allowed | None = None,
     workers: int = WORKERS,
+    bearers: Mapping[str, str] | None = None,
 ) -> Batch:
     """Bring all `files` to `host`, `workers` of a group at a time; return when they are verified and synced.
 
     `allowed` is what may be fetched there besides public addresses; None is for URLs that the caller vouches
-    for, and allows everything.
+    for, and allows everything. `bearers` are tokens by the server that each is for ("https://HOST:PORT").
 
     Raises TransferError for the first that can't be had: then nothing is at its path that wasn't there
     before, others may be done. Cancelled: the mover has ended before CancelledError leaves. The list of files
@@ -124,8 +112,9 @@ async def fetch_all(
     about = shown(files[0].url) if len(files) == 1 else f"{len(files)} files"
     with _listed(files) as name:
         command = [sys.executable, "-m", "netprobe.mover", "fetch-all", name]
-        command += ["--workers", str(workers), *_allow(allowed)]
-        end = await _mover(host, command, about, time_limit_seconds, on_document)
+        command += ["--workers", str(workers), *_mover.allow(allowed), *_mover.with_bearers(bearers)]
+        given = json.dumps(dict(bearers)) if bearers else None
+        end = await _mover.last_said(host, command, about, time_limit_seconds, on_document, given)
     groups = {name: Group(**group) for name, group in end["groups"].items()}
     return Batch(tuple(done[number] for number in range(len(files))), groups, end["seconds"])
 
@@ -157,48 +146,40 @@ def _moved(path: Path, document: Mapping[str, Any]) -> Moved:
 
 
 async def head(
-    host: Host, url: str, time_limit_seconds: float = 30.0, allowed: Allowed | None = None
+    host: Host,
+    url: str,
+    time_limit_seconds: float = 30.0,
+    allowed: Allowed | None = None,
+    bearers: Mapping[str, str] | None = None,
 ) -> Mapping[str, Any]:
-    """What the server says of `url`, asked from `host`; for `allowed` see `fetch`.
+    """What the server says of `url`, asked from `host`; for `allowed` and `bearers` see `fetch_all`.
 
     Keys: size_bytes (None: not said), accept_ranges, etag, last_modified. Raises TransferError.
     """
-    command = [sys.executable, "-m", "netprobe.mover", "head", url, *_allow(allowed)]
-    return await _mover(host, command, shown(url), time_limit_seconds)
+    command = [sys.executable, "-m", "netprobe.mover", "head", url]
+    command += [*_mover.allow(allowed), *_mover.with_bearers(bearers)]
+    given = json.dumps(dict(bearers)) if bearers else None
+    return await _mover.last_said(host, command, shown(url), time_limit_seconds, given=given)
 
 
-def _allow(allowed: Allowed | None) -> list[str]:
-    return [] if allowed is None else ["--allow", json.dumps(allowed.document(), separators=(",", ":"))]
-
-
-async def _mover(
-    host: Host,
-    command: list[str],
-    about: str,
-    time_limit_seconds: float,
-    on_document: Callable[[dict[str, Any]], None] = lambda document: None,
-) -> dict[str, Any]:
-    """The last document that the mover says."""
-    last: dict[str, Any] = {}
-
-    def on_line(line: str) -> None:
-        nonlocal last
-        last = json.loads(line)
-        on_document(last)
-
-    try:
-        end = await _process.run(host.argv(command), time_limit_seconds, on_line, GRACE_SECONDS)
-    except OSError as problem:
-        raise TransferError(f"{about}: the mover can't be started: {problem.strerror}") from problem
-    except ValueError as problem:
-        raise TransferError(f"{about}: the mover said something else than JSON") from problem
-    if end.timed_out:
-        raise TransferError(f"{about}: not done within {time_limit_seconds:.3g} s")
-    if last.get("event") == "error":
-        raise TransferError(str(last["error"]), last.get("status"), last.get("reason"))
-    if end.returncode != 0:
-        raise TransferError(f"{about}: the mover failed: {end.complaint}")
-    return last
+async def ask(
+    host: Host, asked: Asked, time_limit_seconds: float, allowed: Allowed | None = None
+) -> Sequence[Answer]:
+    """What the servers answer to small requests that are sent from `host`, in their order; for `allowed` see
+    `fetch_all`. A request that got no answer says why. Raises TransferError where none could be sent."""
+    command = [sys.executable, "-m", "netprobe.mover", "ask", *_mover.allow(allowed)]
+    command += ["--stall-seconds", f"{max(time_limit_seconds, 0.1):.3f}"]
+    about = shown(asked.requests[0].url) if asked.requests else "nothing"
+    answers: dict[int, Answer] = {}
+    # a line may be long: read when all are there
+    end = await _mover.run(host, command, about, time_limit_seconds, None, mover_ask.document(asked))
+    for line in end.stdout.splitlines():
+        said = _mover.read_line(line, about)
+        _mover.raise_error(said)
+        found = mover_ask.read_answer(said)
+        answers[found.number] = found
+    _mover.check_end(end, about, time_limit_seconds)
+    return [answers[number] for number in range(len(asked.requests))]
 
 
 def measurement(
