@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine
 
 from broker.catalogues import load_catalogues
 from broker.contract.read import parse_request
+from broker.images.looking import Images
 from broker.model import Note, Phase, Placement, Request
 from broker.offers.candidates import Candidate
 from broker.offers.checks import unknown_sizes
@@ -61,7 +62,7 @@ class Broker:
         sources: Sequence[Placed] | None = None,
         credits: Mapping[str, CreditSource] | None = None,
     ) -> None:
-        """`online` False: no catalogue is asked, and no cloud. `platforms` and `credits` by site, and
+        """`online` False: no catalogue is asked, no registry, no cloud. `platforms` and `credits` by site, and
         `sources` of their space; None: those that the sites name.
 
         Raises InputError for a platform or a source that nobody knows, or whose options it can't use.
@@ -72,6 +73,7 @@ class Broker:
         self._archive = Archive(engine)
         self.forecaster = Forecaster(self._archive, federation, clock)
         self._catalogues = load_catalogues(federation, online)
+        self._images = Images(clock) if online else None
         self._platforms = platforms or {
             site.id: load_platform(site, federation, clock, settings.work_directory / site.id)
             for site in federation
@@ -259,6 +261,7 @@ class Broker:
                 self.forecaster.path,
                 self._clock.now(),
                 document,
+                self._images,
             )
         candidates, unknown = self._spaces.bound(candidates)
         reasons += tuple(unknown)

@@ -16,3 +16,8 @@ class Quantiles:
     def __post_init__(self) -> None:
         if not self.p10 <= self.p50 <= self.p90:
             raise ValueError(f"quantiles out of order: {self.p10}, {self.p50}, {self.p90}")
+
+    def __add__(self, other: Quantiles) -> Quantiles:
+        """Of the sum of two quantities that rise and fall together; of independent ones it is wider than
+        need be."""
+        return Quantiles(self.p10 + other.p10, self.p50 + other.p50, self.p90 + other.p90)

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from broker.images import Looked
 from broker.model import DataItem, Level, Note, Part, Request
 from broker.offers import checks, policy
 from broker.offers.calendars import Held, SiteCalendars
 from broker.offers.changes import Change, within_site
+from broker.offers.images import Pull, judged, pull_note, pull_of
 from broker.platforms import Platform as Backend
-from broker.platforms import ReadyOffer, SaysWhatFits
-from federation.sites import Platform, Site
+from broker.platforms import PullsImages, ReadyOffer, SaysWhatFits
+from federation.sites import Federation, Platform, Site
 from netprobe.cost import Item, Staging, plan_staging
 from netprobe.forecast import ForecastPath
 from netprobe.quantiles import Quantiles
@@ -42,6 +44,8 @@ class Candidate:
     calendars: SiteCalendars | None = None
     # what may be spent there, where the site has credits and they are known
     accounts: tuple[Account, ...] | None = None
+    # the image, where it is to be pulled and its registry has said what it is
+    pull: Pull | None = None
 
     def beside(self, held: Iterable[Held]) -> Candidate:
         """The same where this is promised to others besides what the site's calendars say."""
@@ -53,9 +57,17 @@ class Candidate:
 
 
 def assess(
-    site: Site, backend: Backend, request: Request, forecast: ForecastPath
+    site: Site,
+    backend: Backend,
+    request: Request,
+    forecast: ForecastPath,
+    federation: Federation,
+    looked: Looked | None = None,
 ) -> Candidate | tuple[Note, ...]:
-    """The site as a candidate, or all the reasons why nothing but another request would make it one."""
+    """The site as a candidate, or all the reasons why nothing but another request would make it one.
+
+    `looked`: what registries say of the image, None where they were not asked.
+    """
     platform = site.platform
     if platform is None:
         text = "{site} has no compute platform"
@@ -66,6 +78,8 @@ def assess(
     if isinstance(backend, SaysWhatFits):
         platform = backend.bounded(platform)
         said = [*said, *(_naming(site, note) for note in backend.check_request(request))]
+    if looked is not None and isinstance(backend, PullsImages):
+        said = [*said, *(_naming(site, note) for note in judged(site, backend, looked, request.executable))]
     refused += [note for note in said if note.level is Level.ERROR]
     for position, item in enumerate(request.data):
         if not item.replicas:
@@ -79,13 +93,22 @@ def assess(
     changes, possible = changed
     items = [each for item in data for each in _to_move(item)]
     staging = plan_staging(items, site.id, forecast, site.link_bits_per_second)
-    image = backend.image_seconds(request.executable)
-    seconds = staging.seconds
-    # `image` is a 90 % quantile: at best the image is there already
-    prepare = Quantiles(seconds.p10, seconds.p50 + image, seconds.p90 + image)
+    pull = None
+    if looked is not None and looked.image is not None and isinstance(backend, PullsImages):
+        pull = pull_of(looked.image, backend.image_layers(), federation, site, forecast)
+        said = [*said, pull_note(pull)]
+        image = pull.seconds
+    else:
+        # a 90 % quantile: at best the image is there already
+        assumed = backend.image_seconds(request.executable)
+        image = Quantiles(0.0, assumed, assumed)
+    # the image is brought when the data is there
+    prepare = staging.seconds + image
     notes = (*checks.capped(site, platform, request), *said)
     need = checks.need(possible)
-    return Candidate(site, platform, possible, staging, prepare, need, notes, tuple(large), changes)
+    return Candidate(
+        site, platform, possible, staging, prepare, need, notes, tuple(large), changes, pull=pull
+    )
 
 
 def _to_move(item: DataItem) -> list[Item]:

@@ -9,10 +9,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from broker.images.looking import Images
 from broker.model import Level, Note, Placement, Request
 from broker.offers import checks
 from broker.offers.advice import no_room
 from broker.offers.candidates import Candidate, assess
+from broker.offers.images import look_for_images
 from broker.offers.placing import place, place_ready
 from broker.offers.rank import Priced, chosen, explained, rank
 from broker.offers.slots import Moment
@@ -45,21 +47,25 @@ def find_candidates(
     forecast: ForecastPath,
     now: datetime | None = None,
     document: Any = None,
+    images: Images | None = None,
 ) -> tuple[list[Candidate], tuple[Note, ...]]:
     """The sites that could run the request if they had room (or it were changed), and why the others can't.
 
     Reads the archive through `forecast`, and asks those platforms that are brokers themselves for offers to
-    `document` (from `now` on; None: they are not asked); so it may block. Sites without a platform are passed
+    `document` (from `now` on; None: they are not asked), and registries for the image by `images`; so it may
+    block. Sites without a platform are passed
     over.
     """
     candidates: list[Candidate] = []
     reasons: list[Note] = []
+    looked = look_for_images(federation, platforms, request, images)
     for site in federation:
         if site.id in platforms:
-            found = assess(site, platforms[site.id], request, forecast)
+            backend = platforms[site.id]
+            found = assess(site, backend, request, forecast, federation, looked.get(site.id))
             if not isinstance(found, Candidate):
                 reasons.extend(found)
-            elif isinstance(platforms[site.id], OffersItself) and found.reasons:
+            elif isinstance(backend, OffersItself) and found.reasons:
                 reasons.extend(found.reasons)
             else:
                 candidates.append(found)

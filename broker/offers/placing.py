@@ -103,7 +103,9 @@ def _bill(candidate: Candidate, slot: Slot, moment: Moment) -> price.Bill:
     first, last, _ = _result(candidate, slot, moment)
     seconds = (first - moment.now).total_seconds(), (last - moment.now).total_seconds()
     credits = credit_cost(candidate, slot, moment.now)
-    return price.bill(candidate.site, candidate.request, slot.size, candidate.staging, seconds, credits)
+    return price.bill(
+        candidate.site, candidate.request, slot.size, candidate.staging, seconds, credits, candidate.pull
+    )
 
 
 def _result(candidate: Candidate, slot: Slot, moment: Moment) -> tuple[datetime, datetime, datetime]:

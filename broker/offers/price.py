@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from broker.model import Figure, Request
 from broker.offers.checks import storage_gib
+from broker.offers.images import Pull
 from federation.sites import Site
 from netprobe.cost import Move, Staging, grouped, together
 from reservations.capacity import Capacity
@@ -44,9 +45,10 @@ def bill(
     staging: Staging,
     result: tuple[float, float],
     credits: Figure | None = None,
+    pull: Pull | None = None,
 ) -> Bill:
     """What a session of `size` costs if it uses all of its time, and what it is worth. `credits`: what is
-    taken of the site's credits, where it has some.
+    taken of the site's credits, where it has some. `pull`: the image, where it is brought there.
 
     Money is in the federation's own currency. `result`: seconds until it is expected to have ended, 10 % and
     90 % quantiles. Money, energy, carbon and bytes of the whole are the sums of its components'; seconds of
@@ -63,7 +65,9 @@ def bill(
         metrics[place.uuid] = _storage_rate(site)
     for key, moves in _by_item(staging).items():
         costs[key], metrics[key] = _data_costs(site, moves), _path_rate(moves)
-    return _whole(costs, metrics, staging, result, _performance(site) + _storage_rate(site))
+    if pull is not None:
+        costs["executable"] = _image_costs(site, pull)
+    return _whole(costs, metrics, staging, result, _performance(site) + _storage_rate(site), pull)
 
 
 def foreign_bill(
@@ -102,16 +106,21 @@ def _whole(
     staging: Staging,
     result: tuple[float, float],
     worth: tuple[Figure, ...],
+    pull: Pull | None = None,
 ) -> Bill:
     added = [_sum(figures) for figures in _by_type(costs).values()]
-    seconds = staging.seconds
+    seconds, what = staging.seconds, "the data"
+    size_bytes = sum(move.size_bytes for move in moved(staging))
+    if pull is not None:
+        # one after the other
+        seconds, what = seconds + pull.seconds, "data and image"
+        size_bytes += pull.move.size_bytes if pull.crosses else 0
     moving = Figure(
         TRANSFER_SECONDS,
         seconds.p10,
         seconds.p90,
-        "Seconds to bring the data to the site: 10 % and 90 % quantiles of the forecast",
+        f"Seconds to bring {what} to the site: 10 % and 90 % quantiles of the forecast",
     )
-    size_bytes = sum(move.size_bytes for move in moved(staging))
     whole = (*added, moving, _exact(TRANSFER_BYTES, float(size_bytes), BYTES))
     until = Figure(
         SECONDS_TO_RESULT,
@@ -170,6 +179,20 @@ def _data_costs(site: Site, moves: Sequence[Move]) -> tuple[Figure, ...]:
             seconds.p10,
             seconds.p90,
             "Seconds to bring this to the site: 10 % and 90 % quantiles of the forecast",
+        ),
+        _exact(TRANSFER_BYTES, float(size_bytes), BYTES),
+    )
+
+
+def _image_costs(site: Site, pull: Pull) -> tuple[Figure, ...]:
+    size_bytes = pull.move.size_bytes if pull.crosses else 0
+    return (
+        *_money(site.tariff.per_gib_moved * size_bytes / GIB, "Price of moving the image to the site"),
+        Figure(
+            TRANSFER_SECONDS,
+            pull.seconds.p10,
+            pull.seconds.p90,
+            "Seconds to bring the image to the site: 10 % and 90 % quantiles of the forecast",
         ),
         _exact(TRANSFER_BYTES, float(size_bytes), BYTES),
     )

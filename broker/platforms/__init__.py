@@ -11,6 +11,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+from broker.images import Access, Image, Wanted
 from broker.model import Connector, DataItem, Executable, Figure, Job, Note, Outcome, Phase, Request
 from federation.clock import Clock
 from federation.errors import InputError
@@ -154,6 +155,26 @@ class SaysWhatFits(Protocol):
         ...
 
 
+@runtime_checkable
+class PullsImages(Protocol):
+    """What a platform has besides when it pulls OCI images, so that their registries can be asked beforehand.
+
+    No call uses the network; the engine on this machine may be asked.
+    """
+
+    def wanted_image(self, executable: Executable) -> tuple[Wanted, Access] | None:
+        """What registries are to be asked for, and how; None where nothing has to be pulled, or can be."""
+        ...
+
+    def image_layers(self) -> Collection[str]:
+        """The layers that are in place already, by the digests of what they unpack to."""
+        ...
+
+    def check_image(self, image: Image) -> Sequence[Note]:
+        """What speaks against `image` there (ERROR), and what its client should know (INFO, WARN)."""
+        ...
+
+
 # called with the bytes moved so far
 Progress = Callable[[int], None]
 
@@ -179,7 +200,8 @@ class Platform(Protocol):
         ...
 
     def image_seconds(self, executable: Executable) -> float:
-        """How long (P90) until the image is in place. Doesn't use the network."""
+        """How long (P90) until the image is in place, where nobody knows its size (see `PullsImages`). Doesn't
+        use the network."""
         ...
 
     async def stage(self, job_id: str, wanted: Sequence[tuple[DataItem, Move]], progress: Progress) -> Staged:

@@ -7,20 +7,22 @@ import json
 import os
 import shutil
 from collections.abc import Collection, Sequence
+from functools import partial
 from io import FileIO
 from pathlib import Path
 from typing import Any
 
 from broker.catalogues.urls import allowed_at
+from broker.images import Access, Image, Wanted
 from broker.model import Connector, DataItem, Executable, Job, Note
 from broker.platforms import PlatformError, Progress, Staged, State, Status, StoredFile, notebook, results
 from broker.platforms.container_log import read_log
 from broker.platforms.options import architecture, check_executable
 from broker.platforms.places import job_directory, storage_path
-from broker.platforms.podman_cli import COMMAND_SECONDS, Images, podman, podman_ok, usable, words
+from broker.platforms.podman_cli import COMMAND_SECONDS, podman, podman_ok, usable, words
 from broker.platforms.podman_containers import Containers
-from broker.platforms.podman_images import as_oci, check_image, find_image, pull_image
-from broker.platforms.podman_options import podman_options
+from broker.platforms.podman_images import as_oci, as_wanted, check_image, find_image, pull_image
+from broker.platforms.podman_options import podman_access, podman_options, pull_flags
 from broker.platforms.podman_ports import check_ports, connectors
 from broker.platforms.podman_run import (
     LOG_NAME,
@@ -29,6 +31,7 @@ from broker.platforms.podman_run import (
     run_arguments,
     write_environment,
 )
+from broker.platforms.podman_store import Images
 from broker.platforms.staging import make_job_directory, stage_files
 from broker.platforms.usage import Overuse
 from federation.clock import Clock
@@ -63,6 +66,7 @@ class PodmanPlatform:
         self._root = Path(options["staging"]) if options["staging"] else work_directory
         self._options = options
         self._images, self._containers = Images(), Containers()
+        self._access = podman_access(federation, site, options)
         self._pulling: dict[tuple[str, ...], asyncio.Lock] = {}
         # by job, until its release
         self._image_ids: dict[str, str] = {}
@@ -89,8 +93,22 @@ class PodmanPlatform:
         return executable
 
     def image_seconds(self, executable: Executable) -> float:
-        in_place = self._images.has(as_oci(self._container(executable)).locations)
+        wanted = as_oci(self._container(executable))
+        in_place = self._images.has(wanted.locations, wanted.digest)
         return PRESENT_SECONDS if in_place else float(self._options["image_seconds"])
+
+    def wanted_image(self, executable: Executable) -> tuple[Wanted, Access] | None:
+        wanted = as_wanted(self._container(executable))
+        if wanted is None or self._images.has(wanted.locations, wanted.digest):
+            return None
+        return wanted, self._access
+
+    def image_layers(self) -> Collection[str]:
+        return self._images.layers()
+
+    def check_image(self, image: Image) -> Sequence[Note]:
+        # a container's user, root or not, is shut in by podman
+        return ()
 
     async def stage(self, job_id: str, wanted: Sequence[tuple[DataItem, Move]], progress: Progress) -> Staged:
         here = self._site, self._allowed, self._clock, self._root
@@ -254,7 +272,9 @@ class PodmanPlatform:
 
     async def _pull(self, executable: Executable) -> dict[str, Any]:
         try:
-            return await pull_image(executable, float(self._options["pull_seconds"]))
+            limit = float(self._options["pull_seconds"])
+            ask = partial(podman, registries=self._access.registries.file)
+            return await pull_image(executable, limit, ask, pull_flags(self._options))
         except PlatformError as problem:
             raise self._error(str(problem)) from problem
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
-import json
 import os
 import shutil
 import subprocess
@@ -16,7 +15,6 @@ import uuid
 import weakref
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from broker.images.references import is_local as is_local
 from broker.images.references import is_reference as is_reference
@@ -28,10 +26,6 @@ from netprobe.tools import _process
 COMMAND_SECONDS = 30.0
 # podman is busy while it runs (150 ms of one core to start a container): more at once only make each slower
 AT_ONCE = 2 * (os.cpu_count() or 1)
-# an image listing is good for this long; what isn't in it is looked for again at once
-LISTING_SECONDS = 60.0
-# tries to list them, where podman fails
-LISTING_TRIES = 3
 # a probe that failed counts for so long: what was wrong may be put right, or have been a busy minute
 PROBE_SECONDS = 60.0
 PROBE_LABEL = "fairlead.probe=1"
@@ -51,16 +45,19 @@ async def podman(
     time_limit_seconds: float = COMMAND_SECONDS,
     waits: bool = False,
     directory: Path | None = None,
+    registries: Path | None = None,
 ) -> _process.Finished:
     """Run podman and return how it ended, whatever that is. Raises PlatformError where it doesn't end.
 
     Only so many run at once. `waits`: this one mostly waits for something else, and takes nobody's turn.
     `directory` is where podman runs, and where conmon, which stays with the container, leaves its files.
+    `registries`: a registries.conf to be read instead of the machine's.
     """
+    steered = () if registries is None else ("env", f"CONTAINERS_REGISTRIES_CONF={registries}")
     try:
         async with contextlib.nullcontext() if waits else _turns():
             at = None if directory is None else str(directory)
-            end = await _process.run(command(*arguments), time_limit_seconds, directory=at)
+            end = await _process.run([*steered, *command(*arguments)], time_limit_seconds, directory=at)
     except (OSError, ValueError) as problem:
         raise PlatformError(f"podman can't be run: {problem}") from problem
     if end.timed_out:
@@ -88,45 +85,6 @@ def _turns() -> asyncio.Semaphore:
 
 def words(complaint: str) -> str:
     return complaint.removeprefix("Error: ")
-
-
-class Images:
-    """The images that are in podman's store, listed when needed. Blocks while `podman images` runs."""
-
-    def __init__(self) -> None:
-        self._names: frozenset[str] = frozenset()
-        self._listed: float | None = None
-
-    def has(self, locations: Sequence[str]) -> bool:
-        wanted = {qualified(location) for location in locations}
-        wanted |= {
-            name if ":" in name.rpartition("/")[2] or "@" in name else f"{name}:latest" for name in wanted
-        }
-        fresh = self._listed is not None and time.monotonic() - self._listed < LISTING_SECONDS
-        if not fresh or not wanted & self._names:
-            self._list()
-        return bool(wanted & self._names)
-
-    def _list(self) -> None:
-        """List anew. podman fails where an image goes while it lists them: it is asked again, and what was
-        known before stays where it won't say."""
-        for _ in range(LISTING_TRIES):
-            try:
-                done = subprocess.run(
-                    command("images", "--format", "json"),
-                    capture_output=True,
-                    timeout=COMMAND_SECONDS,
-                    stdin=subprocess.DEVNULL,
-                    check=True,
-                )
-                listed: list[dict[str, Any]] = json.loads(done.stdout) or []
-            except (OSError, subprocess.SubprocessError, ValueError):
-                continue
-            self._names = frozenset(
-                name for image in listed for key in ("Names", "RepoDigests") for name in image.get(key) or ()
-            )
-            self._listed = time.monotonic()
-            return
 
 
 def usable() -> str | None:

@@ -8,18 +8,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
+from broker.images import Wanted
+from broker.images.references import is_local, is_reference, parse, pinned, qualified
 from broker.model import Executable, ExecutableKind, Note
 from broker.platforms import PlatformError
 from broker.platforms.options import architecture
 from broker.platforms.podman_cli import (
     COMMAND_SECONDS,
-    Images,
-    is_local,
-    is_reference,
     podman,
-    qualified,
     words,
 )
+from broker.platforms.podman_store import Images
 from netprobe.tools import _process
 
 # how Singularity names an image that any OCI engine can run
@@ -66,40 +65,62 @@ def check_image(site_id: str, executable: Executable, images: Images) -> Sequenc
     return []
 
 
+def as_wanted(executable: Executable) -> Wanted | None:
+    """What registries can be asked for; None where the image is none that is pulled."""
+    oci = as_oci(executable)
+    if not all(map(is_reference, oci.locations)):
+        return None
+    remote = tuple(qualified(location) for location in oci.locations if not is_local(location))
+    return Wanted(remote, oci.digest, oci.architecture, oci.os) if remote else None
+
+
+def names_of(location: str, digest: str | None) -> Sequence[str]:
+    """What podman may be asked for, in order: by the digest, where there is one, for a tag may mean another
+    image by now; and by the tag, for the digest may be of a configuration, by which no registry finds it."""
+    reference = parse(location)
+    if reference.digest is not None:
+        return [pinned(location, reference.digest)]
+    return [qualified(location)] if digest is None else [pinned(location, digest), qualified(location)]
+
+
 async def find_image(executable: Executable, ask: Ask = podman) -> dict[str, Any] | None:
     """The image in podman's store that is meant, as `podman image inspect` has it; or None."""
     for location in executable.locations:
         if not is_reference(location):
             raise PlatformError(f"{location!r} is not the name of an image")
-        end = await ask("image", "inspect", "--format", "json", qualified(location))
-        if end.returncode == 0:
-            image: dict[str, Any] = json.loads(end.stdout)[0]
-            if executable.digest is None or executable.digest in digests(image):
-                return image
+        for name in names_of(location, executable.digest):
+            end = await ask("image", "inspect", "--format", "json", name)
+            if end.returncode == 0:
+                image: dict[str, Any] = json.loads(end.stdout)[0]
+                if executable.digest is None or executable.digest in digests(image):
+                    return image
     return None
 
 
-async def pull_image(executable: Executable, limit_seconds: float, ask: Ask = podman) -> dict[str, Any]:
-    """Pull by the first location that works. Raises PlatformError with what each of them said."""
+async def pull_image(
+    executable: Executable, limit_seconds: float, ask: Ask = podman, flags: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Pull by the first location that works, with `flags`. Raises PlatformError with what each said."""
     said = []
+    platform = ("--os", "linux", "--arch", architecture(executable.architecture))
     for location in executable.locations:
         if is_local(location):
             said.append(f"{location} is not here, and local images are never pulled")
             continue
-        platform = ("--os", "linux", "--arch", architecture(executable.architecture))
-        pull = ("pull", "--quiet", *platform, qualified(location))
-        try:
-            end = await ask(*pull, time_limit_seconds=limit_seconds, waits=True)
-        except PlatformError as problem:
-            said.append(f"{location}: {problem}")
-            continue
-        if end.returncode != 0:
-            said.append(f"{location}: podman pull: {words(end.complaint)}")
-            continue
-        image = await find_image(executable, ask)
-        if image is not None:
-            return image
-        said.append(f"{location}: wrong digest: expected {executable.digest}")
+        for name in names_of(location, executable.digest):
+            try:
+                pull = ("pull", "--quiet", *platform, *flags, name)
+                end = await ask(*pull, time_limit_seconds=limit_seconds, waits=True)
+            except PlatformError as problem:
+                said.append(f"{name}: {problem}")
+                continue
+            if end.returncode != 0:
+                said.append(f"{name}: podman pull: {words(end.complaint)}")
+                continue
+            image = await find_image(executable, ask)
+            if image is not None:
+                return image
+            said.append(f"{name}: wrong digest: expected {executable.digest}")
     raise PlatformError(f"the image can't be had: {'; '.join(said) or 'it has no location'}")
 
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from broker.images import Access
+from broker.images.access import site_access
+from broker.images.credentials import check_file, default_file
+from broker.images.registries import read_registries
 from broker.platforms import notebook, podman_ports
 from broker.platforms.options import read_options
 from federation.errors import InputError
-from federation.sites import Site
+from federation.sites import Federation, Site
 
 DEFAULTS: dict[str, Any] = {
     "staging": None,  # directory for staged files; the work directory where unset
@@ -21,6 +26,9 @@ DEFAULTS: dict[str, Any] = {
     "privileged": False,  # whether privileged containers may run
     "image_seconds": 60.0,  # P90 of pulling an image
     "pull_seconds": 900.0,  # when a pull is given up
+    # podman's own where unset
+    "auth_file": None,  # logins of registries, as `podman login --authfile` makes them
+    "registries_file": None,  # mirrors and the like, as in containers-registries.conf(5)
     "stop_seconds": 10.0,  # from SIGTERM to SIGKILL
     **notebook.OPTIONS,
 }
@@ -35,6 +43,27 @@ def podman_options(site: Site) -> Mapping[str, Any]:
     podman_ports.check_options(site.id, options)
     notebook.check_options(site.id, options)
     return options
+
+
+def podman_access(federation: Federation, site: Site, options: Mapping[str, Any]) -> Access:
+    """How registries are asked for the site before podman asks them: as it will. Raises InputError."""
+    where = f"site {site.id!r}: option"
+    file = None if options["registries_file"] is None else Path(options["registries_file"])
+    login = default_file() if options["auth_file"] is None else Path(options["auth_file"])
+    try:
+        registries = read_registries(file)
+    except InputError as problem:
+        raise InputError(f"{where} 'registries_file': {problem}") from None
+    try:
+        if login is not None:
+            check_file(login)
+    except InputError as problem:
+        raise InputError(f"{where} 'auth_file': {problem}") from None
+    return site_access(federation, site, registries, login)
+
+
+def pull_flags(options: Mapping[str, Any]) -> Sequence[str]:
+    return () if options["auth_file"] is None else ("--authfile", str(options["auth_file"]))
 
 
 def _check_options(site_id: str, options: Mapping[str, Any]) -> None:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.model import Executable, MountMode
-from broker.platforms import PlatformError, podman_cli
+from broker.platforms import PlatformError, podman_cli, podman_store
 from broker.platforms.container_log import TAIL_BYTES, parse_log, read_log
 from broker.platforms.engine_conf import EngineFlags, flags_for, is_hybrid
 from broker.platforms.podman_cli import is_reference, qualified
@@ -198,8 +198,8 @@ def test_images_are_listed_again_where_podman_stumbles(monkeypatch):
             raise stumbles.pop()
         return CompletedProcess([], 0, json.dumps([{"Names": ["localhost/here:1"]}]))
 
-    monkeypatch.setattr(podman_cli.subprocess, "run", run)
-    images = podman_cli.Images()
+    monkeypatch.setattr(podman_store.subprocess, "run", run)
+    images = podman_store.Images()
     assert images.has(["localhost/here:1"])
     stumbles += [CalledProcessError(125, "podman")] * 3
     assert images.has(["localhost/here:1"])
