@@ -54,6 +54,8 @@ from netprobe.cost import Move
 T = TypeVar("T")
 # jobs that Skaha is asked about at the same time
 THREADS = 8
+# what Skaha said last, in the site's work directory, beside one directory a job
+VIEW_NAME = "skaha-view.json"
 
 
 class SkahaPlatform:
@@ -67,7 +69,7 @@ class SkahaPlatform:
         self._allowed = allowed_at(federation, site)
         self._files = Files(site.id, options)
         skaha = Skaha(site.id, options, clock)
-        self._views = Views(skaha, clock, options.refresh_seconds)
+        self._views = Views(skaha, clock, options.refresh_seconds, work_directory / VIEW_NAME)
         self._sessions = Sessions(
             site.id,
             skaha,

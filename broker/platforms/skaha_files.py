@@ -43,8 +43,12 @@ class Files:
 
     def there(self, host_path: Path) -> str:
         """A path below `root` as containers have it."""
+        root = self.root
         assert self._options.staging_there is not None
-        return str(self._options.staging_there / PurePosixPath(host_path).relative_to(self.root))
+        try:
+            return str(self._options.staging_there / PurePosixPath(host_path).relative_to(root))
+        except ValueError:
+            raise self._error(f"{host_path} was brought to another directory than {root}") from None
 
     def make_storage(self, job_id: str, name: str) -> Path:
         path = storage_path(self.root, job_id, name)

@@ -1,7 +1,7 @@
 """What a Skaha can run, as it said last: images, registries, sizes, what is free. Asked again when it is old.
 
 Whoever wants to know never waits for Skaha: a thread of ours asks, and until it has heard, the last answer
-counts.
+counts, also that of the process before.
 """
 
 from __future__ import annotations
@@ -11,8 +11,12 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
+
+import msgspec
 
 from broker.platforms import PlatformError
+from broker.platforms.places import write_private
 from broker.platforms.skaha_answers import (
     FAILED,
     INTERACTIVE,
@@ -45,13 +49,13 @@ class View:
 
 
 class Views:
-    """The last View of one Skaha; may be used from several threads."""
+    """The last View of one Skaha, kept in `file`; may be used from several threads."""
 
-    def __init__(self, skaha: Skaha, clock: Clock, refresh_seconds: float) -> None:
-        self._skaha, self._clock = skaha, clock
+    def __init__(self, skaha: Skaha, clock: Clock, refresh_seconds: float, file: Path) -> None:
+        self._skaha, self._clock, self._file = skaha, clock, file
         self._fresh = timedelta(seconds=refresh_seconds)
         self._asking = threading.Lock()
-        self._last: View | None = None
+        self._last = self._kept()
         self._tried: datetime | None = None
         self._problem = "it is being asked, for the first time: ask again in a moment"
 
@@ -87,7 +91,23 @@ class Views:
         except PlatformError as error:
             self._problem = str(error)
             raise
+        self._keep(self._last)
         return self._last
+
+    def _kept(self) -> View | None:
+        try:
+            # of another service, where the catalogue names a new one: then it says nothing
+            url, view = msgspec.json.decode(self._file.read_bytes(), type=tuple[str, View])
+        except (OSError, msgspec.MsgspecError):
+            return None
+        return view if url == self._skaha.url else None
+
+    def _keep(self, view: View) -> None:
+        try:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            write_private(self._file, msgspec.json.encode((self._skaha.url, view)).decode())
+        except OSError as error:
+            log.warning("%s can't be written: %s", self._file, error.strerror)
 
     def _ask(self) -> View:
         images = {image.id: image for image in self._skaha.images()}

@@ -11,7 +11,7 @@ from typing import Any
 
 from broker.model import Job
 from broker.platforms import State, Status
-from broker.platforms.skaha import SkahaPlatform
+from broker.platforms.skaha import VIEW_NAME, SkahaPlatform
 from tests.contracts.platform_support import make_job, make_platform, until_exited
 from tests.skaha.pods import Pod
 from tests.skaha.serving import Served, skaha_options
@@ -68,6 +68,11 @@ class Site:
     def pod_of(self, job: Job) -> Pod:
         [pod] = [each for each in self.simulator.pods.values() if job.id in each.name]
         return pod
+
+    def left(self) -> list[Path]:
+        """What is kept of jobs."""
+        kept = (self.directory / "work").rglob("*")
+        return [path for path in kept if path.is_file() and path.name != VIEW_NAME]
 
     def posts(self) -> list[bytes]:
         return [body for method, path, _, body in self.served.app.requests if (method, path[-8:]) == POST]

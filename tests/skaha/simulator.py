@@ -34,6 +34,7 @@ class Simulator:
         self.directory = directory
         self.shift = timedelta(0)
         self.pods: dict[str, Pod] = {}
+        self.made: list[str] = []  # the names of all that there ever were
         # SkahaAction.initRequest: 401 without a known user, 403 for one who isn't in the users' group
         self.tokens = {"tok123": "ann"}
         self.outsiders: set[str] = set()
@@ -198,6 +199,7 @@ class Simulator:
             self.directory / f"{session_id}.log",
         )
         self.pods[session_id] = pod
+        self.made.append(pod.name)
         if image in self.private_images and _decoded(registry) != self.registry_auth:
             # the header is only decoded; whether it is right shows when the kubelet pulls
             message = f'Failed to pull image "{image}": unauthorized to access repository'

@@ -66,6 +66,18 @@ def test_before_it_was_asked_and_while_it_is_nothing_is_promised(site: Site) -> 
     assert not platform.check(executable())
 
 
+def test_what_it_said_last_counts_through_a_restart_but_not_for_another_service(site: Site) -> None:
+    site.platform()
+    site.served.app.faults.append(Fault("GET /image", (503, "text/plain", b"busy")))
+    assert not site.platform(learn=False).check(executable())
+    other = site.platform(learn=False, url=site.served.url + "/")
+    assert not other.check(executable())
+    elsewhere = site.platform(learn=False, url=site.served.url.replace("127.0.0.1", "localhost"))
+    assert kinds(elsewhere, executable()) == ["service-unknown"]
+    site.simulator.advance(3700)
+    assert kinds(site.platform(learn=False), executable()) == ["service-unknown"]
+
+
 def test_what_it_said_last_counts_until_that_is_too_old(site: Site) -> None:
     platform = site.platform(refresh_seconds=0.0)
     site.served.app.faults.append(Fault("GET /image", (503, "text/plain", b"busy")))

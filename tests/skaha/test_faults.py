@@ -82,7 +82,7 @@ def test_each_fault_of_each_call_is_named_and_leaves_nothing(site: Site, call: s
         site.simulator.advance(61)  # what may have been made is there by now
         await quick.release(job.id)
         assert all(pod.deleted for pod in site.simulator.pods.values())
-        assert not [path for path in (site.directory / "work").rglob("*") if path.is_file()]
+        assert not site.left()
 
     live(story)
 

@@ -52,7 +52,7 @@ def test_environment_and_arguments_arrive_by_a_script_as_they_were_sent(
         assert "s3cret" not in caplog.text
         await platform.release(job.id)
         assert not list((site.directory / "staging").rglob("*"))
-        assert not [path for path in (site.directory / "work").rglob("*") if path.is_file()]
+        assert not site.left()
 
     live(story)
 
