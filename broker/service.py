@@ -14,9 +14,12 @@ from broker.catalogues import load_catalogues
 from broker.contract.read import parse_request
 from broker.images.looking import Images
 from broker.model import Note, Phase, Placement, Request
+from broker.nesting.needs import asks
+from broker.nesting.store import read_nesting
 from broker.offers.candidates import Candidate
 from broker.offers.checks import unknown_sizes
 from broker.offers.engine import MOST_OFFERS, as_information, find_candidates, make_offers
+from broker.offers.nested import able
 from broker.offers.purses import Purses, load_purses
 from broker.offers.refusal import explain
 from broker.offers.spaces import Spaces, load_spaces
@@ -62,7 +65,7 @@ class Broker:
         sources: Sequence[Placed] | None = None,
         credits: Mapping[str, CreditSource] | None = None,
     ) -> None:
-        """`online` False: no catalogue is asked, no registry, no cloud. `platforms` and `credits` by site, and
+        """`online` False: no catalogue is asked, no registry, no cloud. `platforms`, `credits` by site, and
         `sources` of their space; None: those that the sites name.
 
         Raises InputError for a platform or a source that nobody knows, or whose options it can't use.
@@ -263,6 +266,11 @@ class Broker:
                 document,
                 self._images,
             )
+        if request is not None and asks(request.executable):
+            with self._engine.connect() as connection:
+                known = read_nesting(connection)
+            candidates, unable = able(candidates, known)
+            reasons += unable
         candidates, unknown = self._spaces.bound(candidates)
         reasons += tuple(unknown)
         candidates = self._beside_held(self._purses.known(candidates))

@@ -34,6 +34,7 @@ CONFIG_BYTES = 8 * 1024 * 1024
 TOKEN_BYTES = 256 * 1024
 REDIRECTS = 5
 CONNECT_SECONDS = 3.0
+TLS_SECONDS = 1.0
 LONGEST_WORDS = 200
 _REDIRECTS = (301, 302, 303, 307, 308)
 _CHALLENGE = re.compile(r'([a-zA-Z]+)="([^"]*)"')
@@ -56,6 +57,7 @@ class Registry:
         self._reference, self._insecure, self._access = reference, insecure, access
         self._deadline = deadline
         self._authorization: str | None = None
+        self._connect_seconds = CONNECT_SECONDS
         # the scheme that worked
         self._scheme: str | None = None
         self._http = httpx.Client(verify=_tls(insecure), trust_env=False, follow_redirects=False)
@@ -110,6 +112,8 @@ class Registry:
             sent["Authorization"] = self._authorization
         schemes = [self._scheme] if self._scheme else ["https", "http"] if self._insecure else ["https"]
         for number, scheme in enumerate(schemes):
+            # one that doesn't speak TLS may wait for more of what it takes for a question
+            self._connect_seconds = CONNECT_SECONDS if number == len(schemes) - 1 else TLS_SECONDS
             url = f"{scheme}://{self._reference.host}/v2/{self._reference.repository}/{path}"
             try:
                 answer = self._follow(url, sent, limit)
@@ -225,7 +229,7 @@ class Registry:
         left = self._deadline - time.monotonic()
         if left <= 0:
             raise ImageError(Trouble.UNKNOWN, f"{self._reference.host} didn't answer in time")
-        return httpx.Timeout(left, connect=min(left, CONNECT_SECONDS))
+        return httpx.Timeout(left, connect=min(left, self._connect_seconds))
 
 
 @functools.cache
