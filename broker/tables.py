@@ -128,6 +128,19 @@ forgotten = Table(
     Column("created", UtcDateTime),
 )
 
+# Which containers can be made inside of a site's containers, as last tried: see broker.nesting.
+nesting = Table(
+    "nesting",
+    metadata,
+    Column("site", String(64), primary_key=True),
+    Column("tried", UtcDateTime, nullable=False),
+    Column("image", Text, nullable=False),
+    # broker.nesting.store.as_document
+    Column("plain", JSON, nullable=False),
+    # the same of a privileged container, or why there is none
+    Column("privileged", JSON, nullable=False),
+)
+
 identities = Table(
     "identities",
     metadata,

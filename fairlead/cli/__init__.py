@@ -47,7 +47,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "fetch": ("fairlead.cli.sessions",),
     "cancel": ("fairlead.cli.sessions",),
     "credits": ("fairlead.cli.credits",),
-    "site": ("fairlead.cli.site",),
+    "site": ("fairlead.cli.site", "fairlead.cli.site_nesting"),
     "users": ("fairlead.cli.users",),
     "audit": ("fairlead.cli.audit",),
 }
