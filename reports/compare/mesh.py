@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import gc
-import multiprocessing
-import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
 from itertools import pairwise
@@ -27,6 +23,7 @@ from reports.compare.trend import Step
 from reports.compare.verdicts import settled, words
 from reports.compare.ways import Quantity, Side
 from reports.document import NOBODY, Made
+from reports.side_by_side import side_by_side
 
 SHARE_FALSE = 0.05
 KIND_OF = {
@@ -34,8 +31,6 @@ KIND_OF = {
     Quantity.LATENCY: Kind.LATENCY,
     Quantity.LOSS: Kind.LATENCY,
 }
-# what the children of this process work on
-_jobs: Sequence[Job] = ()
 
 
 def compare_mesh(
@@ -55,7 +50,7 @@ def compare_mesh(
         for quantity in quantities
         for job in _jobs_of(reading, wanted, quantity, loss_margin if quantity is Quantity.LOSS else margin)
     ]
-    compared = _all_compared(jobs, progress)
+    compared = side_by_side(lambda part: [compare(job) for job in part], jobs, FEW_PATHS, progress)
     compared = [settled(one, adjusted) for one, adjusted in zip(compared, _adjusted(compared), strict=True)]
     steps = _confirmed(compared)
     looks = [_seen(job, one, found, reading) for job, one, found in zip(jobs, compared, steps, strict=True)]
@@ -132,33 +127,6 @@ def _rtt(reading: Reading, source: str, destination: str) -> float | None:
 
 def _positive(values: Floats) -> Floats:
     return values[values > 0]
-
-
-def _all_compared(jobs: Sequence[Job], progress: Callable[[float], None]) -> list[Comparison]:
-    """Each job's comparison, in their order. The children inherit the jobs; only results are sent."""
-    global _jobs
-    workers = len(os.sched_getaffinity(0))
-    if len(jobs) < FEW_PATHS or workers < 2:
-        return [compare(job) for job in jobs]
-    _jobs = jobs
-    size = max(50, len(jobs) // (20 * workers))
-    spans = [(start, min(start + size, len(jobs))) for start in range(0, len(jobs), size)]
-    found: list[Comparison] = []
-    # what is there is for good: the children's collectors needn't walk it, and its pages stay in common
-    gc.freeze()
-    try:
-        with ProcessPoolExecutor(workers, multiprocessing.get_context("fork")) as pool:
-            for part in pool.map(_part, spans):
-                found += part
-                progress(len(found) / len(jobs))
-    finally:
-        gc.unfreeze()
-        _jobs = ()
-    return found
-
-
-def _part(span: tuple[int, int]) -> list[Comparison]:
-    return [compare(job) for job in _jobs[slice(*span)]]
 
 
 def _adjusted(compared: Sequence[Comparison]) -> list[float]:

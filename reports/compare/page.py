@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
@@ -19,8 +20,8 @@ from reports.document import Section, Table, cells, instants
 from reports.laid_out import in_markdown, records
 from reports.templating import environment
 
-# Evidence is drawn for so many of the worst; on paper the table of all has so many lines.
-EVIDENCE, PRINTED_ROWS = 40, 60
+# Evidence is drawn for so many of the worst; the table of all has so many lines, and on paper so many.
+EVIDENCE, SHOWN_ROWS, PRINTED_ROWS = 40, 1000, 60
 _WORST = 10
 
 _TEMPLATES = environment()
@@ -59,8 +60,11 @@ class Compared:
         return tables.markdown(self.report) + "\n".join(in_markdown(self.appendix))
 
     def frames(self) -> Mapping[str, pd.DataFrame]:
-        paths = pd.DataFrame(tables.rows(self.report))
-        return {"paths": paths} | {table.name: table.frame for table in self._appended()}
+        return {"paths": self._paths} | {table.name: table.frame for table in self._appended()}
+
+    @cached_property
+    def _paths(self) -> pd.DataFrame:
+        return pd.DataFrame(tables.rows(self.report))
 
     def json(self) -> Mapping[str, Any]:
         return {
@@ -74,7 +78,7 @@ class Compared:
 
 def _rendered(compared: Compared, printed: bool) -> str:
     report, evidence = compared.report, compared.evidence
-    most_rows = PRINTED_ROWS if printed else None
+    most_rows = PRINTED_ROWS if printed else SHOWN_ROWS
     order = ranked(report)
     worst = [one for one in order if one.outcome is Outcome.DISAGREE or faulty(one)]
     drawn = [one for one in order if one.outcome is not Outcome.AGREE or faulty(one)][:evidence]

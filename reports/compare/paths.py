@@ -20,8 +20,6 @@ from reports.compare.ways import Quantity, Side
 
 # Round trips that differ by less are the same whatever the margin: OWAMP's buckets are a millisecond wide.
 LEAST_SECONDS = 0.0005
-# 0 lost of n: at most 3/n with 95 % (Jovanovic and Levy 1997), as a standard error.
-_NONE_LOST = 3 / 1.645
 
 
 @dataclass(frozen=True)
@@ -159,7 +157,7 @@ def _shares(job: Job) -> dict[Side, float]:
 
 def _resolved(shift: Shift, *sides: Values) -> Shift:
     """No surer than the packets that were counted allow: none lost of a hundred is not no loss."""
-    least = math.hypot(*(_NONE_LOST / max(float(packets(side.rows).sum()), 1.0) for side in sides))
+    least = math.hypot(*(statistics.NONE_LOST / max(float(packets(side.rows).sum()), 1.0) for side in sides))
     return Shift(shift.estimate, max(shift.error, least), shift.freedom)
 
 

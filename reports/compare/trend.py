@@ -13,7 +13,17 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from netprobe.changes import LEAST_STEP, SHORTEST, changes
-from reports.compare.statistics import Floats, couples, effective, median, ranks, thinned
+from reports.compare.statistics import (
+    TRIM,
+    Floats,
+    between,
+    centre,
+    couples,
+    effective,
+    median,
+    ranks,
+    thinned,
+)
 
 # Ranks of 5 tests that are wholly apart from 15 others stand 3.3 standard deviations away, from 35, 3.6.
 _SCREEN = 3.0
@@ -33,8 +43,8 @@ class Trend:
 class Step:
     """A level that changed with the test at index `start`; medians of both sides in the series' own unit.
 
-    `p` is that of Mann and Whitney on the two levels, for as many as they are worth in independent tests and
-    times the places where it could have been cut.
+    `p` is the larger of Mann and Whitney's on the two levels, for as many as they are worth in independent
+    tests, and Welch's on their trimmed means; times the places where it could have been cut.
     """
 
     start: int
@@ -92,12 +102,15 @@ def _step(times: Floats, values: Floats, logarithms: Floats, places: tuple[int, 
     variance = first * second / 12 * (count + 1 - ties / (count * (count - 1)))
     away = abs(float(found[first:].sum()) - second * (count + 1) / 2)
     score = away / math.sqrt(variance) * math.sqrt(effective(levels) / count) if variance > 0 else 0.0
+    # and their centres are apart: where tests depend on those before, levels wander
+    apart = between(centre(ahead, TRIM, times[begin:start]), centre(behind, TRIM, times[start:end]))
+    places_cut = max(len(values) - 2 * SHORTEST + 1, 1)
     return Step(
         start,
         datetime.fromtimestamp(float(times[start]), UTC),
         median(values[begin:start]),
         median(values[start:end]),
-        min(1.0, 2 * float(ndtr(-score)) * max(len(values) - 2 * SHORTEST + 1, 1)),
+        min(1.0, max(2 * float(ndtr(-score)), apart.beyond(0.0)) * places_cut),
         side,
     )
 

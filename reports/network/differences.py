@@ -30,8 +30,6 @@ Found = TypeVar("Found")
 
 # Rates and round trips that differ by no more are alike; and shares of lost packets.
 MARGIN, LOSS_MARGIN = 0.1, 0.001
-# 0 lost of n: at most 3/n with 95 % (Jovanovic and Levy 1997), as a standard error.
-_NONE_LOST = 3 / 1.645
 
 
 @dataclass(frozen=True)
@@ -202,7 +200,7 @@ def _centre(quantity: Quantity, sample: Sample) -> Shift:
         return statistics.centre(np.log(sample.values), TRIM, sample.times)
     found = statistics.centre(sample.values, 0.0, sample.times)
     sent = float(sample.packets.sum()) if sample.packets is not None else 0.0
-    return Shift(found.estimate, max(found.error, _NONE_LOST / max(sent, 1.0)), found.freedom)
+    return Shift(found.estimate, max(found.error, statistics.NONE_LOST / max(sent, 1.0)), found.freedom)
 
 
 def _margin(quantity: Quantity, first: Sample) -> float:

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import gc
-import multiprocessing
-import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import permutations
@@ -19,6 +15,7 @@ from netprobe.forecast import forecast_from
 from netprobe.history import History
 from netprobe.quantiles import Quantiles
 from reports.network.model import Ends
+from reports.side_by_side import side_by_side
 
 WEEK_SECONDS = 7 * 86_400.0
 # Of each path so many of the newest tests make the forecast, and in a large federation fewer, but not less
@@ -67,10 +64,6 @@ def known(archive: Archive, sites: int, until: datetime) -> tuple[History, int]:
     return archive.history(tests, before=until), tests
 
 
-# what the children of this process work on
-_work: tuple[History, Federation, Sequence[int], datetime] | None = None
-
-
 def moves(
     history: History,
     tests: int,
@@ -82,45 +75,25 @@ def moves(
 ) -> Moves:
     """The forecast of every ordered pair of sites, by the broker's own forecast and model of a transfer: one
     file of that size in one stream. Blocks; on all processors where there are many paths."""
-    global _work
     every = list(permutations(sites, 2))
-    workers = len(os.sched_getaffinity(0))
-    _work = history, federation, tuple(sizes), until
-    found: list[Moving] = []
-    try:
-        if len(every) < _FEW_PATHS or workers < 2:
-            found = _part(every)
-        else:
-            # by source: paths of one site learn from the same others
-            size = -(-len(every) // (16 * workers))
-            parts = [every[start : start + size] for start in range(0, len(every), size)]
-            gc.freeze()
-            with ProcessPoolExecutor(workers, multiprocessing.get_context("fork")) as pool:
-                for part in pool.map(_part, parts):
-                    found += part
-                    progress(len(found) / len(every))
-    finally:
-        gc.unfreeze()
-        _work = None
+
+    def part(some: Sequence[Ends]) -> list[Moving]:
+        return [_moving(history, federation, ends, sizes, until) for ends in some]
+
+    found = side_by_side(part, every, _FEW_PATHS, progress)
     return Moves(tuple(sizes), tests, {one.ends: one for one in found})
 
 
-def _part(every: Sequence[Ends]) -> list[Moving]:
-    assert _work is not None
-    history, federation, sizes, until = _work
-    found = []
-    for source, destination in every:
-        path = forecast_from(history, federation, source, destination, until)
-        found.append(
-            Moving(
-                source,
-                destination,
-                tuple(seconds_for(path, size) for size in sizes),
-                path.bits_per_second,
-                path.rung,
-                path.tests,
-                path.newest_age_seconds,
-                path.transfers,
-            )
-        )
-    return found
+def _moving(
+    history: History, federation: Federation, ends: Ends, sizes: Sequence[int], until: datetime
+) -> Moving:
+    path = forecast_from(history, federation, *ends, until)
+    return Moving(
+        *ends,
+        tuple(seconds_for(path, size) for size in sizes),
+        path.bits_per_second,
+        path.rung,
+        path.tests,
+        path.newest_age_seconds,
+        path.transfers,
+    )
