@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import shutil
 import socket
 import subprocess
@@ -50,12 +51,12 @@ MinJobAge={job_age_seconds}
 KillWait=10
 SlurmdTimeout=5
 {nodes}
-PartitionName=batch Nodes=n[1-{count}] Default=YES MaxTime=1-00:00:00 DefaultTime=01:00:00 State=UP
+PartitionName=batch Nodes={prefix}[1-{count}] Default=YES MaxTime=1-00:00:00 DefaultTime=01:00:00 State=UP
 """
 CONTROL_GROUPS = "CgroupPlugin=cgroup/v1\nCgroupAutomount=no\nConstrainRAMSpace=yes\nConstrainCores=no\n"
 NODE = (
-    "NodeName=n{number} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs=2 Sockets=1 CoresPerSocket=2 "
-    "ThreadsPerCore=1 RealMemory=4000 Gres=gpu:a100:2 State=UNKNOWN"
+    "NodeName={prefix}{number} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs=2 Sockets=1 "
+    "CoresPerSocket=2 ThreadsPerCore=1 RealMemory=4000 Gres=gpu:a100:2 State=UNKNOWN"
 )
 
 
@@ -75,6 +76,11 @@ class Cluster:
 
     directory: Path
     daemons: dict[str, subprocess.Popen[bytes]]
+    prefix: str = "n"
+
+    def node(self, number: int) -> str:
+        """The name of a node; the first is 1."""
+        return f"{self.prefix}{number}"
 
     @property
     def configuration(self) -> Path:
@@ -161,25 +167,32 @@ def _free_ports(count: int) -> list[int]:
 
 @contextlib.contextmanager
 def running(count: int = 2, control_groups: bool = False, job_age_seconds: int = 3600) -> Iterator[Cluster]:
-    """A cluster of `count` nodes n1, n2, ..., each with 2 CPUs, 4000 MB and 2 GPUs that are files.
+    """A cluster of `count` nodes, each with 2 CPUs, 4000 MB and 2 GPUs that are files.
 
-    `control_groups`: jobs are kept in some, and their memory is limited by them (version 1 here). Slurm
-    forgets a job `job_age_seconds` after its end.
+    `control_groups`: jobs are kept in some, and their memory is limited by them (version 1 here); without,
+    the nodes are n1, n2, .... Slurm forgets a job `job_age_seconds` after its end.
     """
     directory = Path(tempfile.mkdtemp(prefix="fairlead-slurm-"))
     directory.chmod(0o755)
-    cluster, host, ports = Cluster(directory, {}), socket.gethostname().split(".")[0], _free_ports(count + 1)
+    # control groups are called after their node: clusters of other tests that run now have some, too
+    prefix = f"t{secrets.token_hex(3)}n" if control_groups else "n"
+    cluster, host, ports = (
+        Cluster(directory, {}, prefix),
+        socket.gethostname().split(".")[0],
+        _free_ports(count + 1),
+    )
     (directory / "state").mkdir()
     key = directory / "munge.key"
     key.write_bytes(os.urandom(64))
     key.chmod(0o600)
-    nodes = [NODE.format(number=n, host=host, port=ports[n]) for n in range(1, count + 1)]
+    nodes = [NODE.format(number=n, host=host, port=ports[n], prefix=prefix) for n in range(1, count + 1)]
     text = CONFIGURATION.format(
         directory=directory,
         host=host,
         ports=ports,
         nodes="\n".join(nodes),
         count=count,
+        prefix=prefix,
         tracking="cgroup" if control_groups else "linuxproc",
         task="cgroup" if control_groups else "none",
         job_age_seconds=job_age_seconds,
@@ -194,7 +207,7 @@ def running(count: int = 2, control_groups: bool = False, job_age_seconds: int =
         _appears(directory / "munge.socket")
         cluster.begin("slurmctld")
         for n in range(1, count + 1):
-            cluster.begin(f"n{n}")
+            cluster.begin(cluster.node(n))
         _idle(cluster)
         yield cluster
     finally:
@@ -212,18 +225,16 @@ def running(count: int = 2, control_groups: bool = False, job_age_seconds: int =
                 daemon.wait()
         shutil.rmtree(directory, ignore_errors=True)
         if control_groups:
-            _remove_groups(count)
+            _remove_groups(prefix)
 
 
-def _remove_groups(count: int) -> None:
+def _remove_groups(prefix: str) -> None:
     """What nodes that end leave of their control groups, from the innermost out."""
-    for n in range(1, count + 1):
-        for top in Path("/sys/fs/cgroup").glob(f"*/slurm_n{n}"):
-            for group in sorted((each for each in top.rglob("*") if each.is_dir()), reverse=True):
-                with contextlib.suppress(OSError):
-                    group.rmdir()
+    for top in Path("/sys/fs/cgroup").glob(f"*/slurm_{prefix}*"):
+        inside = sorted((each for each in top.rglob("*") if each.is_dir()), reverse=True)
+        for group in (*inside, top):
             with contextlib.suppress(OSError):
-                top.rmdir()
+                group.rmdir()
 
 
 def _appears(path: Path) -> None:

@@ -108,7 +108,7 @@ def test_a_container_is_in_its_job_s_control_groups_and_leaves_none(
     assert [f"/job_{number}/" in line for line in status.stdout.splitlines() if ":memory:" in line] == [True]
     deadline = time.monotonic() + 20
     # those that are Slurm's own go a moment after the job
-    while list(Path("/sys/fs/cgroup").glob(f"*/slurm_n*/uid_*/job_{number}")):
+    while list(Path("/sys/fs/cgroup").glob(f"*/slurm_{slurm.prefix}*/uid_*/job_{number}")):
         assert time.monotonic() < deadline
         time.sleep(0.1)
 
@@ -144,7 +144,7 @@ def test_a_command_that_is_not_in_the_image_is_told_with_the_node(
     status = ended(slurm, tmp_path, make_job(image, "no-such-program"))
     assert status.exit_code == 127
     assert status.problem is not None
-    assert "podman could not start it on n" in status.problem
+    assert f"podman could not start it on {slurm.prefix}" in status.problem
     assert "no-such-program" in status.problem
 
 
@@ -215,31 +215,32 @@ def test_a_node_that_fails_is_told_with_the_operator_s_reason(
     slurm: Cluster, tmp_path: Path, image: str
 ) -> None:
     job = make_job(image, "sh", "-c", "echo ready; exec sleep 60")
-    options = {"sbatch": ["--nodelist=n1"]}
+    node = slurm.node(1)
+    options = {"sbatch": [f"--nodelist={node}"]}
 
     async def work(platform: Platform) -> Status:
         await platform.start(job)
         await until_out(platform, job, "ready")
-        slurm.end("n1")
-        slurm.run("scontrol", "update", "nodename=n1", "state=down", "reason=power supply")
+        slurm.end(node)
+        slurm.run("scontrol", "update", f"nodename={node}", "state=down", "reason=power supply")
         return await until_exited(platform, job)
 
     try:
         status = live(slurm, tmp_path, job, work, **options)
     finally:
         # back again, the node ends what it finds there
-        slurm.begin("n1")
-        slurm.wait(["sinfo", "--noheader", "--nodes=n1", "--format=%t"], "idle")
+        slurm.begin(node)
+        slurm.wait(["sinfo", "--noheader", f"--nodes={node}", "--format=%t"], "idle")
     deadline = time.monotonic() + 20
     while containers(job):
         assert time.monotonic() < deadline
-    assert status.problem == "its node n1 failed: n1: power supply (down)"
+    assert status.problem == f"its node {node} failed: {node}: power supply (down)"
 
 
 def test_nodes_that_are_drained_are_told_with_the_operator_s_reason(
     slurm: Cluster, tmp_path: Path, image: str
 ) -> None:
-    slurm.run("scontrol", "update", "nodename=n[1-2]", "state=drain", "reason=new kernel")
+    slurm.run("scontrol", "update", f"nodename={slurm.prefix}[1-2]", "state=drain", "reason=new kernel")
     job = make_job(image, "true")
 
     async def work(platform: Platform) -> str:
@@ -252,8 +253,9 @@ def test_nodes_that_are_drained_are_told_with_the_operator_s_reason(
     try:
         reason = live(slurm, tmp_path, job, work)
     finally:
-        slurm.run("scontrol", "update", "nodename=n[1-2]", "state=resume")
-    assert reason.endswith("out of use: n1: new kernel (drained); n2: new kernel (drained)")
+        slurm.run("scontrol", "update", f"nodename={slurm.prefix}[1-2]", "state=resume")
+    out = "; ".join(f"{slurm.node(n)}: new kernel (drained)" for n in (1, 2))
+    assert reason.endswith(f"out of use: {out}")
 
 
 @pytest.mark.parametrize(
