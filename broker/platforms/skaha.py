@@ -169,7 +169,7 @@ class SkahaPlatform:
 
     def _image(self, job: Job, fresh: bool = False) -> str:
         """The image by Skaha's name. Blocks; raises PlatformError for one that it would not take."""
-        view = self._views.learn() if fresh else self._view()
+        view = self._views.learn(self._options.poll_seconds) if fresh else self._view()
         notes = skaha_check.check(self._site, self._platform, self._options, view, job.executable)
         if notes:
             raise self._error("; ".join(note.text for note in notes))

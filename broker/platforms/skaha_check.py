@@ -11,12 +11,11 @@ from broker.model import Executable, ExecutableKind, Level, MountMode, Note, Req
 from broker.platforms import notebook
 from broker.platforms.options import check_executable
 from broker.platforms.podman_cli import is_reference, qualified
-from broker.platforms.podman_images import DOCKER_TRANSPORT
+from broker.platforms.podman_images import DOCKER_TRANSPORT, as_oci
 from broker.platforms.skaha_launch import (
     CONTRIBUTED_PORT,
     HEADLESS,
     bound,
-    container_of,
     is_contributed,
     scriptable,
     session_type,
@@ -105,7 +104,7 @@ def image_of(site: Site, options: Options, view: View, executable: Executable) -
                 text = "{site} runs no SIF images, such as {location}: expected docker://REGISTRY/NAME:TAG"
                 values = {"site": site.id, "location": repr(location)}
                 return [Note("singularity-image", text, values, path=path)]
-        locations = container_of(executable).locations
+        locations = as_oci(executable).locations
     if not locations:
         return [Note("image-location", "the image has no location", path=path)]
     notes = []
@@ -222,7 +221,7 @@ def _check_mounts(site: Site, options: Options, request: Request) -> list[Note]:
     notes = []
     paths = [mount.path for mount in request.mounts]
     tops = top_paths(paths)
-    executable = container_of(request.executable)
+    executable = as_oci(request.executable)
     script = not scriptable(executable)
     found = bound(executable, dict.fromkeys(tops, ""), options.links_below, script)
     deep = [path for path in paths if path not in tops and str(PurePosixPath(path).parent) not in tops]

@@ -10,13 +10,13 @@ from pathlib import Path, PurePosixPath
 from broker.model import Executable, Job
 from broker.platforms import PlatformError, results
 from broker.platforms.places import job_directory, storage_path, write_private
+from broker.platforms.podman_images import as_oci
 from broker.platforms.skaha_check import top_paths
 from broker.platforms.skaha_launch import (
     EXIT_NAME,
     SCRIPT_NAME,
     SHELL,
     bound,
-    container_of,
     script_of,
     scriptable,
     unsayable,
@@ -61,7 +61,7 @@ class Files:
 
     def sayable(self, job: Job) -> Executable:
         """The job's executable as Skaha can be told it: started by a script of ours where it can't."""
-        executable = container_of(job.executable)
+        executable = as_oci(job.executable)
         places = {path: self.there(Path(host_path)) for host_path, path, _ in job.binds}
         self._link_below(job, places)
         top_places = {path: places[path] for path in top_paths(list(places))}

@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from broker.model import Executable, ExecutableKind, Port
-from broker.platforms.podman_images import as_oci
 
 HEADLESS, NOTEBOOK, CONTRIBUTED = "headless", "notebook", "contributed"
 # where Skaha expects the web server of a "contributed" image, and of a notebook's
@@ -196,11 +195,6 @@ def parameters_of(
             found.append(("args", " ".join(executable.command)))
         found += [("env", f"{name}={value}") for name, value in executable.environment.items()]
     return found
-
-
-def container_of(executable: Executable) -> Executable:
-    """The executable as an OCI container, whatever names its image."""
-    return as_oci(executable)
 
 
 def _placed(text: str, instead: Mapping[str, str]) -> str:

@@ -70,10 +70,11 @@ class Views:
             return self._problem
         return last
 
-    def learn(self) -> View:
-        """What it says now. Blocks; raises PlatformError."""
+    def learn(self, age_seconds: float = 0.0) -> View:
+        """What it says now, or said that long ago at most. Blocks; raises PlatformError."""
         with self._asking:
-            return self._learn()
+            last, oldest = self._last, self._clock.now() - timedelta(seconds=age_seconds)
+            return last if last is not None and last.seen > oldest else self._learn()
 
     def _renew(self, wanted: datetime) -> None:
         with self._asking:

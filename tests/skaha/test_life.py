@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,17 @@ def test_what_runs_is_asked_for_once_for_all(site: Site) -> None:
         for job in jobs:
             assert await state(platform, job) is State.RUNNING
         assert len(site.served.app.requests) == before + 1
+
+    live(story)
+
+
+def test_what_may_run_is_asked_for_once_for_all_that_are_prepared(site: Site) -> None:
+    async def story() -> None:
+        platform = site.platform(poll_seconds=5.0)
+        site.simulator.advance(6)
+        before = len(site.served.app.requests)
+        await asyncio.gather(*(platform.prepare(job_of()) for _ in range(10)))
+        assert len(site.served.app.requests) == before + 5
 
     live(story)
 
