@@ -113,11 +113,15 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Replica:
-    """One copy of a data item. `site_id` is None where no site of the federation is known to hold it."""
+    """One copy of a data item. `site_id` is None where no site of the federation is known to hold it.
+
+    `bearer` is the token that its server wants to see; only what is being moved has one (`Unpacks.files`).
+    """
 
     url: str
     site_id: str | None
     rse: str | None = None
+    bearer: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)

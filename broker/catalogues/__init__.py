@@ -24,10 +24,11 @@ class Resolved:
 @dataclass(frozen=True)
 class File:
     """A file of a data item, as it can be fetched now. `path` is its path in the folder, with "/" between its
-    parts; "" where the item itself is the file. `checksum` as in `DataItem`."""
+    parts; "" where the item itself is the file. `size_bytes` None: nobody says it. `checksum` as in
+    `DataItem`."""
 
     path: str
-    size_bytes: int
+    size_bytes: int | None
     replicas: tuple[Replica, ...]
     checksum: tuple[str, str] | None = None
 

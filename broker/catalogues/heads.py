@@ -1,23 +1,29 @@
-"""How big is it: HEAD of a URL, run at the site that serves it, because often nobody else can reach it.
+"""Asking the servers that hold data: how big is it (HEAD), and small questions of other kinds.
 
-What no site serves is asked for from here where its address is public, and otherwise at a site whose policy
-allows the address, which may have a name there alone. The check is made where the request is sent from, for
-names mean what they mean there.
+They are asked at the site that serves the URL, because often nobody else can reach it. What no site serves is
+asked for from here where its address is public, and otherwise at a site whose policy allows the address,
+which may have a name there alone. The check is made where the request is sent from, for names mean what they
+mean there. A site that is reached over SSH is handed no tokens and no signatures: those are sent from here.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from broker.catalogues.urls import allowed_at
-from federation.hosts import LocalHost
-from federation.sites import Federation
+from federation.hosts import Host, LocalHost, SshHost
+from federation.sites import Federation, Site
+from netprobe.addresses import Allowed
+from netprobe.mover_ask import Answer, Asked, Request
 from netprobe.tools import transfer
 
 # a catalogue may take 10 s in all
 TIME_LIMIT_SECONDS = 8.0
+# a server so busy may answer another time
+_BUSY = 429
 
 
 @dataclass(frozen=True)
@@ -33,26 +39,73 @@ class Head:
     status: int | None = None
 
 
-def head(federation: Federation, url: str, time_limit_seconds: float = TIME_LIMIT_SECONDS) -> Head:
+def head(
+    federation: Federation,
+    url: str,
+    time_limit_seconds: float = TIME_LIMIT_SECONDS,
+    bearers: Mapping[str, str] | None = None,
+) -> Head:
     """HEAD of `url`, which must be right (`urls.wrong_with`). Blocks; for worker threads. Raises nothing."""
     site = federation.site_of_url(url)
-    willing = [other for other in federation if other.policy.allowed_networks]
     end = time.monotonic() + time_limit_seconds
     refused: transfer.TransferError | None = None
-    for place in [site] if site else [None, *willing]:
+    for place in _places(federation, site):
         left = end - time.monotonic()
         if refused is not None and left <= 0:
             break
-        host, allowed = place.host if place else LocalHost(), allowed_at(federation, place)
+        host, allowed = _sender(federation, place, bool(bearers))
         try:
-            said = asyncio.run(transfer.head(host, url, left, allowed=allowed))
+            said = asyncio.run(transfer.head(host, url, left, allowed, bearers))
         except transfer.TransferError as problem:
             if problem.reason is None:
-                missing = problem.status is not None and 400 <= problem.status < 500 and problem.status != 429
-                return Head(error=str(problem), missing=missing, status=problem.status)
+                return Head(error=str(problem), missing=is_refusal(problem.status), status=problem.status)
             if refused is None or problem.reason == "forbidden":
                 refused = problem
         else:
             return Head(size_bytes=said["size_bytes"])
     # a site whose own names can't be looked up has a fault that may pass
     return Head(error=str(refused), missing=site is None or refused is None or refused.reason == "forbidden")
+
+
+def ask(
+    federation: Federation,
+    requests: Sequence[Request],
+    until: float,
+    bearers: Mapping[str, str] | None = None,
+) -> Sequence[Answer]:
+    """The answers to `requests`, all to one server; their URLs must be right. Blocks until `until`
+    (time.monotonic) at most. Raises nothing: a request without an answer says why."""
+    asked = Asked(tuple(requests), bearers or {})
+    answers: Sequence[Answer] = ()
+    for place in _places(federation, federation.site_of_url(requests[0].url)):
+        left = until - time.monotonic()
+        if left <= 0:
+            break
+        host, allowed = _sender(federation, place, True)
+        try:
+            found = asyncio.run(transfer.ask(host, asked, left, allowed))
+        except transfer.TransferError as problem:
+            return [Answer(number, error=str(problem)) for number in range(len(requests))]
+        if all(each.reason is None for each in found):
+            return found
+        if not answers or any(each.reason == "forbidden" for each in found):
+            answers = found
+    late = "no answer in the time there is"
+    return answers or [Answer(number, error=late) for number in range(len(requests))]
+
+
+def is_refusal(status: int | None) -> bool:
+    """Whether a server that answers so would answer the same another time."""
+    return status is not None and 400 <= status < 500 and status != _BUSY
+
+
+def _places(federation: Federation, site: Site | None) -> Sequence[Site | None]:
+    """Where to ask from, one after the other; None is this broker itself."""
+    return [site] if site else [None, *(each for each in federation if each.policy.allowed_networks)]
+
+
+def _sender(federation: Federation, place: Site | None, secret: bool) -> tuple[Host, Allowed]:
+    """The host that sends, and what it may send to; `secret`: what it sends isn't for its command line."""
+    if place is None or (secret and isinstance(place.host, SshHost)):
+        return LocalHost(), allowed_at(federation, None)
+    return place.host, allowed_at(federation, place)

@@ -15,6 +15,7 @@ from broker.platforms import PlatformError, Progress, Staged
 from broker.platforms.places import data_path, job_directory
 from federation.clock import Clock
 from federation.sites import Site
+from federation.urls import server_of
 from netprobe.addresses import Allowed
 from netprobe.cost import Move, grouped, together
 from netprobe.mover_file import File
@@ -52,6 +53,7 @@ async def stage_files(
             progress,
             time_limit_seconds(together(groups)),
             allowed,
+            bearers=_bearers(missing),
         )
     except TransferError as problem:
         about = f"{missing[0][0].name}: " if len(missing) == 1 else ""
@@ -110,6 +112,16 @@ def _file(item: DataItem, move: Move, path: Path) -> File:
     checksum = ":".join(item.checksum) if item.checksum and _by_mover(item) else None
     s3 = item.kind == S3_KIND
     return File(move.url, str(path), item.size_bytes, checksum, move.source or OUTSIDE, s3)
+
+
+def _bearers(wanted: Sequence[tuple[DataItem, Move]]) -> dict[str, str]:
+    """The tokens of the servers that want one."""
+    return {
+        server_of(replica.url): replica.bearer
+        for item, move in wanted
+        for replica in item.replicas
+        if replica.url == move.url and replica.bearer is not None
+    }
 
 
 def time_limit_seconds(seconds: Quantiles) -> float:
