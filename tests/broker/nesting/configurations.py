@@ -6,11 +6,15 @@ import json
 import os
 import shlex
 import shutil
+import subprocess
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
+from broker.platforms.podman_cli import command
 
 _UNMASK = ("--security-opt", "unmask=ALL")
 # in place of PROFILE stands the path of `seccomp_without_unshare`
@@ -65,3 +69,29 @@ exec {real} "$@"
     with monkeypatch.context() as patch:
         patch.setenv("PATH", f"{directory}{os.pathsep}{os.environ['PATH']}")
         yield
+
+
+@contextmanager
+def engine_socket(directory: Path) -> Iterator[Path]:
+    """The socket of podman's service on this machine, while it lasts."""
+    path = directory / "podman.sock"
+    service = subprocess.Popen(
+        command("system", "service", "--time", "0", f"unix://{path}"),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        deadline = time.monotonic() + 20.0
+        while not path.exists():
+            assert service.poll() is None, "podman's service ended at once"
+            assert time.monotonic() < deadline, "podman's service doesn't listen"
+            time.sleep(0.02)
+        yield path
+    finally:
+        service.terminate()
+        service.wait(20)
+
+
+def with_socket(path: Path) -> Sequence[str]:
+    """The options by which a container gets an engine's socket."""
+    return ("--volume", f"{path}:/run/podman/podman.sock")

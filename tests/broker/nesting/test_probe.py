@@ -19,7 +19,7 @@ from broker.nesting.remedies import UNMASK, remedy
 from broker.platforms import PlatformError, State, Status
 from fairlead.cli import build
 from federation.sites import Place, Platform, Site
-from tests.broker.nesting.configurations import CONFIGURATIONS, configured
+from tests.broker.nesting.configurations import CONFIGURATIONS, configured, engine_socket, with_socket
 from tests.broker.nesting.image import missing, nesting_image
 from tests.broker.podman_support import podman
 from tests.contracts.platform_support import make_platform
@@ -91,6 +91,18 @@ def test_everything_inside_works_in_privileged_containers(image: str, tmp_path: 
     found = tried(tmp_path, image, privileged=True)
     assert working(found.privileged) >= set(Kind) - {Kind.SOCKET}
     assert working(found.plain) == set(FIRST)
+
+
+@pytest.mark.podman
+def test_an_engine_s_socket_gives_containers_beside(
+    image: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (
+        engine_socket(tmp_path) as path,
+        configured(with_socket(path), tmp_path / "bin", monkeypatch),
+    ):
+        found = tried(tmp_path / "work", image)
+    assert working(found.plain) == {*FIRST, Kind.SOCKET}
 
 
 @pytest.mark.podman
