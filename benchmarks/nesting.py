@@ -1,9 +1,9 @@
-"""Which containers can be made inside of containers, by how those are started: docs/nested-containers.md's table.
+"""Which containers can be made inside of containers, by how those are started: see docs/nested-containers.md.
 
     python -m benchmarks.nesting
 
-Tries each configuration by the platform podman on this machine, in an image of this machine's own programs; ten
-seconds, as root. Nothing is fetched, and nothing stays.
+Tries each configuration by the platform podman on this machine, in an image of this machine's own programs;
+ten seconds, as root. Nothing is fetched, and nothing stays.
 """
 
 from __future__ import annotations
