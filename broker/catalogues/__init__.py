@@ -46,7 +46,8 @@ class Catalogue(Protocol):
 
     `resolve` may block for up to 10 s and is called from a worker thread; it may be called again. It doesn't
     raise for data that can't be found: it says so in a note whose path starts with `path`.
-    `resource` is the resource as the wire has it (JSON names); `uuid` and `name` are already decided.
+    `resource` is the resource as the wire has it (JSON names); `uuid` and `name` are already decided. Its
+    class has an `ABOUT`: see `federation.about`.
     """
 
     kinds: Sequence[str]

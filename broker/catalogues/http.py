@@ -18,6 +18,7 @@ from broker.catalogues.http_tokens import Tokens
 from broker.catalogues.urls import wrong_with
 from broker.catalogues.webdav import MULTI_STATUS, DavError, DavFile, TooManyError, files_below
 from broker.model import DataItem, Level, Note, Replica
+from federation.about import About
 from federation.sites import Federation, Site
 
 # a catalogue may take 10 s to resolve, and a minute for the files
@@ -30,6 +31,11 @@ _UNKNOWN = (401, 403)
 
 class HttpCatalogue:
     """The URL's host says which site holds it; no checksum is known."""
+
+    ABOUT = About(
+        does="Data at a web address, and WebDAV folders, with tokens for servers that ask for one.",
+        cannot="Knows of one copy: the one that the request names.",
+    )
 
     kinds: Sequence[str] = ("simple-data-resource",)
 

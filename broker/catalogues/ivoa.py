@@ -14,6 +14,7 @@ from broker.catalogues.fields import block, note, refused, size, text, unknown_s
 from broker.catalogues.http import HttpCatalogue
 from broker.catalogues.urls import wrong_with
 from broker.model import DataItem, Level, Note, Replica
+from federation.about import About
 from federation.sites import Federation
 
 # IVOA Identifiers 2.0: ivo://authority/resource?local-part
@@ -22,6 +23,11 @@ _IVOID = re.compile(r"ivo://[A-Za-z0-9][A-Za-z0-9._~!*'()+=-]*(?:[/?#][!-~]*)?",
 
 class IvoaCatalogue:
     """A URL's host says which site holds it; content_length says how much it is, or else the server does."""
+
+    ABOUT = About(
+        does="Data of the Virtual Observatory, by its ObsCore and DataLink rows.",
+        cannot="Asks no registry: the request brings the rows.",
+    )
 
     kinds: Sequence[str] = ("ivoa-data-resource",)
 

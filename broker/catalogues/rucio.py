@@ -19,6 +19,7 @@ from broker.catalogues.rucio_stores import Stores
 from broker.catalogues.rucio_tokens import RucioError
 from broker.catalogues.urls import wrong_with
 from broker.model import DataItem, Level, Note, Replica
+from federation.about import About
 from federation.sites import Federation, Site
 
 # a catalogue may take 10 s to resolve, and a minute for the files
@@ -32,6 +33,11 @@ class RucioCatalogue:
 
     Where nothing may be fetched anyway, the data is taken to be somewhere.
     """
+
+    ABOUT = About(
+        does="Files, datasets and containers of a Rucio, with all their replicas.",
+        cannot="Needs an account there, and copies that HTTP can read.",
+    )
 
     kinds: Sequence[str] = ("rucio-data-resource",)
 

@@ -12,6 +12,7 @@ from broker.catalogues.fields import note, refused, text, unknown_size
 from broker.catalogues.heads import head
 from broker.catalogues.urls import wrong_with
 from broker.model import DataItem, Level, Note, Replica
+from federation.about import About
 from federation.sites import Federation
 
 # path-style addressing, which every S3 service understands
@@ -28,6 +29,11 @@ class S3Catalogue:
     A template has the places {endpoint}, {bucket} and {object}; {endpoint} elsewhere than at its beginning is
     the endpoint's host alone.
     """
+
+    ABOUT = About(
+        does="Objects, prefixes and whole buckets of S3 storage, signed where it has a key.",
+        cannot="Knows of one copy: the one that the request names.",
+    )
 
     kinds: Sequence[str] = ("S3-data-resource",)
 

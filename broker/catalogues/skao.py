@@ -13,6 +13,7 @@ from broker.catalogues.http import HttpCatalogue
 from broker.catalogues.ivoa import access_url, read_ivoid
 from broker.catalogues.urls import wrong_with
 from broker.model import DataItem, Level, Note, Replica
+from federation.about import About
 from federation.sites import Federation
 
 # what the mover can verify, and how many hexadecimal digits each has
@@ -21,6 +22,11 @@ CHECKSUM_DIGITS = {"sha256": 64, "md5": 32, "adler32": 8}
 
 class SkaoCatalogue:
     """A replica's URL says which site holds it; where no site is known to serve the URL, its RSE does."""
+
+    ABOUT = About(
+        does="Data of the SKA data lake, with the request's replicas or those that its Rucio knows.",
+        cannot="Asks Rucio only where [catalogues.rucio] says how.",
+    )
 
     kinds: Sequence[str] = ("skao-data-resource",)
 

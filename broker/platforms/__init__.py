@@ -192,7 +192,7 @@ class Platform(Protocol):
 
     Every call is idempotent by the job's id: the supervisor repeats a call that it isn't sure of. The async
     calls don't block the loop; they raise PlatformError and nothing else. A cancelled call leaves nothing
-    running that `release` would not remove.
+    running that `release` would not remove. Its class has an `ABOUT`: see `federation.about`.
     """
 
     def check(self, executable: Executable) -> Sequence[Note]:

@@ -32,6 +32,7 @@ from broker.platforms import (
 from broker.platforms.broker_answers import read_offers, read_session
 from broker.platforms.broker_client import RemoteBroker
 from broker.platforms.options import read_options
+from federation.about import About
 from federation.clock import Clock
 from federation.errors import InputError
 from federation.sites import Federation, Site
@@ -54,6 +55,11 @@ OURS = "urn:fairlead:"
 
 class ExecutionBrokerPlatform:
     """See the module. Options (catalogue, [sites.<id>.platform.options]): the names in DEFAULTS."""
+
+    ABOUT = About(
+        does="Hands requests on to another ExecutionBroker, and ranks its offers with the others.",
+        cannot="Results that a container wrote stay at that broker.",
+    )
 
     def __init__(self, site: Site, federation: Federation, clock: Clock, work_directory: Path) -> None:
         options = read_options(site, DEFAULTS)

@@ -34,6 +34,7 @@ from broker.platforms.podman_run import (
 from broker.platforms.podman_store import Images
 from broker.platforms.staging import make_job_directory, stage_files
 from broker.platforms.usage import Overuse
+from federation.about import About
 from federation.clock import Clock
 from federation.errors import InputError
 from federation.sites import Federation, Site
@@ -56,6 +57,12 @@ REMOVE_SECONDS = 280.0
 
 class PodmanPlatform:
     """See the module. Options (catalogue, [sites.<id>.platform.options]): see `podman_options`."""
+
+    ABOUT = About(
+        does="Runs containers by podman on the broker's machine, notebooks and ports among them.",
+        cannot="Runs no SIF images, and has no quota for storage but the broker's own watch.",
+        programs=("podman",),
+    )
 
     def __init__(self, site: Site, federation: Federation, clock: Clock, work_directory: Path) -> None:
         if site.platform is None:

@@ -21,6 +21,7 @@ from broker.platforms import PlatformError, Progress, Staged, State, Status, Sto
 from broker.platforms.options import check_executable, read_options
 from broker.platforms.places import data_path, job_directory, storage_path
 from broker.platforms.podman_ports import connector
+from federation.about import About
 from federation.clock import Clock
 from federation.errors import InputError
 from federation.sites import Federation, Site
@@ -54,6 +55,11 @@ class Run:
 
 class SimulatedPlatform:
     """See the module. Options (catalogue, [sites.<id>.platform.options]): the names in DEFAULTS."""
+
+    ABOUT = About(
+        does="Pretends to run anything: for demos, and for those who write clients.",
+        cannot="Runs nothing: there is no output, and storages stay empty.",
+    )
 
     def __init__(self, site: Site, federation: Federation, clock: Clock, work_directory: Path) -> None:
         if site.platform is None:

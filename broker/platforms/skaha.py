@@ -45,6 +45,7 @@ from broker.platforms.skaha_sessions import Asked, Sessions
 from broker.platforms.skaha_view import View, Views
 from broker.platforms.staging import stage_files
 from broker.platforms.usage import Overuse
+from federation.about import About
 from federation.clock import Clock
 from federation.errors import InputError
 from federation.sites import Federation, Site
@@ -60,6 +61,11 @@ VIEW_NAME = "skaha-view.json"
 
 class SkahaPlatform:
     """See the module. Options (catalogue, [sites.<id>.platform.options]): see `skaha_options`."""
+
+    ABOUT = About(
+        does="Runs containers at a Skaha (CANFAR): headless, contributed and notebook sessions.",
+        cannot="Mounts nothing where a request wants it, takes no reservations, and runs nothing privileged.",
+    )
 
     def __init__(self, site: Site, federation: Federation, clock: Clock, work_directory: Path) -> None:
         if site.platform is None:

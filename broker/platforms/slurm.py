@@ -42,6 +42,7 @@ from broker.platforms.slurm_submission import IMAGE_ID_NAME, Submission
 from broker.platforms.slurm_watch import SlurmWatch, batch_directory
 from broker.platforms.staging import make_job_directory, stage_files
 from broker.platforms.usage import STOPPED_NAME, Overuse
+from federation.about import About
 from federation.clock import Clock
 from federation.errors import InputError
 from federation.hosts import LocalHost
@@ -64,6 +65,12 @@ IMAGE_MOVE_SECONDS = Quantiles(1.0, 60.0, 600.0)
 
 class SlurmPlatform:
     """See the module. Options (catalogue, [sites.<id>.platform.options]): see `slurm_options`."""
+
+    ABOUT = About(
+        does="Runs each session as a Slurm job, with podman, Apptainer or Singularity inside.",
+        cannot="Publishes no ports, and so runs no notebooks.",
+        programs=("sbatch", "squeue"),
+    )
 
     def __init__(self, site: Site, federation: Federation, clock: Clock, work_directory: Path) -> None:
         if site.platform is None:

@@ -48,6 +48,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "cancel": ("fairlead.cli.sessions",),
     "credits": ("fairlead.cli.credits",),
     "site": ("fairlead.cli.site", "fairlead.cli.site_nesting"),
+    "plugins": ("fairlead.cli.plugins",),
     "users": ("fairlead.cli.users",),
     "audit": ("fairlead.cli.audit",),
 }

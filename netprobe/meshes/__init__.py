@@ -65,7 +65,10 @@ class Page:
 
 
 class Mesh(Protocol):
-    """One kind of archive or node. Reading blocks (seconds a page): it is for threads and commands."""
+    """One kind of archive or node. Reading blocks (seconds a page): it is for threads and commands.
+
+    Its class has an `ABOUT`: see `federation.about`.
+    """
 
     kind: str
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
+from federation.about import About
 from federation.clock import Clock, SystemClock
 from federation.errors import OutsideError
 from federation.sites import Federation
@@ -32,6 +33,11 @@ class Esmond:
     Reading goes through time in slices, and in each through all tests, so that what has been read is whole up
     to a time. Of a test whose single results are gone the finest summary is read, and the row says so.
     """
+
+    ABOUT = About(
+        does="Reads perfSONAR 4 archives (esmond), and elmond of version 5.",
+        cannot="Has summaries alone of tests whose single results are gone.",
+    )
 
     kind = "esmond"
 

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
+from federation.about import About
 from federation.errors import OutsideError
 from federation.sites import Federation
 from netprobe.meshes import Access, Page
@@ -32,6 +33,11 @@ _ORDER = (
 
 class PerfSonar5:
     """`Mesh` of kind "perfsonar5": https://HOST/ or https://HOST/opensearch."""
+
+    ABOUT = About(
+        does="Reads perfSONAR 5 archives (OpenSearch).",
+        cannot="Needs an archive whose reading is open, or a reader's password.",
+    )
 
     kind = "perfsonar5"
 

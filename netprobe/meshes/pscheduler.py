@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
+from federation.about import About
 from federation.errors import OutsideError
 from federation.sites import Federation
 from netprobe.meshes import Access, Found, Page, Refusal
@@ -24,6 +25,11 @@ GONE = "gone from the node"
 
 class PScheduler:
     """`Mesh` of kind "pscheduler": https://HOST/ or https://HOST/pscheduler. A page is the runs of a task."""
+
+    ABOUT = About(
+        does="Reads what a pScheduler node has run itself.",
+        cannot="The node forgets its runs after two days.",
+    )
 
     kind = "pscheduler"
 

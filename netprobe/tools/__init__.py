@@ -46,7 +46,8 @@ class Tool(Protocol):
 
     `run` never raises for a test that failed: it returns a Measurement whose `error` names the side and the
     cause. It ends within the test's time limit plus a second. When it is cancelled, the processes that it
-    started have ended before CancelledError leaves it. Unknown parameters raise InputError.
+    started have ended before CancelledError leaves it. Unknown parameters raise InputError. Its class has an
+    `ABOUT`: see `federation.about`.
     """
 
     name: str

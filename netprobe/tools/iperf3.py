@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from federation.about import About
 from federation.clock import Clock, SystemClock
 from netprobe import context
 from netprobe.measurement import Kind, Measurement, Origin
@@ -25,6 +26,12 @@ CONNECT_SECONDS = 5.0
 
 class Iperf3:
     """The first engine: the `iperf3` binary."""
+
+    ABOUT = About(
+        does="Throughput by the program iperf3, TCP or UDP, both ways.",
+        cannot="Nothing else may fill the path meanwhile, and both ends need iperf3.",
+        programs=("iperf3",),
+    )
 
     name = "iperf3"
     exclusive = True

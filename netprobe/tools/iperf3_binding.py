@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from federation.about import About
 from federation.clock import Clock, SystemClock
 from federation.errors import InputError
 from netprobe.measurement import Measurement
@@ -28,6 +29,14 @@ KNOWN = ("duration", "streams", "omit", "udp", "bitrate", "reverse")
 
 class Iperf3Binding:
     """As `Iperf3`, with the parameters in KNOWN only."""
+
+    ABOUT = About(
+        does="Throughput by libiperf, from inside Python.",
+        cannot="Takes six of iperf3's parameters, and needs the system's libiperf.",
+        modules=("iperf3",),
+        extra="iperf3-binding",
+        programs=("iperf3",),
+    )
 
     name = "iperf3-binding"
     exclusive = True

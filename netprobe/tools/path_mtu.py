@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
+from federation.about import About
 from federation.clock import Clock, SystemClock
 from federation.errors import InputError
 from netprobe.measurement import Kind, Measurement
@@ -115,6 +116,12 @@ class Search:
 
 class PathMtu:
     """The path's MTU from source to destination, and whether the source, a router or a black hole sets it."""
+
+    ABOUT = About(
+        does="The largest packet that goes through a path whole, and who sets that limit.",
+        cannot="Sees nothing where pings are not answered.",
+        programs=("ping",),
+    )
 
     name = "path_mtu"
     exclusive = False

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from federation.about import About
 from federation.clock import Clock, SystemClock
 from federation.errors import InputError
 from netprobe.measurement import Kind, Measurement
@@ -48,6 +49,12 @@ def options(parameters: Mapping[str, Any]) -> Options:
 
 class Ping:
     """Latency and loss of a path, out and back. No answer at all is a result too: loss_ratio 1."""
+
+    ABOUT = About(
+        does="Round trips and loss by the program ping.",
+        cannot="Says nothing of one way alone, or of a path on which pings are treated apart.",
+        programs=("ping",),
+    )
 
     name = "ping"
     exclusive = False

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from federation.about import About
 from federation.clock import Clock, SystemClock
 from federation.errors import InputError
 from netprobe.measurement import Kind, Measurement, Origin
@@ -193,6 +194,11 @@ class _OnDemand:
 class PScheduler(_OnDemand):
     """Throughput, by the tool that both ends agree on (iperf3 as a rule)."""
 
+    ABOUT = About(
+        does="Throughput between perfSONAR hosts on which nothing of ours can be run.",
+        cannot="The hosts decide what they measure, when, and whether at all.",
+    )
+
     name = "pscheduler"
     kind = Kind.THROUGHPUT
     test = "throughput"
@@ -202,6 +208,11 @@ class PScheduler(_OnDemand):
 
 class PSchedulerRoundTrip(_OnDemand):
     """Round trip and loss by ping."""
+
+    ABOUT = About(
+        does="Round trips and loss between perfSONAR hosts on which nothing of ours can be run.",
+        cannot="The hosts decide what they measure, when, and whether at all.",
+    )
 
     name = "pscheduler-rtt"
     kind = Kind.LATENCY

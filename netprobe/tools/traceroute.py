@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from federation.about import About
 from federation.clock import Clock, SystemClock
 from federation.errors import InputError
 from netprobe.measurement import Kind, Measurement
@@ -74,6 +75,12 @@ def arguments(address: str, chosen: Options) -> list[str]:
 
 class Traceroute:
     """The path from source to destination, hop by hop; the way back is another."""
+
+    ABOUT = About(
+        does="The routers of a path, with their networks.",
+        cannot="Says nothing of the way back, nor of routers that don't answer.",
+        programs=("traceroute",),
+    )
 
     name = "traceroute"
     exclusive = False

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+from federation.about import About
 from federation.clock import Clock, SystemClock
 from federation.errors import InputError
 from federation.hosts import Host
@@ -243,6 +244,11 @@ class Transfer:
     `url` may be s3://bucket/object, of the S3 service at `endpoint`: an object that everybody may read, or
     one whose URL is signed already, then given as https://. With `endpoint`, what the store says is verified.
     """
+
+    ABOUT = About(
+        does="A real transfer of a file over HTTP, measured.",
+        cannot="Needs a file that a server gives out, and room for it where it goes.",
+    )
 
     name = "transfer"
     # a transfer fills the path as iperf3 does

@@ -50,7 +50,8 @@ class CreditSource(Protocol):
 
     `project` None: the one that the source's option `project` names. `accounts` may block, and may be called
     again and from any thread. None at all: nothing may be spent. Raises OutsideError where the source can't
-    be asked, InputError where nothing says whose purses are meant.
+    be asked, InputError where nothing says whose purses are meant. Its class has an `ABOUT`: see
+    `federation.about`.
     """
 
     def accounts(self, project: str | None = None) -> Sequence[Account]: ...

@@ -27,6 +27,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
+from federation.about import About
 from federation.clock import Clock
 from federation.errors import OutsideError
 from federation.sites import Credits, Site
@@ -56,6 +57,13 @@ class _Options:
 @dataclass(frozen=True)
 class CloudKitty:
     """The rating service of the cloud that the options name."""
+
+    ABOUT = About(
+        does="A budget less what CloudKitty has rated since it began.",
+        cannot="CloudKitty rates afterwards, knows no budgets and refuses nothing.",
+        modules=("openstack",),
+        extra="openstack",
+    )
 
     site: Site
     credits: Credits

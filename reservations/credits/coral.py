@@ -21,6 +21,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+from federation.about import About
 from federation.clock import Clock
 from federation.errors import OutsideError
 from federation.sites import Credits, Site
@@ -34,6 +35,11 @@ _REMARK = "the service takes no booking that leaves out one of its classes: {cla
 @dataclass(frozen=True)
 class CoralCredits:
     """The service that the options name."""
+
+    ABOUT = About(
+        does="Accounts and allocations of coral-credits.",
+        cannot="Needs an API token of that service.",
+    )
 
     site: Site
     credits: Credits

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy.exc import DBAPIError
 
+from federation.about import About
 from federation.clock import Clock
 from federation.database import connect, upgrade
 from federation.errors import OutsideError
@@ -28,6 +29,11 @@ from reservations.tables import Table
 @dataclass(frozen=True)
 class OwnLedger:
     """The ledger in the database that the options name."""
+
+    ABOUT = About(
+        does="Fairlead's own ledger, for a cloud that has none.",
+        cannot="Counts what is booked, not what is used.",
+    )
 
     site: Site
     credits: Credits

@@ -25,6 +25,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from federation.about import About
 from federation.clock import Clock
 from federation.errors import InputError
 from federation.sites import Credits, Site
@@ -36,6 +37,11 @@ from reservations.tables import Table
 @dataclass(frozen=True)
 class StaticCredits:
     """The purses of the options or of their file, which is read anew each time."""
+
+    ABOUT = About(
+        does="Purses that the operator wrote down.",
+        cannot="Nothing is subtracted by itself.",
+    )
 
     site: Site
     credits: Credits

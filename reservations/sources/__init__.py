@@ -25,6 +25,7 @@ class CapacitySource(Protocol):
     be booked; several sources may describe the same machines. It may block, and may be called again and from
     any thread. What it can't see it says in the calendar (`sight`, `remarks`): it never takes what is hidden
     for free. Raises OutsideError where the source can't be asked at all, InputError for options it can't use.
+    Its class has an `ABOUT`: see `federation.about`.
     """
 
     def calendars(self, start: datetime, end: datetime) -> Sequence[Calendar]: ...

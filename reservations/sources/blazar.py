@@ -18,6 +18,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from federation.about import About
 from federation.clock import Clock
 from federation.errors import InputError, OutsideError
 from federation.sites import Site, Space
@@ -48,6 +49,13 @@ _ASSUMED = (
 
 class BlazarSource:
     """One site's Blazar: its calendars, its leases, and questions to it where it hides its calendar."""
+
+    ABOUT = About(
+        does="What an OpenStack cloud has reserved by Blazar, and what it may still reserve.",
+        cannot="Sees no calendar where the cloud hides it, and asks question by question then.",
+        modules=("openstack",),
+        extra="openstack",
+    )
 
     def __init__(self, site: Site, space: Space, clock: Clock) -> None:
         where = f"[[sites.{site.id}.space]] blazar"

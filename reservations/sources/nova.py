@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from federation.about import About
 from federation.clock import Clock
 from federation.errors import InputError
 from federation.sites import Site, Space
@@ -32,6 +33,13 @@ _USED = "servers that run now"
 
 class NovaSource:
     """What servers without a reservation could have now. What runs, runs until further notice."""
+
+    ABOUT = About(
+        does="What is free now in an OpenStack cloud (Nova, Placement), outside of reservations.",
+        cannot="Only administrators see hosts: to others a quota says what may be had, not what is there.",
+        modules=("openstack",),
+        extra="openstack",
+    )
 
     def __init__(self, site: Site, space: Space, clock: Clock) -> None:
         where = f"[[sites.{site.id}.space]] nova"

@@ -27,6 +27,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
+from federation.about import About
 from federation.clock import Clock
 from federation.errors import OutsideError
 from federation.sites import Site, Space
@@ -93,6 +94,12 @@ class _Seen:
 @dataclass(frozen=True)
 class SlurmSource:
     """The cluster whose commands run at the site's host."""
+
+    ABOUT = About(
+        does="What a Slurm cluster has, runs, plans and has reserved.",
+        cannot="Needs Slurm 21.08 or later, and commands that may be run there.",
+        programs=("scontrol", "squeue"),
+    )
 
     site: Site
     space: Space

@@ -20,6 +20,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from federation.about import About
 from federation.clock import Clock
 from federation.errors import InputError
 from federation.sites import Platform, Site, Space
@@ -37,6 +38,11 @@ _SESSIONS = "what a broker's own sessions take of the platform is not in it"
 @dataclass(frozen=True)
 class StaticSource:
     """The hosts that the options name, else the platform as one host; without what is taken."""
+
+    ABOUT = About(
+        does="The hosts and bookings that the site's operator wrote down.",
+        cannot="Learns of nothing by itself.",
+    )
 
     site: Site
     space: Space
