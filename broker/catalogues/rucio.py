@@ -25,7 +25,8 @@ from federation.sites import Federation, Site
 # a catalogue may take 10 s to resolve, and a minute for the files
 RESOLVE_SECONDS = 7.0
 FILES_SECONDS = 55.0
-_TYPES = (answers.FILE, answers.DATASET, answers.CONTAINER)
+# what a request may call it
+TYPES = (answers.FILE, answers.DATASET, answers.CONTAINER)
 
 
 class RucioCatalogue:
@@ -67,9 +68,10 @@ class RucioCatalogue:
             template = "the endpoint of {name} {wrong}"
             notes.append(note("data-location", template, f"{where}/endpoint", name=name, wrong=wrong))
         kind = rucio.get("type")
-        if kind not in (None, *_TYPES):
-            template = "{name} is a {type}: expected FILE, DATASET or CONTAINER"
-            notes.append(note("data-type", template, f"{where}/type", name=name, type=str(kind)))
+        if kind not in (None, *TYPES):
+            template = "{name} is a {type}: expected {known}"
+            values = {"name": name, "type": str(kind), "known": ", ".join(TYPES)}
+            notes.append(Note("data-type", template, values, path=f"{where}/type"))
         if self._online and not self._servers and not refused(notes):
             template = (
                 "{name} is in Rucio, and this broker has no Rucio service to ask where its replicas are: "
@@ -130,7 +132,7 @@ class RucioCatalogue:
         )
         return Resolved(item, tuple(notes))
 
-    def files(self, item: DataItem, site: Site) -> Sequence[File]:
+    def files(self, item: DataItem, site: Site, seconds: float = 0.0) -> Sequence[File]:
         """See `broker.catalogues.Unpacks`."""
         server = self._server(item.endpoint)
         did = did_of(item.replicas[0].url) if item.replicas else None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import ssl
 import threading
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -14,15 +13,13 @@ import httpx
 import msgspec
 
 from broker.catalogues import rucio_answers as answers
+from broker.catalogues.rucio_http import ask
 from broker.catalogues.rucio_options import Server
 from broker.catalogues.rucio_tokens import RucioError, Tokens
 from federation.clock import Clock
 from federation.http_words import in_words
 
 T = TypeVar("T")
-# more than 10,000 files with ten copies each
-ANSWER_LIMIT = 128 * 1024 * 1024
-CONNECT_SECONDS = 2.0
 # what is passed on of what it says
 LONGEST_WORDS = 300
 # of the ways in, those that can be fetched from
@@ -135,24 +132,14 @@ class Rucio:
         until: float,
     ) -> tuple[int, bytes]:
         headers = {"X-Rucio-Auth-Token": token, "Content-Type": "application/json"}
-        left = until - time.monotonic()
         try:
-            if left <= 0:
-                raise httpx.ReadTimeout("")
-            url = self.server.url + path
-            timeout = httpx.Timeout(left, connect=min(left, CONNECT_SECONDS))
-            with http.stream(method, url, headers=headers, content=body, timeout=timeout) as response:
-                found = bytearray()
-                for piece in response.iter_bytes():
-                    found += piece
-                    if len(found) > ANSWER_LIMIT:
-                        raise RucioError(f"{self.where} answers with more than we read")
-                    if time.monotonic() > until:
-                        raise httpx.ReadTimeout("")
-                return response.status_code, bytes(found)
+            answer = ask(http, method, self.server.url + path, headers, body, until)
         except (httpx.HTTPError, httpx.StreamError) as error:
             words = tokens.without(in_words(error))
             raise RucioError(f"{self.where} can't be asked: {words}") from None
+        except ValueError as error:
+            raise RucioError(f"{self.where} answers with {error}") from None
+        return answer.status, answer.body
 
     def _refusal(self, status: int, said: str) -> RucioError:
         words = f": {said}" if said else ""

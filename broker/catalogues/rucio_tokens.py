@@ -11,6 +11,7 @@ from pathlib import Path
 
 import httpx
 
+from broker.catalogues.rucio_http import ask
 from broker.catalogues.rucio_options import Auth, Server
 from federation.clock import Clock, SystemClock
 from federation.http_words import in_words
@@ -83,15 +84,12 @@ class Tokens:
         url = f"{self._server.auth_url}/auth/{self._server.auth}"
         where = f"Rucio's sign-in at {self._server.auth_url}"
         try:
-            answer = self._http.get(
-                url, headers=self._who(), timeout=min(max(until - time.monotonic(), 0.01), 10.0)
-            )
-        except (httpx.HTTPError, OSError) as error:
+            answer = ask(self._http, "GET", url, self._who(), None, until)
+        except (httpx.HTTPError, httpx.StreamError, ValueError) as error:
             raise RucioError(f"{where} can't be asked: {self.without(in_words(error))}") from None
-        if answer.status_code != 200:
+        if answer.status != 200:
             account = f"account {self._server.account} by {self._server.auth}"
-            words = f"{where} refuses {account} with status {answer.status_code}"
-            raise RucioError(words, answer.status_code)
+            raise RucioError(f"{where} refuses {account} with status {answer.status}", answer.status)
         token = answer.headers.get("X-Rucio-Auth-Token", "")
         if not token or not token.isprintable() or " " in token:
             raise RucioError(f"{where} answers without a token")

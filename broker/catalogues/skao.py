@@ -1,27 +1,33 @@
-"""Data of the SKA data lake: `skao-data-resource`. The request itself names size, checksum and replicas."""
+"""Data of the SKA data lake: `skao-data-resource`. The request names size, checksum and replicas; where it
+lists no replica, Rucio knows them by namespace and name."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
-from broker.catalogues import Resolved
+from broker.catalogues import File, Resolved
 from broker.catalogues.fields import block, note, one_file, refused, size, text
 from broker.catalogues.http import HttpCatalogue
 from broker.catalogues.ivoa import access_url, read_ivoid
+from broker.catalogues.rucio import TYPES, RucioCatalogue
 from broker.catalogues.urls import wrong_with
 from broker.model import DataItem, Level, Note, Replica
 from federation.about import About
-from federation.sites import Federation
+from federation.sites import Federation, Site
 
 # what the mover can verify, and how many hexadecimal digits each has
 CHECKSUM_DIGITS = {"sha256": 64, "md5": 32, "adler32": 8}
 
 
 class SkaoCatalogue:
-    """A replica's URL says which site holds it; where no site is known to serve the URL, its RSE does."""
+    """A replica's URL says which site holds it; where no site is known to serve the URL, its RSE does.
+
+    What Rucio says counts, where it is asked: of size and checksum, too.
+    """
 
     ABOUT = About(
         does="Data of the SKA data lake, with the request's replicas or those that its Rucio knows.",
@@ -33,11 +39,15 @@ class SkaoCatalogue:
     def __init__(self, federation: Federation, online: bool) -> None:
         self._federation, self._online = federation, online
         self._http = HttpCatalogue(federation, online)
+        self._rucio = RucioCatalogue(federation, online)
 
     def resolve(self, uuid: str, name: str, resource: Mapping[str, Any], path: str) -> Resolved:
         skao, where = block(resource, "skao"), f"{path}/skao"
         if not skao:
             return Resolved(None, (note("skao", "{name} has no skao block", where, name=name),))
+        by_rucio = self._by_rucio(uuid, name, resource, path)
+        if by_rucio is not None:
+            return by_rucio
         notes: list[Note] = []
         one_file(skao, "objecttype", name, where, notes)
         length = size(skao, "datasize", name, where, notes)
@@ -59,6 +69,38 @@ class SkaoCatalogue:
         namespace = text(skao, "namespace")
         item = DataItem(uuid, name, length, tuple(replicas), checksum, namespace=namespace, ivoid=ivoid)
         return Resolved(item, tuple(notes))
+
+    def files(self, item: DataItem, site: Site, seconds: float = 0.0) -> Sequence[File]:
+        """See `broker.catalogues.Unpacks`: those of what Rucio resolved."""
+        return self._rucio.files(item, site, seconds)
+
+    def _by_rucio(self, uuid: str, name: str, resource: Mapping[str, Any], path: str) -> Resolved | None:
+        """What Rucio says of it; None where there is nobody to ask, or the request says where it is."""
+        skao, where = block(resource, "skao"), f"{path}/skao"
+        scope, key = text(skao, "namespace"), text(skao, "objectname")
+        if not self._rucio.is_there or scope is None or key is None or skao.get("replicas"):
+            return None
+        notes: list[Note] = []
+        if access_url(block(resource, "ivoa"), name, f"{path}/ivoa", notes) is not None or refused(notes):
+            return None
+        length = size(skao, "datasize", name, where, notes)
+        ivoid = read_ivoid(block(resource, "ivoa"), name, f"{path}/ivoa", notes)
+        kind = skao.get("objecttype")
+        if kind not in (None, *TYPES):
+            template = "{name} is a {type}: expected {known}"
+            values = {"name": name, "type": str(kind), "known": ", ".join(TYPES)}
+            notes.append(Note("data-type", template, values, path=f"{where}/objecttype"))
+        if refused(notes):
+            return Resolved(None, tuple(notes))
+        found = self._rucio.find(uuid, name, scope, key, None, kind, where)
+        notes += found.notes
+        if found.item is None:
+            return Resolved(None, tuple(notes))
+        if length not in (None, found.item.size_bytes):
+            template = "{name} is said to have {said} bytes: Rucio says {size}, which counts"
+            values = {"name": name, "said": str(length), "size": str(found.item.size_bytes)}
+            notes.append(Note("data-size", template, values, Level.WARN, f"{where}/datasize"))
+        return Resolved(replace(found.item, ivoid=ivoid), tuple(notes))
 
     def _unlisted(
         self, resource: Mapping[str, Any], name: str, path: str, notes: list[Note]
