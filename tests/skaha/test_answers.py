@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from broker.platforms import skaha_answers as answers
@@ -37,6 +37,7 @@ READERS: list[Callable[[Any], object]] = [
 
 @pytest.mark.parametrize("read", READERS, ids=lambda read: read.__name__)
 def test_whatever_it_says_is_read_or_named(read: Callable[[Any], object]) -> None:
+    @settings(max_examples=40)
     @given(JSON | st.lists(st.dictionaries(KEYS, JSON, max_size=5), max_size=3))
     def holds(document: Any) -> None:
         with contextlib.suppress(ValueError):

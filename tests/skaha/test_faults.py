@@ -74,6 +74,9 @@ def test_each_fault_of_each_call_is_named_and_leaves_nothing(site: Site, call: s
         if error is PlatformError:
             assert not isinstance(raised.value, Unreachable)
         site.served.app.faults.clear()
+        if call not in ("start", "release"):
+            assert not site.posts()
+            return
         # it works again, and then nothing is left there or here, whatever had become of that call
         quick = site.platform()
         await begun(quick, job)
