@@ -20,8 +20,8 @@ from reports.document import Section, Table, cells, instants
 from reports.laid_out import in_markdown, records
 from reports.templating import environment
 
-# Evidence is drawn for so many of the worst; the table of all has so many lines, and on paper so many.
-EVIDENCE, SHOWN_ROWS, PRINTED_ROWS = 40, 1000, 60
+# Evidence is drawn for so many of the worst, and for so many of each other verdict; the table of all has so many lines, and on paper so many.
+EVIDENCE, OTHERS, SHOWN_ROWS, PRINTED_ROWS = 40, 3, 1000, 60
 _WORST = 10
 
 _TEMPLATES = environment()
@@ -81,10 +81,7 @@ def _rendered(compared: Compared, printed: bool) -> str:
     most_rows = PRINTED_ROWS if printed else SHOWN_ROWS
     order = ranked(report)
     worst = [one for one in order if one.outcome is Outcome.DISAGREE or faulty(one)]
-    drawn = [one for one in order if one.outcome is not Outcome.AGREE or faulty(one)][:evidence]
-    # where nothing is wrong, what agrees is shown to be seen
-    known = {id(one) for one in drawn}
-    drawn += [one for one in order if id(one) not in known][: max(0, min(3, evidence) - len(drawn))]
+    drawn = _drawn(order, worst, evidence)
     return _TEMPLATES.get_template("compare.html").render(
         report=report,
         headline=headline(report),
@@ -104,6 +101,18 @@ def _rendered(compared: Compared, printed: bool) -> str:
         printed=printed,
         inferred=any(cell.inferred for one in report.comparisons for cell in one.cells),
     )
+
+
+def _drawn(order: list[Comparison], worst: list[Comparison], most: int) -> list[Comparison]:
+    """What has its evidence drawn: all that is wrong, and a few of each other verdict, to be seen."""
+    known = {id(one) for one in worst}
+    left: Counter[Outcome] = Counter(dict.fromkeys(Outcome, OTHERS))
+    found = list(worst)
+    for one in order:
+        if id(one) not in known and left[one.outcome] > 0:
+            left[one.outcome] -= 1
+            found.append(one)
+    return found[:most]
 
 
 def _reasons(worst: list[Comparison]) -> list[tuple[str, int]]:
