@@ -48,7 +48,7 @@ EnforcePartLimits=ALL
 JobAcctGatherType=jobacct_gather/none
 AccountingStorageType=accounting_storage/none
 MinJobAge={job_age_seconds}
-KillWait=10
+KillWait=5
 SlurmdTimeout=5
 {nodes}
 PartitionName=batch Nodes={prefix}[1-{count}] Default=YES MaxTime=1-00:00:00 DefaultTime=01:00:00 State=UP
