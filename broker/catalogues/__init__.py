@@ -59,12 +59,12 @@ class Catalogue(Protocol):
 class Unpacks(Protocol):
     """What a catalogue has besides whose items are `unpacked`."""
 
-    def files(self, item: DataItem, site: Site) -> Sequence[File]:
+    def files(self, item: DataItem, site: Site, seconds: float) -> Sequence[File]:
         """The files of an item that this catalogue resolved, at most MOST_FILES, to be moved to `site` now.
 
         The item may come from the database, after a restart. Their replicas' URLs are http or https; they may
-        be signed, and are kept nowhere. May block for a minute; called from a worker thread, and again where
-        moving is repeated. Raises CatalogueError.
+        be signed, for `seconds` at least, and are kept nowhere. May block for a minute; called from a worker
+        thread, and again where moving is repeated. Raises CatalogueError.
         """
         ...
 

@@ -69,7 +69,7 @@ class HttpCatalogue:
         wants = self._tokens.wants(url)
         return Resolved(DataItem(uuid, name, size, (self.replica(url),), unpacked=wants), notes)
 
-    def files(self, item: DataItem, site: Site) -> Sequence[File]:
+    def files(self, item: DataItem, site: Site, seconds: float) -> Sequence[File]:
         """See `broker.catalogues.Unpacks`."""
         url = item.replicas[0].url
         if not url.endswith("/"):

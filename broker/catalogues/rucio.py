@@ -133,13 +133,13 @@ class RucioCatalogue:
         return Resolved(item, tuple(notes))
 
     def files(self, item: DataItem, site: Site, seconds: float = 0.0) -> Sequence[File]:
-        """See `broker.catalogues.Unpacks`."""
+        """See `broker.catalogues.Unpacks`. `seconds`: how long URLs that Rucio signs must be good for."""
         server = self._server(item.endpoint)
         did = did_of(item.replicas[0].url) if item.replicas else None
         if server is None or did is None:
             raise CatalogueError(f"this broker asks the Rucio at {item.endpoint} no more")
         try:
-            return files_of(*server, *did, time.monotonic() + FILES_SECONDS)
+            return files_of(*server, *did, time.monotonic() + FILES_SECONDS, seconds)
         except RucioError as error:
             raise CatalogueError(str(error)) from None
 

@@ -1,22 +1,35 @@
-"""Data in S3 storage: `S3-data-resource`. Objects that everybody may read; signed access is not built."""
+"""Data in S3 storage: `S3-data-resource`. An object; or a prefix that ends in "/" or a whole bucket, which
+are all objects in there.
+
+Where [catalogues.s3] has an access key for it, requests are signed, and the URLs that are moved are signed
+just before. Else it is what everybody may read.
+"""
 
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from broker.catalogues import Resolved
+from broker.catalogues import CatalogueError, File, Resolved
 from broker.catalogues.fields import note, refused, text, unknown_size
 from broker.catalogues.heads import head
+from broker.catalogues.s3_options import PATH, VIRTUAL, chosen, credentials
+from broker.catalogues.s3_store import Bucket, StoreError, below, clash, size_of
 from broker.catalogues.urls import wrong_with
 from broker.model import DataItem, Level, Note, Replica
 from federation.about import About
-from federation.sites import Federation
+from federation.sites import Federation, Site
 
 # path-style addressing, which every S3 service understands
 DEFAULT_TEMPLATE = "{endpoint}/{bucket}/{object}"
+# a catalogue may take 10 s to resolve, and a minute for the files
+RESOLVE_SECONDS = 8.0
+FILES_SECONDS = 55.0
+# a signature is good for twice what may be waited for
+SPARE = 2
 _PLACE = re.compile(r"\$?\{(\w*)\}")
 _PLACES = ("endpoint", "bucket", "object")
 # Amazon's rules and those of Ceph and MinIO, which allow more
@@ -39,40 +52,114 @@ class S3Catalogue:
 
     def __init__(self, federation: Federation, online: bool) -> None:
         self._federation, self._online = federation, online
+        self._credentials = credentials(federation)
 
     def resolve(self, uuid: str, name: str, resource: Mapping[str, Any], path: str) -> Resolved:
         notes: list[Note] = []
         endpoint = _endpoint(resource, name, path, notes)
         bucket = _bucket(resource, name, path, notes)
-        template = text(resource, "template") or DEFAULT_TEMPLATE
+        template = text(resource, "template")
         key = text(resource, "object")
-        _check_template(template, key, name, path, notes)
+        _check_template(template or DEFAULT_TEMPLATE, key, name, path, notes)
         if endpoint is None or bucket is None or refused(notes):
             return Resolved(None, tuple(notes))
-        if key is None:
-            return self._whole_bucket(uuid, name, endpoint, bucket, path)
-        url = _filled(template, endpoint, bucket, key)
+        place = self._bucket(endpoint, bucket, template)
+        if key is None or key.endswith("/"):
+            return self._folder(uuid, name, endpoint, place, key or "", path)
+        url = _filled(template, endpoint, bucket, key) if template else None
+        if url is None:
+            assert place is not None
+            url = place.url(key)
         wrong = wrong_with(url)
         if wrong is not None:
             words = "the URL that the template makes for {name} {wrong}"
             return Resolved(None, (note("data-location", words, f"{path}/template", name=name, wrong=wrong),))
-        size, more = self._size(name, url, path)
+        signs = place is not None and place.credential is not None
+        if signs and place is not None and self._online:
+            try:
+                size = size_of(self._federation, place, key, time.monotonic() + RESOLVE_SECONDS)
+            except CatalogueError as error:
+                return Resolved(None, (_failed(name, error, f"{path}/object"),))
+            item = DataItem(uuid, name, size, (self._replica(url),), unpacked=True, endpoint=endpoint)
+            return Resolved(item)
+        length, more = self._size(name, url, path)
         if refused(more):
             return Resolved(None, tuple(more))
-        site = self._federation.site_of_url(url)
-        replica = Replica(url, site.id if site else None)
-        return Resolved(DataItem(uuid, name, size, (replica,), endpoint=endpoint), tuple(more))
+        return Resolved(
+            DataItem(uuid, name, length, (self._replica(url),), unpacked=signs, endpoint=endpoint),
+            tuple(more),
+        )
 
-    def _whole_bucket(self, uuid: str, name: str, endpoint: str, bucket: str, path: str) -> Resolved:
-        if self._online:
-            template = (
-                "{name} is the whole bucket {bucket}: only single objects can be brought here, so name one"
+    def files(self, item: DataItem, site: Site, seconds: float) -> Sequence[File]:
+        """See `broker.catalogues.Unpacks`."""
+        url = item.replicas[0].url
+        place = self._place_of(url, item.endpoint or "", site)
+        key = place.key_of(url) or ""
+        sign = place.signer(round(SPARE * seconds))
+        if key and not key.endswith("/"):
+            return [File("", item.size_bytes, (self._replica(sign(key)),))]
+        found = below(self._federation, place, key, time.monotonic() + FILES_SECONDS)
+        paths = [each.key.removeprefix(key) for each in found]
+        if clash(paths) is not None:
+            raise CatalogueError(f"{url} holds objects that can't lie in one folder: {clash(paths)!r}")
+        return [
+            File(path, each.size_bytes, (self._replica(sign(each.key)),))
+            for path, each in zip(paths, found, strict=True)
+        ]
+
+    def _bucket(self, endpoint: str, bucket: str, template: str | None) -> Bucket | None:
+        """None where the template is neither of the two that S3 has."""
+        credential = chosen(self._credentials, endpoint, bucket)
+        if template is None:
+            return Bucket(endpoint, bucket, credential.addressing if credential else PATH, credential)
+        for addressing in (PATH, VIRTUAL):
+            one = Bucket(endpoint, bucket, addressing, credential)
+            if _filled(template, endpoint, bucket, "a") == one.url("a"):
+                return one
+        return None
+
+    def _place_of(self, url: str, endpoint: str, site: Site) -> Bucket:
+        """The bucket that an item's URL is of, with the key for moving to `site`."""
+        if url.startswith(f"{endpoint}/"):
+            name, addressing = url.removeprefix(f"{endpoint}/").partition("/")[0], PATH
+        else:
+            name = urlsplit(url).netloc.removesuffix(f".{urlsplit(endpoint).netloc}")
+            addressing = VIRTUAL
+        return Bucket(endpoint, name, addressing, chosen(self._credentials, endpoint, name, site.id))
+
+    def _folder(
+        self, uuid: str, name: str, endpoint: str, place: Bucket | None, prefix: str, path: str
+    ) -> Resolved:
+        where = f"{path}/object"
+        if place is None:
+            words = "{name} is a folder of a bucket, which this template can't list: {example} would do"
+            return Resolved(
+                None, (note("data-type", words, f"{path}/template", name=name, example=DEFAULT_TEMPLATE),)
             )
-            return Resolved(None, (note("data-type", template, f"{path}/object", name=name, bucket=bucket),))
-        site = self._federation.site_of_url(endpoint)
-        replica = Replica(f"s3://{bucket}", site.id if site else None)
-        item = DataItem(uuid, name, None, (replica,), endpoint=endpoint)
-        return Resolved(item, (unknown_size(name, path),))
+        # the end says that it is a folder
+        replicas = (self._replica(place.url(prefix) if prefix else f"{place.url().rstrip('/')}/"),)
+        if not self._online:
+            item = DataItem(uuid, name, None, replicas, unpacked=True, endpoint=endpoint)
+            return Resolved(item, (unknown_size(name, path),))
+        try:
+            found = below(self._federation, place, prefix, time.monotonic() + RESOLVE_SECONDS)
+        except CatalogueError as error:
+            return Resolved(None, (_failed(name, error, where),))
+        if not found:
+            words = "{name} is empty: no object of {bucket} begins with {prefix}"
+            values = {"name": name, "bucket": place.name, "prefix": repr(prefix[:80])}
+            return Resolved(None, (Note("data-not-found", words, values, path=where),))
+        wrong = clash([each.key.removeprefix(prefix) for each in found])
+        if wrong is not None:
+            words = "{name} holds objects that can't lie in one folder: {object}"
+            return Resolved(None, (note("data-type", words, where, name=name, object=repr(wrong[:80])),))
+        size = sum(each.size_bytes for each in found)
+        item = DataItem(uuid, name, size, replicas, files=len(found), unpacked=True, endpoint=endpoint)
+        return Resolved(item)
+
+    def _replica(self, url: str) -> Replica:
+        site = self._federation.site_of_url(url)
+        return Replica(url, site.id if site else None)
 
     def _size(self, name: str, url: str, path: str) -> tuple[int | None, list[Note]]:
         where = f"{path}/object"
@@ -80,9 +167,7 @@ class S3Catalogue:
             return None, [unknown_size(name, where)]
         answer = head(self._federation, url)
         if answer.status in (401, 403):
-            template = (
-                "{name} is not there for everybody to read, and signed access is not built yet: {error}"
-            )
+            template = "{name} is not there for everybody to read, and this broker has no key for it: {error}"
             return None, [note("data-not-public", template, where, name=name, error=str(answer.error))]
         if answer.missing:
             template = "{name} can't be read: {error}"
@@ -92,6 +177,11 @@ class S3Catalogue:
             error = answer.error or "the server doesn't say"
             return None, [note("data-size", template, where, Level.WARN, name=name, error=error)]
         return answer.size_bytes, []
+
+
+def _failed(name: str, error: CatalogueError, where: str) -> Note:
+    kind = error.kind if isinstance(error, StoreError) else "catalogue-failed"
+    return Note(kind, "{name} can't be had: {error}", {"name": name, "error": str(error)}, path=where)
 
 
 def _endpoint(resource: Mapping[str, Any], name: str, path: str, notes: list[Note]) -> str | None:

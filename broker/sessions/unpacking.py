@@ -16,6 +16,10 @@ from federation.sites import Site
 from netprobe.cost import Item, Move, plan_staging
 from netprobe.forecast import ForecastPath
 
+# URLs are signed for so many times the forecast of the move (90 %), and for this many seconds in any case
+PATIENCE = 10.0
+LEAST_SECONDS = 900.0
+
 
 @dataclass(frozen=True)
 class Unpacker:
@@ -35,7 +39,7 @@ class Unpacker:
         if not isinstance(catalogue, Unpacks):
             raise PlatformError(f"{item.name}: no catalogue of this broker knows {item.kind} any more")
         try:
-            found = catalogue.files(item, site)
+            found = catalogue.files(item, site, max(PATIENCE * move.seconds.p90, LEAST_SECONDS))
         except CatalogueError as error:
             raise PlatformError(f"{item.name}: {error}") from error
         parts = {}

@@ -44,7 +44,7 @@ class Shelf:
     def resolve(self, uuid: str, name: str, resource: Any, path: str) -> Resolved:
         raise NotImplementedError
 
-    def files(self, item: DataItem, site: Site) -> Sequence[File]:
+    def files(self, item: DataItem, site: Site, seconds: float) -> Sequence[File]:
         self.asked += 1
         if not self.found:
             raise CatalogueError("the shelf is locked")

@@ -63,7 +63,7 @@ def files(federation: Federation, kind: str, resolved: Resolved) -> Any:
     catalogue = load_catalogues(federation, True)[kind]
     assert isinstance(catalogue, Unpacks)
     assert resolved.item is not None
-    return catalogue.files(resolved.item, federation["north"])
+    return catalogue.files(resolved.item, federation["north"], 1000.0)
 
 
 def staged(
