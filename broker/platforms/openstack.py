@@ -1,0 +1,203 @@
+"""Containers on servers of an OpenStack cloud: one server a session, of the flavour that is reserved for it.
+
+Nobody has to be able to reach a server. What it is to do is its user data; what becomes of it is read from
+its console. So data is fetched by the server itself, and what a container wrote is gone with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from io import FileIO
+from pathlib import Path
+from typing import Any, TypeVar
+
+from broker.catalogues.urls import allowed_at
+from broker.model import Connector, DataItem, Executable, Job, Note, Request
+from broker.platforms import PlatformError, Progress, Staged, Status, StoredFile, openstack_check
+from broker.platforms.openstack_nova import SESSION, Nova
+from broker.platforms.openstack_options import openstack_options
+from broker.platforms.openstack_records import Records
+from broker.platforms.openstack_servers import Servers
+from broker.platforms.openstack_sizes import Sizes, smallest
+from broker.platforms.openstack_user_data import ROOT, Data, file_of, plan_of, user_data
+from broker.platforms.places import data_path, storage_path
+from broker.platforms.podman_run import container_name
+from federation.clock import Clock
+from federation.errors import InputError
+from federation.sites import Federation, Site
+from federation.sites import Platform as SitePlatform
+from netprobe.cost import Move
+from reservations.calendar import DISK_GB, MEMORY_MB, VCPU
+from reservations.openstack.connection import Cloud
+from reservations.openstack.flavours import Flavour
+
+T = TypeVar("T")
+# jobs that the cloud is asked about at the same time
+THREADS = 8
+WHOLE_HOSTS = "physical:host"
+
+
+class OpenStackPlatform:
+    """See the module. Options (catalogue, [sites.<id>.platform.options]): see `openstack_options`."""
+
+    def __init__(self, site: Site, federation: Federation, clock: Clock, work_directory: Path) -> None:
+        if site.platform is None:
+            raise InputError(f"site {site.id!r} has no platform")
+        options = openstack_options(site)
+        self._site, self._platform, self._options = site, site.platform, options
+        self._allowed = allowed_at(federation, site)
+        self._nova = Nova(site.id, Cloud(options["cloud"], f"site {site.id}", options["request_seconds"]))
+        self._records = Records(site.id, work_directory)
+        self._servers = Servers(site.id, self._nova, self._records, clock, options)
+        self._sizes = Sizes(self._nova.flavours, options["flavours"], clock, options["refresh_seconds"])
+        self._books = any(space.book not in (None, WHOLE_HOSTS) for space in site.space)
+        self._threads = ThreadPoolExecutor(THREADS, f"openstack-{site.id}")
+
+    def check(self, executable: Executable) -> Sequence[Note]:
+        return openstack_check.check(self._site, self._platform, self._options, executable)
+
+    def check_request(self, request: Request) -> Sequence[Note]:
+        sizes = None if self._books else self._sizes.last()
+        return openstack_check.check_request(self._site, self._options, sizes, request)
+
+    def bounded(self, platform: SitePlatform) -> SitePlatform:
+        """No session gets more than the largest flavour; where flavours are made for it, that is said by the
+        calendar."""
+        sizes = () if self._books else self._sizes.last()
+        if not sizes or isinstance(sizes, str):
+            return platform
+        most = {name: max(each.amounts.get(name, 0) for each in sizes) for name in (VCPU, MEMORY_MB, DISK_GB)}
+        return replace(
+            platform,
+            cores=min(platform.cores, most[VCPU]),
+            memory_gib=min(platform.memory_gib, most[MEMORY_MB] // 1024),
+        )
+
+    def learn(self) -> None:
+        self._sizes.learn()
+
+    def image_seconds(self, executable: Executable) -> float:
+        return float(self._options["image_seconds"])
+
+    async def stage(self, job_id: str, wanted: Sequence[tuple[DataItem, Move]], progress: Progress) -> Staged:
+        """The server will fetch them, before its container starts: here is written down what."""
+        paths = {item.uuid: data_path(ROOT, job_id, item) for item, _ in wanted}
+        for item, move in wanted:
+            if any(replica.url == move.url and replica.bearer is not None for replica in item.replicas):
+                # a token may open much more than this session's data
+                raise self._error(f"{item.name}: its server wants a token, which isn't given to servers")
+        files = tuple(file_of(item, move, paths[item.uuid]) for item, move in wanted)
+        checksums = {
+            str(paths[item.uuid]): item.checksum
+            for item, _ in wanted
+            if item.checksum is not None and item.checksum[0] != "sha256"
+        }
+        await self._change(job_id, lambda data: replace(data, files=files, checksums=checksums))
+        return Staged(paths)
+
+    async def make_storage(self, job_id: str, name: str) -> Path:
+        if self._options["storage"] == "refuse":
+            raise self._error("its servers keep nothing that a container writes")
+        path = storage_path(ROOT, job_id, name)
+        known = {str(path): None}
+        await self._change(
+            job_id, lambda data: replace(data, storages=(*{**dict.fromkeys(data.storages), **known},))
+        )
+        return path
+
+    async def prepare(self, job: Job) -> None:
+        """There is no server yet: here is found out whether one could be told what to do, and be had."""
+        await self._in_thread(partial(self._body, job, secrets.token_hex(8), fresh=True))
+
+    async def start(self, job: Job) -> Sequence[Connector]:
+        word = secrets.token_hex(8)
+        await self._in_thread(partial(self._servers.start, job.id, word, partial(self._body, job)))
+        return ()
+
+    async def poll(self, job: Job) -> Status:
+        return await self._in_thread(partial(self._servers.poll, job.id))
+
+    async def stop(self, job: Job) -> None:
+        await self._in_thread(partial(self._servers.stop, job.id))
+
+    async def release(self, job_id: str, keep: Collection[str] = ()) -> None:
+        await self._in_thread(partial(self._servers.release, job_id))
+
+    async def list_files(self, job_id: str, name: str) -> Sequence[StoredFile]:
+        return ()
+
+    async def open_file(self, job_id: str, name: str, path: str) -> FileIO | None:
+        return None
+
+    def _body(self, job: Job, word: str, fresh: bool = False) -> Mapping[str, Any]:
+        """What Nova is asked for. Blocks; raises PlatformError."""
+        options, name = self._options, container_name(job.id)
+        try:
+            plan = plan_of(job, word, self._records.data(job.id), self._allowed, options)
+            data = user_data(plan, options["python"])
+        except PlatformError as error:
+            raise self._error(str(error)) from error
+        server: dict[str, Any] = {
+            "name": name,
+            "imageRef": options["image"],
+            "flavorRef": self._flavour(job, fresh),
+            "metadata": {SESSION: job.id},
+            "user_data": data,
+            "config_drive": options["config_drive"],
+        }
+        if options["boot_volume"]:
+            server |= {"imageRef": "", "block_device_mapping_v2": [self._volume(job)]}
+        network = options["network"]
+        server["networks"] = network if network in ("auto", "none") else [{"uuid": network}]
+        for key, value in (("key_name", options["key"]), ("availability_zone", options["availability_zone"])):
+            if value is not None:
+                server[key] = value
+        if options["security_groups"]:
+            server["security_groups"] = [{"name": each} for each in options["security_groups"]]
+        body: dict[str, Any] = {"server": server}
+        if job.lease is not None and job.lease.kind == WHOLE_HOSTS:
+            body["os:scheduler_hints"] = {"reservation": job.lease.reservation}
+        return body
+
+    def _volume(self, job: Job) -> Mapping[str, Any]:
+        """Nova makes it with the server, and removes it with it."""
+        size = openstack_check.disk_gib(self._options, job.storage_gib or 0)
+        kind = {"source_type": "image", "uuid": self._options["image"], "destination_type": "volume"}
+        return {**kind, "boot_index": 0, "volume_size": size, "delete_on_termination": True}
+
+    def _flavour(self, job: Job, fresh: bool) -> str:
+        """The id of the server's: the reserved one, else the smallest that is large enough."""
+        if job.lease is not None and job.lease.kind != WHOLE_HOSTS:
+            if job.lease.flavour is None and not fresh:
+                raise self._error(f"its reservation {job.lease.id} has no flavour")
+            return job.lease.flavour or ""
+        sizes = self._sizes.learn() if fresh else self._known()
+        disk = openstack_check.flavour_disk_gib(self._options, job.storage_gib or 0)
+        found = smallest(sizes, job.cores, job.memory_gib, disk)
+        if found is None:
+            wanted = f"{job.cores} cores, {job.memory_gib} GiB of memory and {disk} GiB of disk"
+            raise self._error(f"the cloud has no flavour with {wanted} (any more)")
+        return found.id
+
+    def _known(self) -> tuple[Flavour, ...]:
+        last = self._sizes.last()
+        return self._sizes.learn() if isinstance(last, str) else last
+
+    async def _change(self, job_id: str, change: Callable[[Data], Data]) -> None:
+        def write() -> None:
+            data = self._records.data(job_id)
+            if (changed := change(data)) != data:
+                self._records.keep_data(job_id, changed)
+
+        await self._in_thread(write)
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+    def _error(self, text: str) -> PlatformError:
+        return PlatformError(f"site {self._site.id}: {text}")
