@@ -20,7 +20,8 @@ from reports.document import Section, Table, cells, instants
 from reports.laid_out import in_markdown, records
 from reports.templating import environment
 
-# Evidence is drawn for so many of the worst, and for so many of each other verdict; the table of all has so many lines, and on paper so many.
+# Evidence is drawn for so many of the worst, and for so many of each other verdict. The table of all has so
+# many lines, and on paper so many.
 EVIDENCE, OTHERS, SHOWN_ROWS, PRINTED_ROWS = 40, 3, 1000, 60
 _WORST = 10
 
