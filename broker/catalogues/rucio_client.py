@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import ssl
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,6 +21,7 @@ from federation.clock import Clock
 from federation.http_words import in_words
 
 T = TypeVar("T")
+LEAST_SIGNED_SECONDS = 600
 # what is passed on of what it says
 LONGEST_WORDS = 300
 # of the ways in, those that can be fetched from
@@ -62,8 +64,11 @@ class Rucio:
         path = f"/replicas/{_did(scope, name)}/datasets?deep=True"
         return self._stream(answers.DatasetReplica, self._ask("GET", path, until))
 
-    def replicas(self, scope: str, name: str, until: float) -> Sequence[answers.FileReplicas]:
-        """The copies of all files below it that can be read now. Files without one may be left out.
+    def replicas(
+        self, scope: str, name: str, until: float, seconds: float = 0.0
+    ) -> Sequence[answers.FileReplicas]:
+        """The copies of all files below it that can be read now. Files without one may be left out. URLs that
+        Rucio signs, as it does for storages with `sign_url`, are good for `seconds`.
 
         Sorting is switched off: by default Rucio looks up the place of every copy, ten times as slow.
         """
@@ -73,6 +78,7 @@ class Rucio:
             "sort": "random",
             "ignore_availability": False,
             "resolve_archives": False,
+            "signature_lifetime": max(math.ceil(seconds), LEAST_SIGNED_SECONDS),
         }
         return self._stream(answers.FileReplicas, self._ask("POST", "/replicas/list", until, question))
 

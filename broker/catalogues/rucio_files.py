@@ -30,14 +30,16 @@ def did_of(url: str) -> tuple[str, str] | None:
     return (unquote(scope), unquote(name)) if colon and scope and name else None
 
 
-def files_of(rucio: Rucio, stores: Stores, scope: str, name: str, until: float) -> list[File]:
-    """All of them, each with all copies that can be fetched. Raises RucioError, and CatalogueError where one
-    has none."""
+def files_of(
+    rucio: Rucio, stores: Stores, scope: str, name: str, until: float, seconds: float = 0.0
+) -> list[File]:
+    """All of them, each with all copies that can be fetched, by URLs that are good for `seconds`. Raises
+    RucioError, and CatalogueError where one has none."""
     did = rucio.did(scope, name, until)
     listed = listed_files(rucio, did, until)
     if len(listed) > MOST_FILES:
         raise CatalogueError(f"{scope}:{name} has {len(listed)} files: at most {MOST_FILES} can be brought")
-    found = {(each.scope, each.name): each for each in rucio.replicas(scope, name, until)}
+    found = {(each.scope, each.name): each for each in rucio.replicas(scope, name, until, seconds)}
     known = stores.named({copy.rse for each in found.values() for copy in each.pfns.values()}, until)
     several = len({each.scope for each in listed}) > 1
     files, without = [], []

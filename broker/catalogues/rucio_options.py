@@ -105,3 +105,15 @@ def _server(table: Table) -> Server:
     if server.auth is Auth.X509 and not auth_url.startswith("https://"):
         raise table.bad("auth_url", "a URL that begins with https://, for a certificate is shown there")
     return server
+
+
+def chosen_server(federation: Federation, endpoint: str | None) -> Server:
+    """The server at `endpoint`, or the first where none is named. Raises InputError where there is none."""
+    servers = {server.url: server for server in rucio_servers(federation)}
+    if not servers:
+        raise InputError(f"{federation.name}: expected a table {WHERE} in the catalogue, found none")
+    if endpoint is None:
+        return next(iter(servers.values()))
+    if endpoint.rstrip("/") not in servers:
+        raise InputError(f"{endpoint}: expected one of {', '.join(servers)}")
+    return servers[endpoint.rstrip("/")]

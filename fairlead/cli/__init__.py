@@ -40,6 +40,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
         "fairlead.cli.space_explain",
         "fairlead.cli.space_afford",
     ),
+    "data": ("fairlead.cli.data",),
     "serve": ("fairlead.cli.serve",),
     "run": ("fairlead.cli.run",),
     "sessions": ("fairlead.cli.sessions",),

@@ -127,7 +127,7 @@ class DistanceFormat(StrEnum):
 
 @app.command(
     epilog="Example: fairlead probe distances --format rucio > distances.json. "
-    "Exit status: 0 done, 2 wrong usage, 3 the database can't be reached."
+    "Exit status: 0 done, 2 wrong usage, 3 the database or Rucio can't be reached."
 )
 def distances(
     form: Annotated[
@@ -135,6 +135,8 @@ def distances(
         typer.Option("--format", help="rucio: distances between RSEs; fts: links between storages."),
     ] = DistanceFormat.TABLE,
     size: Annotated[str, typer.Option(help="What the reference transfer moves, in one file.")] = "10 GB",
+    rucio: Annotated[bool, typer.Option("--rucio", help="Write them to Rucio, after asking.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Write without asking.")] = False,
     catalogue: CatalogueOption = None,
     database: DatabaseOption = None,
 ) -> None:
@@ -151,6 +153,11 @@ def distances(
         raise InputError(f"--size {size}: expected more than nothing")
     federation = measured_federation(catalogue)
     found = work_out(federation, Forecaster(opened_archive(database), federation, SystemClock()), size_bytes)
+    if rucio:
+        from fairlead.cli._rucio import write_distances
+
+        write_distances(found, federation, yes, as_json=form is DistanceFormat.JSON)
+        return
     match form:
         case DistanceFormat.TABLE:
             _show_distances(found, list(federation.sites))
