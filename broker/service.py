@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Engine
 from broker.catalogues import load_catalogues
 from broker.contract.read import parse_request
 from broker.images.looking import Images
+from broker.inspect.looking import Inspection, look
 from broker.model import Note, Phase, Placement, Request
 from broker.nesting.needs import asks
 from broker.nesting.store import read_nesting
@@ -33,6 +34,7 @@ from broker.sessions.supervisor import Supervisor
 from broker.sessions.unpacking import Unpacker
 from federation.clock import Clock
 from federation.database import write
+from federation.errors import OutsideError
 from federation.settings import Settings
 from federation.sites import Federation
 from federation.turns import Turns
@@ -71,6 +73,7 @@ class Broker:
         Raises InputError for a platform or a source that nobody knows, or whose options it can't use.
         """
         self._federation, self._engine, self._clock = federation, engine, clock
+        self._online = online
         self._lifetime = timedelta(seconds=settings.offer_lifetime_seconds)
         self._deciding = Turns(DECIDING)
         self._archive = Archive(engine)
@@ -179,6 +182,12 @@ class Broker:
         """The ids of those who go by `name`: it may be an id itself, or a user's name."""
         with self._engine.connect() as connection:
             return listing.owners_called(connection, name)
+
+    def inspect(self, url: str) -> Inspection:
+        """What is in the FITS file at `url`, by the rules of data: see `broker.inspect.looking.look`."""
+        if not self._online:
+            raise OutsideError("nothing is fetched here: this broker is offline")
+        return look(self._federation, url)
 
     async def stored(self, session: SessionRecord) -> Mapping[str, Sequence[StoredFile]]:
         """The files of each of the session's storages, by name: as far as they are, or still are, there."""

@@ -200,6 +200,17 @@ OPERATIONS: tuple[Operation, ...] = (
         )
     ),
     Operation(
+        "get",
+        "/data/inspect",
+        "DataInspect",
+        "Service",
+        "Look into a FITS file without downloading it: the headers of all HDUs, sizes, memory.",
+        (Answer(200, "What is in it.", ("DataInspection",)),),
+        Access.REQUIRED,
+        errors=(400, 503),
+        query=("url", "headers"),
+    ),
+    Operation(
         "post",
         "/admin/identities",
         "IdentityCreate",
@@ -354,6 +365,8 @@ QUERY_PARAMETERS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "cursor": ("Where the page starts: only as the link to the next page has it.", _TEXT),
     "result": ("With offers, or without.", {"type": "string", "enum": ["YES", "NO"]}),
+    "url": ("The address of the file; http, https, dav or davs.", {"type": "string", "format": "uri"}),
+    "headers": ("Whether to answer with all cards.", {"type": "boolean", "default": False}),
     "kinds": (
         "How kinds stand under their bases: `oneOf` for generators that know no inheritance.",
         {"type": "string", "enum": ["allOf", "oneOf"], "default": "allOf"},

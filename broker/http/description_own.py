@@ -11,6 +11,9 @@ _TEXT = {"type": "string"}
 _TIME = {"type": "string", "format": "date-time"}
 _UUID = {"type": "string", "format": "uuid"}
 _URL = {"type": "string", "format": "uri"}
+_LONG = {"type": "integer", "format": "int64"}
+_LONGS = {"type": "array", "items": _LONG}
+_TEXTS = {"type": "array", "items": _TEXT}
 _ROLE = {"type": "string", "enum": [role.value for role in Role]}
 
 
@@ -189,6 +192,69 @@ _SHAPES = (
             "size": ("How large it is, in bytes.", {"type": "integer", "format": "int64"}),
             "modified": ("When it was last written to.", _TIME),
             "url": ("Where it is fetched.", _URL),
+        },
+    ),
+    _object(
+        "DataInspection",
+        "What is in a FITS file.",
+        ("url", "hdus", "memory_bytes", "suggested_memory_bytes", "complete", "requests", "read_bytes"),
+        {
+            "url": ("Where it is, without a query.", _URL),
+            "site": ("The site where it was read; absent: at the broker.", _TEXT),
+            "size_bytes": ("How large the file is.", _LONG),
+            "hdus": ("Its HDUs, as far as they were reached.", _list("DataHdu")),
+            "memory_bytes": ("What holding all data takes.", _LONG),
+            "suggested_memory_bytes": ("What to ask for to work on them.", _LONG),
+            "advice": ("The same as a sentence.", _TEXT),
+            "complete": ("Whether all HDUs were reached.", {"type": "boolean"}),
+            "faults": ("What is wrong with it, or why not.", _TEXTS),
+            "requests": ("How many requests it took.", {"type": "integer", "format": "int32"}),
+            "read_bytes": ("How many bytes of the file were read.", _LONG),
+        },
+    ),
+    _object(
+        "DataHdu",
+        "One header and data unit of a FITS file.",
+        ("number", "kind", "bitpix", "header_offset", "header_bytes", "data_bytes", "memory_bytes"),
+        {
+            "number": ("Its place in the file, from 0.", {"type": "integer", "format": "int32"}),
+            "kind": (
+                "image, compressed image, table, ascii table, random groups, empty, or else its XTENSION.",
+                _TEXT,
+            ),
+            "name": ("EXTNAME.", _TEXT),
+            "version": ("EXTVER.", _LONG),
+            "bitpix": ("BITPIX; of a compressed image, that of the image in it.", _LONG),
+            "shape": ("The lengths of its axes, the last one first; a table's rows.", _LONGS),
+            "data_type": ("What the numbers are once they are scaled, such as float32.", _TEXT),
+            "unit": ("BUNIT.", _TEXT),
+            "header_offset": ("Where the header begins in the file.", _LONG),
+            "header_bytes": ("How long it is.", _LONG),
+            "data_bytes": ("How long the data are in the file.", _LONG),
+            "memory_bytes": ("What the data take in memory.", _LONG),
+            "columns": ("The columns of a table.", _list("DataColumn")),
+            "axes": ("What the axes are (CTYPE), in the order of the shape.", _TEXTS),
+            "footprint": ("The corners of an image on the sky.", _list("SkyPosition")),
+            "header": ("All cards before END.", _TEXTS),
+        },
+    ),
+    _object(
+        "DataColumn",
+        "A column of a table.",
+        (),
+        {
+            "name": ("TTYPE.", _TEXT),
+            "format": ("TFORM.", _TEXT),
+            "unit": ("TUNIT.", _TEXT),
+        },
+    ),
+    _object(
+        "SkyPosition",
+        "A place on the sky, in degrees of the header's own coordinates: as `axes` has them.",
+        ("longitude", "latitude"),
+        {
+            "longitude": ("Right ascension, or longitude.", {"type": "number", "format": "double"}),
+            "latitude": ("Declination, or latitude.", {"type": "number", "format": "double"}),
         },
     ),
     _object(

@@ -21,6 +21,7 @@ from broker.audit import AuditLog
 from broker.contract.codec import Malformed
 from broker.http.access import Gate
 from broker.http.media import Refused, malformed
+from broker.inspect.looking import Inspection
 from broker.model import Phase
 from broker.platforms import StoredFile
 from broker.records import OfferSetRecord, Owner, SessionRecord
@@ -56,6 +57,8 @@ class Service(Protocol):
     def owners_called(self, name: str) -> list[str]: ...
 
     def update_phase(self, uuid: str, phase: Phase, owner: Owner) -> SessionRecord: ...
+
+    def inspect(self, url: str) -> Inspection: ...
 
     async def stored(self, session: SessionRecord) -> Mapping[str, Sequence[StoredFile]]: ...
 

@@ -47,6 +47,7 @@ from broker.http.description_routes import add_description_routes
 from broker.http.front import Front, add_route, uuid_of
 from broker.http.media import Refused, choose_writer, malformed, read_body
 from broker.http.routes_admin import add_admin_routes
+from broker.http.routes_data import add_data_routes
 from broker.http.routes_messages import add_message_routes
 from broker.http.routes_reading import add_reading_routes
 from broker.http.routes_users import add_user_routes
@@ -62,6 +63,7 @@ def make_router(front: Front) -> APIRouter:
     """All routes of the service."""
     router = APIRouter()
     add_contract_routes(router, front)
+    add_data_routes(router, front)
     add_reading_routes(router, front)
     add_admin_routes(router, front)
     add_user_routes(router, front)
