@@ -40,7 +40,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
         "fairlead.cli.space_explain",
         "fairlead.cli.space_afford",
     ),
-    "data": ("fairlead.cli.data",),
+    "data": ("fairlead.cli.data", "fairlead.cli.data_inspect"),
     "serve": ("fairlead.cli.serve",),
     "run": ("fairlead.cli.run",),
     "sessions": ("fairlead.cli.sessions",),
