@@ -95,7 +95,8 @@ def assess(
     staging = plan_staging(items, site.id, forecast, site.link_bits_per_second)
     pull = None
     if looked is not None and looked.image is not None and isinstance(backend, PullsImages):
-        pull = pull_of(looked.image, backend.image_layers(), federation, site, forecast)
+        outside = backend.outside_bits_per_second()
+        pull = pull_of(looked.image, backend.image_layers(), federation, site, forecast, outside)
         said = [*said, pull_note(pull)]
         image = pull.seconds
     else:

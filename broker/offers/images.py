@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from broker.images import Image, ImageError, Looked, Trouble
 from broker.images.looking import Images, Question
@@ -11,14 +11,16 @@ from broker.model import Executable, ExecutableKind, Level, Note, Request
 from broker.offers import policy
 from broker.platforms import Platform, PullsImages
 from federation.sites import Federation, Site
-from federation.units import format_seconds, format_size
-from netprobe.cost import Item, Move, plan_staging
-from netprobe.forecast import ForecastPath, Rung
+from federation.units import format_bits_per_second, format_seconds, format_size
+from netprobe.cost import Item, Move, plan_staging, seconds_for
+from netprobe.forecast import Forecast, ForecastPath, Rung
 from netprobe.quantiles import Quantiles
 
-# what an engine does besides: asking for the manifest, and writing down what came (benchmarks/images.py)
-PULL_SECONDS = Quantiles(0.3, 0.6, 2.0)
-UNPACKED_BYTES_PER_SECOND = Quantiles(20e6, 40e6, 80e6)
+# what podman takes besides the transfer, measured by benchmarks/images.py: asking and writing down, a layer's
+# own share, and unpacking what came, which lies in the store for good when the pull ends
+PULL_SECONDS = Quantiles(0.1, 0.2, 1.0)
+LAYER_SECONDS = Quantiles(0.05, 0.12, 0.3)
+UNPACKED_BYTES_PER_SECOND = Quantiles(20e6, 50e6, 80e6)
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,12 @@ def judged(site: Site, platform: PullsImages, looked: Looked, executable: Execut
 
 
 def pull_of(
-    image: Image, there: Collection[str], federation: Federation, site: Site, forecast: ForecastPath
+    image: Image,
+    there: Collection[str],
+    federation: Federation,
+    site: Site,
+    forecast: ForecastPath,
+    outside_bits_per_second: float | None = None,
 ) -> Pull:
     """What bringing `image` takes, of which the layers `there` (by what they unpack to) are in place."""
     layers = image.distinct_layers
@@ -85,10 +92,30 @@ def pull_of(
     replica = (f"https://{image.registry}/", registry.id if registry else None)
     item = Item("executable", size_bytes, [replica], len(missing) + 1)
     [move] = plan_staging([item], site.id, forecast).moves
-    rate = UNPACKED_BYTES_PER_SECOND
-    unpacking = Quantiles(size_bytes / rate.p90, size_bytes / rate.p50, size_bytes / rate.p10)
-    seconds = PULL_SECONDS + move.seconds + unpacking
+    if move.source is None and outside_bits_per_second is not None:
+        known = _by_operator(move.forecast, outside_bits_per_second)
+        move = replace(move, forecast=known, seconds=seconds_for(known, size_bytes, item.files))
+    seconds = move.seconds + _engine_seconds(len(missing), size_bytes)
     return Pull(image, image.size_bytes - size_bytes, move, seconds)
+
+
+def _by_operator(forecast: Forecast, rate: float) -> Forecast:
+    """The path from outside, of which the site's operator knows what it usually carries."""
+    return replace(
+        forecast,
+        bits_per_second=Quantiles(rate / 2, rate, rate * 1.5),
+        correction=Quantiles(0.8, 1.0, 1.5),
+        explanation=f"{format_bits_per_second(rate)} by the site's operator",
+    )
+
+
+def _engine_seconds(layers: int, size_bytes: int) -> Quantiles:
+    rate = UNPACKED_BYTES_PER_SECOND
+    return Quantiles(
+        PULL_SECONDS.p10 + layers * LAYER_SECONDS.p10 + size_bytes / rate.p90,
+        PULL_SECONDS.p50 + layers * LAYER_SECONDS.p50 + size_bytes / rate.p50,
+        PULL_SECONDS.p90 + layers * LAYER_SECONDS.p90 + size_bytes / rate.p10,
+    )
 
 
 def pull_note(pull: Pull) -> Note:

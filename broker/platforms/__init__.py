@@ -170,6 +170,10 @@ class PullsImages(Protocol):
         """The layers that are in place already, by the digests of what they unpack to."""
         ...
 
+    def outside_bits_per_second(self) -> float | None:
+        """What pulls from outside the federation get there, as its operator says; None: nobody knows."""
+        ...
+
     def check_image(self, image: Image) -> Sequence[Note]:
         """What speaks against `image` there (ERROR), and what its client should know (INFO, WARN)."""
         ...

@@ -22,7 +22,7 @@ from broker.platforms.places import job_directory, storage_path
 from broker.platforms.podman_cli import COMMAND_SECONDS, podman, podman_ok, usable, words
 from broker.platforms.podman_containers import Containers
 from broker.platforms.podman_images import as_oci, as_wanted, check_image, find_image, pull_image
-from broker.platforms.podman_options import podman_access, podman_options, pull_flags
+from broker.platforms.podman_options import outside_rate, podman_access, podman_options, pull_flags
 from broker.platforms.podman_ports import check_ports, connectors
 from broker.platforms.podman_run import (
     LOG_NAME,
@@ -112,6 +112,9 @@ class PodmanPlatform:
 
     def image_layers(self) -> Collection[str]:
         return self._images.layers()
+
+    def outside_bits_per_second(self) -> float | None:
+        return outside_rate(self._options)
 
     def check_image(self, image: Image) -> Sequence[Note]:
         # a container's user, root or not, is shut in by podman

@@ -14,6 +14,7 @@ from broker.platforms import notebook, podman_ports
 from broker.platforms.options import read_options
 from federation.errors import InputError
 from federation.sites import Federation, Site
+from federation.units import parse_bits_per_second
 
 DEFAULTS: dict[str, Any] = {
     "staging": None,  # directory for staged files; the work directory where unset
@@ -26,6 +27,7 @@ DEFAULTS: dict[str, Any] = {
     "privileged": False,  # whether privileged containers may run
     "image_seconds": 60.0,  # P90 of pulling an image
     "pull_seconds": 900.0,  # when a pull is given up
+    "outside_rate": None,  # what pulls from outside the federation get, such as "200 Mbit/s"
     # podman's own where unset
     "auth_file": None,  # logins of registries, as `podman login --authfile` makes them
     "registries_file": None,  # mirrors and the like, as in containers-registries.conf(5)
@@ -40,6 +42,10 @@ def podman_options(site: Site) -> Mapping[str, Any]:
     """The options of `site` over DEFAULTS. Raises InputError where they can't work."""
     options = read_options(site, DEFAULTS)
     _check_options(site.id, options)
+    try:
+        outside_rate(options)
+    except InputError as problem:
+        raise InputError(f"site {site.id!r}: option 'outside_rate': {problem}") from None
     podman_ports.check_options(site.id, options)
     notebook.check_options(site.id, options)
     return options
@@ -60,6 +66,12 @@ def podman_access(federation: Federation, site: Site, options: Mapping[str, Any]
     except InputError as problem:
         raise InputError(f"{where} 'auth_file': {problem}") from None
     return site_access(federation, site, registries, login)
+
+
+def outside_rate(options: Mapping[str, Any]) -> float | None:
+    """Bits per second; None where the operator doesn't say."""
+    rate = options["outside_rate"]
+    return None if rate is None else parse_bits_per_second(rate)
 
 
 def pull_flags(options: Mapping[str, Any]) -> Sequence[str]:

@@ -29,7 +29,9 @@ async def prepare(
     Repeated, it asks for all of it again: what is there already costs no transfer.
     """
     clock, paths = row.clock, dict[str, str]()
-    progress = Progress(placement.staging, platform.image_seconds(request.executable))
+    # what the offer counted with behind the data (90 %)
+    image_seconds = max(placement.prepare_seconds - placement.staging.seconds.p90, 0.0)
+    progress = Progress(placement.staging, image_seconds)
     async with shown(clock, progress, row.show):
         for place in request.storage:
             made = platform.make_storage(row.uuid, place.uuid)
