@@ -204,8 +204,8 @@ class Platform(Protocol):
         ...
 
     def image_seconds(self, executable: Executable) -> float:
-        """How long (P90) until the image is in place, where nobody knows its size (see `PullsImages`). Doesn't
-        use the network."""
+        """How long (P90) until the image is in place, where its size isn't known (see `PullsImages`).
+        Doesn't use the network."""
         ...
 
     async def stage(self, job_id: str, wanted: Sequence[tuple[DataItem, Move]], progress: Progress) -> Staged:
