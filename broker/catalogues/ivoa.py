@@ -25,8 +25,8 @@ class IvoaCatalogue:
     """A URL's host says which site holds it; content_length says how much it is, or else the server does."""
 
     ABOUT = About(
-        does="Data of the Virtual Observatory, by its ObsCore and DataLink rows.",
-        cannot="Asks no registry: the request brings the rows.",
+        does="Data of the Virtual Observatory, by its ObsCore and DataLink rows or its identifier.",
+        cannot="Looks identifiers up only where [catalogues.ivoa] says.",
     )
 
     kinds: Sequence[str] = ("ivoa-data-resource",)

@@ -27,6 +27,7 @@ from broker.platforms.openstack_sizes import Sizes, smallest
 from broker.platforms.openstack_user_data import ROOT, Data, file_of, plan_of, user_data
 from broker.platforms.places import data_path, storage_path
 from broker.platforms.podman_run import container_name
+from federation.about import About
 from federation.clock import Clock
 from federation.errors import InputError
 from federation.sites import Federation, Site
@@ -44,6 +45,13 @@ WHOLE_HOSTS = "physical:host"
 
 class OpenStackPlatform:
     """See the module. Options (catalogue, [sites.<id>.platform.options]): see `openstack_options`."""
+
+    ABOUT = About(
+        does="Runs each session on a server of its own in an OpenStack cloud.",
+        cannot="Keeps no results, publishes no ports and shows no notebooks: a server is reached by nobody.",
+        modules=("openstack",),
+        extra="openstack",
+    )
 
     def __init__(self, site: Site, federation: Federation, clock: Clock, work_directory: Path) -> None:
         if site.platform is None:
