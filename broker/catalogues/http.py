@@ -91,6 +91,10 @@ class HttpCatalogue:
     def wants_token(self, url: str) -> bool:
         return self._tokens.wants(url)
 
+    def bearers(self, url: str) -> Mapping[str, str]:
+        """The token of the URL's server, where it wants one. Raises CatalogueError."""
+        return self._tokens.bearers([url])
+
     def size(
         self, name: str, url: str, path: str, until: float | None = None
     ) -> tuple[int | None, tuple[Note, ...]]:
@@ -99,7 +103,7 @@ class HttpCatalogue:
             return None, (unknown_size(name, path),)
         left = RESOLVE_SECONDS if until is None else until - time.monotonic()
         try:
-            answer = head(self._federation, url, left, self._tokens.bearers([url]))
+            answer = head(self._federation, url, left, self.bearers(url))
         except CatalogueError as problem:
             return None, (_failed(name, str(problem), path),)
         if answer.missing:
@@ -111,8 +115,7 @@ class HttpCatalogue:
         return answer.size_bytes, ()
 
     def _below(self, url: str, until: float) -> list[DavFile] | None:
-        bearers = self._tokens.bearers([url])
-        return files_below(url, partial(ask, self._federation, until=until, bearers=bearers))
+        return files_below(url, partial(ask, self._federation, until=until, bearers=self.bearers(url)))
 
     def _folder(self, uuid: str, name: str, url: str, found: Sequence[DavFile], where: str) -> Resolved:
         if not found:

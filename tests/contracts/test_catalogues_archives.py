@@ -173,9 +173,7 @@ def test_a_datalink_document_is_not_the_data() -> None:
         "access_format": "application/x-votable+xml; content=datalink",
     }
     assert url(ivoa(obscore=row)) == "ivo://example.org/sky?a"
-    found = ivoa(online=True, obscore=row)
-    assert refusal(found)[0] == "/data/0/ivoa/ivoid"
-    assert told(found, Level.WARN)[0][0] == "/data/0/ivoa/obscore/access_url"
+    assert refusal(ivoa(online=True, obscore=row))[0] == "/data/0/ivoa/obscore/access_url"
 
 
 @pytest.mark.parametrize(
