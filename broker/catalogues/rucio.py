@@ -22,8 +22,8 @@ from broker.model import DataItem, Level, Note, Replica
 from federation.about import About
 from federation.sites import Federation, Site
 
-# a catalogue may take 10 s to resolve, and a minute for the files
-RESOLVE_SECONDS = 7.0
+# a catalogue may take 10 s to resolve, 2 of which a connection may take, and a minute for the files
+RESOLVE_SECONDS = 8.0
 FILES_SECONDS = 55.0
 # what a request may call it
 TYPES = (answers.FILE, answers.DATASET, answers.CONTAINER)

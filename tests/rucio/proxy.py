@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -14,7 +15,7 @@ class Proxy(http.server.ThreadingHTTPServer):
     """Passes everything on to `rucio`. A path that contains a key of `faults` gets that fault: a status, or
     one of "silent", "trickle", "cut", "page", "number", "rows", "away". `once` are statuses for one answer.
 
-    `asked` are (method, path); `tokens` those that it was shown.
+    `asked` are (method, path); `tokens` those that it was shown; `seconds`: what Rucio itself took.
     """
 
     daemon_threads = True
@@ -27,6 +28,7 @@ class Proxy(http.server.ThreadingHTTPServer):
         self.once: dict[str, int] = {}
         self.asked: list[tuple[str, str]] = []
         self.tokens: list[str] = []
+        self.seconds = 0.0
         self.released = threading.Event()
         self.lock = threading.Lock()
 
@@ -79,7 +81,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             return
         keep = ("x-rucio-", "content-type")
         headers = {name: value for name, value in self.headers.items() if name.lower().startswith(keep)}
+        started = time.perf_counter()
         answer = server.rucio.request(self.command, self.path, content=body, headers=headers)
+        with server.lock:
+            server.seconds += time.perf_counter() - started
         tokens = {name: value for name, value in answer.headers.items() if name.startswith("x-rucio-")}
         match fault:
             case "trickle":

@@ -81,7 +81,7 @@ FAULTS = [401, 403, 429, 500, 503, "silent", "trickle", "cut", "page", "number",
 def test_a_fault_is_one_line_and_soon(
     world: World, between: Proxy, part: str, fault: int | str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rucio, "RESOLVE_SECONDS", 0.4 if fault in ("silent", "trickle") else 7.0)
+    monkeypatch.setattr(rucio, "RESOLVE_SECONDS", 0.4 if fault in ("silent", "trickle") else 8.0)
     between.faults[part] = fault
     started = time.monotonic()
     text = refusal(ask(catalogue(world, between.url)))
