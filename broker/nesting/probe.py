@@ -16,6 +16,8 @@ from federation.sites import Site
 
 MARK = "fairlead-nesting"
 POLL_SECONDS = 0.5
+# what a program in somebody's image says is shown to clients: a line, and no longer than this
+LONGEST_SAID = 300
 # a job whose output ends before that was cut off
 LAST = Kind.SOCKET
 
@@ -116,14 +118,20 @@ def read_trial(status: Status, site_id: str) -> Trial:
         if mark != MARK or not code.isdecimal():
             continue
         if name in KINDS:
-            attempts[KINDS[name]] = Attempt(int(code), said.strip())
+            attempts[KINDS[name]] = Attempt(int(code), _shown(said))
         else:
-            facts[name] = said.strip()
+            facts[name] = _shown(said)
     if LAST not in attempts:
-        reason = status.problem or _last(status.stderr) or _last(status.stdout) or "it printed nothing"
+        reason = (
+            status.problem or _shown(_last(status.stderr) or _last(status.stdout)) or "it printed nothing"
+        )
         code = f"exit code {status.exit_code}"
         raise PlatformError(f"site {site_id}: the probe said nothing of containers ({code}): {reason}")
     return Trial(attempts, facts)
+
+
+def _shown(said: str) -> str:
+    return "".join(letter if letter.isprintable() else " " for letter in said.strip())[:LONGEST_SAID]
 
 
 def _last(text: str) -> str:

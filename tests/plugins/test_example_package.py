@@ -1,4 +1,4 @@
-"""The example of "A platform in an hour": a package outside of this tree, held to the contract of platforms."""
+"""The example of "A platform in an hour": a package outside of this tree, held to what a platform owes."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from broker.model import Executable, Job, Note
 from broker.nesting import Kind, Nesting, Trial
 from broker.nesting.probe import executable_of, read_trial, try_nesting
 from broker.nesting.remedies import UNMASK, remedy
@@ -164,27 +165,49 @@ def test_wrong_sites_and_missing_images_are_named(tmp_path: Path) -> None:
     assert "expected with the SITE" in command(tmp_path, "simulated", "--image", "a")[1]
 
 
-def test_a_probe_that_does_not_end_is_given_up_and_removed(tmp_path: Path) -> None:
-    class Endless:
-        released: list[str] = []  # noqa: RUF012 - one of them
+class Endless:
+    """A platform whose containers never end."""
 
-        def check(self, executable):  # type: ignore[no-untyped-def]
-            return []
+    def __init__(self) -> None:
+        self.released: list[str] = []
+        self.polled = asyncio.Event()
 
-        async def prepare(self, job):  # type: ignore[no-untyped-def]
-            pass
+    def check(self, executable: Executable) -> list[Note]:
+        return []
 
-        start = prepare
+    async def prepare(self, job: Job) -> None:
+        pass
 
-        async def poll(self, job):  # type: ignore[no-untyped-def]
-            return Status(State.RUNNING)
+    start = prepare
 
-        async def release(self, job_id):  # type: ignore[no-untyped-def]
-            self.released.append(job_id)
+    async def poll(self, job: Job) -> Status:
+        self.polled.set()
+        return Status(State.RUNNING)
 
+    async def release(self, job_id: str) -> None:
+        await asyncio.sleep(0)
+        self.released.append(job_id)
+
+
+def test_a_probe_that_does_not_end_is_given_up_and_removed() -> None:
+    endless = Endless()
     with pytest.raises(PlatformError, match=r"site here: the probe wasn't done within 0\.01 s"):
-        asyncio.run(try_nesting(Endless(), SITE, "a", NOW, 0.01))  # type: ignore[arg-type]
-    assert len(Endless.released) == 1
+        asyncio.run(try_nesting(endless, SITE, "a", NOW, 0.01))  # type: ignore[arg-type]
+    assert len(endless.released) == 1
+
+
+def test_an_interrupted_probe_is_removed() -> None:
+    endless = Endless()
+
+    async def interrupted() -> None:
+        trying = asyncio.create_task(try_nesting(endless, SITE, "a", NOW, 60.0))  # type: ignore[arg-type]
+        await endless.polled.wait()
+        trying.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await trying
+
+    asyncio.run(interrupted())
+    assert len(endless.released) == 1
 
 
 def test_a_report_that_was_cut_off_is_none() -> None:
@@ -193,6 +216,13 @@ def test_a_report_that_was_cut_off_is_none() -> None:
     half = replace(whole, stdout="fairlead-nesting userns 0 \n", stderr="sh: out of memory\n", exit_code=2)
     with pytest.raises(PlatformError, match=r"site here: .* \(exit code 2\): sh: out of memory"):
         read_trial(half, "here")
+
+
+def test_what_is_said_is_one_line_that_a_terminal_can_show() -> None:
+    said = "fairlead-nesting userns 1 \x1b[31mno\x07" + "o" * 1000 + "\nfairlead-nesting socket 1 none\n"
+    found = read_trial(Status(State.EXITED, 0, said), "here").attempts[Kind.USERNS].said
+    assert found.startswith(" [31mno oo")
+    assert len(found) == 300
 
 
 def test_the_probe_is_for_the_machines_of_the_site() -> None:
