@@ -38,6 +38,7 @@ class Images:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._images: tuple[Stored, ...] = ()
+        # when the last listing began
         self._listed: float | None = None
         # by the id of an image, which stands for its content
         self._layers: dict[str, frozenset[str]] = {}
@@ -56,9 +57,11 @@ class Images:
                 wanted & image.names and (digest is None or digest in image.digests) for image in self._images
             )
 
+        asked = time.monotonic()
         with self._lock:
-            fresh = self._listed is not None and time.monotonic() - self._listed < LISTING_SECONDS
-            if not fresh or not is_there():
+            fresh = self._listed is not None and asked - self._listed < LISTING_SECONDS
+            # a listing that began while others were waited for is as good as one of our own
+            if not fresh or (not is_there() and (self._listed is None or self._listed < asked)):
                 self._list()
             return is_there()
 
@@ -74,12 +77,13 @@ class Images:
         """List anew. podman fails where an image goes while it lists them: it is asked again, and what was
         known before stays where it won't say."""
         for _ in range(LISTING_TRIES):
+            began = time.monotonic()
             try:
                 listed = json.loads(_podman(COMMAND_SECONDS, "images", "--format", "json")) or []
                 self._images = tuple(_stored(each) for each in listed)
             except (OSError, subprocess.SubprocessError, ValueError, TypeError, AttributeError):
                 continue
-            self._listed = time.monotonic()
+            self._listed = began
             return
 
     def _inspect(self, ids: Sequence[str]) -> None:
