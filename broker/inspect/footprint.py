@@ -21,7 +21,7 @@ from typing import Any
 Corners = tuple[tuple[float, float], ...]
 
 _MODULE = "broker.inspect.footprint"
-TIME_LIMIT_SECONDS = 15
+TIME_LIMIT_SECONDS = 30
 _MEMORY_BYTES = 2 * 1024**3
 # of one file: a mosaic camera has some hundreds
 MOST_IMAGES = 200

@@ -16,6 +16,8 @@ from broker.inspect.layout import LayoutError, read_layout
 # what is asked for at first: instruments write 100 to 300 cards into the primary header, fewer into others
 FIRST_BYTES = 8 * BLOCK_BYTES
 NEXT_BYTES = 4 * BLOCK_BYTES
+# where a header is longer than that: so much more, and then as much as there is already
+MORE_BYTES = 40 * BLOCK_BYTES
 # 13,000 cards; the longest that we know of have some thousands
 MOST_HEADER_BYTES = 364 * BLOCK_BYTES
 MOST_HDUS = 1000
@@ -105,7 +107,10 @@ def walk(source: Source) -> Walk:
         if len(found.hdus) == MOST_HDUS:
             found.faults.append(f"there are more than {MOST_HDUS} HDUs: the others were not looked at")
             return found
-        longest = max((len(each.header) for each in found.hdus[1:]), default=0)
+        # who writes long headers does so everywhere: the first is the best guess for the second
+        longest = max(
+            (len(each.header) for each in found.hdus[1:]), default=min(len(hdu.header), FIRST_BYTES)
+        )
         ask = max(NEXT_BYTES, longest)
 
 
@@ -147,8 +152,9 @@ def _header(window: _Window, offset: int, ask: int) -> bytes:
     """The header at `offset`, all of its blocks."""
     header = bytearray()
     while True:
-        # each piece as long as what there is already: few reads, however long it is
-        block = window.block(offset + len(header), max(ask, len(header)))
+        # a round trip to a far site costs more than some bytes
+        more = max(MORE_BYTES, len(header)) if header else ask
+        block = window.block(offset + len(header), more)
         header += block
         if _has_end(block):
             # a last block that isn't filled is forgiven: nothing follows
