@@ -7,9 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from broker.model import Executable, Note
+from broker.images.looking import Images
+from broker.model import Executable, Level, Note
+from broker.offers.images import judged, look_for_images
 from broker.offers.policy import executable_refused
-from broker.platforms import OffersItself, PlatformError, SaysWhatFits, load_platform
+from broker.platforms import OffersItself, PlatformError, PullsImages, SaysWhatFits, load_platform
 from federation.clock import SystemClock
 from federation.sites import Federation, Site
 
@@ -18,7 +20,8 @@ SITES_AT_ONCE = 16
 
 @dataclass(frozen=True)
 class Answer:
-    """What one site says. `can_run` None: its own broker would have to be asked with a whole request."""
+    """What one site says. `can_run` None: its own broker would have to be asked with a whole request, or a
+    service or registry could not be asked."""
 
     site: str
     platform: str
@@ -29,14 +32,15 @@ class Answer:
 def who_can_run(federation: Federation, image: str, directory: Path) -> list[Answer]:
     """What every site that has a platform says of `image`, in the catalogue's order.
 
-    Services that know what may run at their sites are asked, all at the same time. `directory` is for what
-    platforms may want to write. Raises InputError for a platform that can't be made as the catalogue says.
+    Services that know what may run at their sites are asked, all at the same time, and so are registries. `directory`
+    is for what platforms may want to write. Raises InputError for a platform that can't be made as the catalogue says.
     """
     executable = Executable(None, (image,))
     sites = [site for site in federation if site.platform is not None]
     platforms = {
         site.id: load_platform(site, federation, SystemClock(), directory / site.id) for site in sites
     }
+    looked = look_for_images(federation, platforms, executable, Images(SystemClock()))
 
     def ask(site: Site) -> Answer:
         assert site.platform is not None
@@ -50,7 +54,12 @@ def who_can_run(federation: Federation, image: str, directory: Path) -> list[Ans
         except PlatformError as error:
             return Answer(site.id, kind, None, (*(note.text for note in notes), str(error)))
         notes = [*platform.check(executable), *notes]
-        return Answer(site.id, kind, not notes, tuple(note.text for note in notes))
+        if isinstance(platform, PullsImages) and site.id in looked:
+            notes += judged(site, platform, looked[site.id], executable)
+        refused = any(note.level is Level.ERROR for note in notes)
+        unknown = any(note.kind == "image-unknown" for note in notes)
+        answer = False if refused else None if unknown else True
+        return Answer(site.id, kind, answer, tuple(note.text for note in notes))
 
     with ThreadPoolExecutor(SITES_AT_ONCE, "can-run") as pool:
         return list(pool.map(ask, sites))

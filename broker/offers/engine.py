@@ -58,7 +58,7 @@ def find_candidates(
     """
     candidates: list[Candidate] = []
     reasons: list[Note] = []
-    looked = look_for_images(federation, platforms, request, images)
+    looked = look_for_images(federation, platforms, request.executable, images)
     for site in federation:
         if site.id in platforms:
             backend = platforms[site.id]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from broker.images import Image, ImageError, Looked, Trouble
 from broker.images.looking import Images, Question
-from broker.model import Executable, ExecutableKind, Level, Note, Request
+from broker.model import Executable, ExecutableKind, Level, Note
 from broker.offers import policy
 from broker.platforms import Platform, PullsImages
 from federation.sites import Federation, Site
@@ -40,17 +40,20 @@ class Pull:
 
 
 def look_for_images(
-    federation: Federation, platforms: Mapping[str, Platform], request: Request, images: Images | None
+    federation: Federation,
+    platforms: Mapping[str, Platform],
+    executable: Executable,
+    images: Images | None,
 ) -> Mapping[str, Looked]:
-    """What registries say of the request's image, by site; all are asked at the same time, and each question
-    once. Sites whose policy or platform doesn't have it asked are left out. Blocks."""
+    """What registries say of the image of `executable`, by site; all are asked at the same time, and
+    each question once. Sites whose policy or platform doesn't have it asked are left out. Blocks."""
     if images is None:
         return {}
     questions: dict[str, Question] = {}
     for site in federation:
         platform = platforms.get(site.id)
-        if isinstance(platform, PullsImages) and not policy.executable_refused(site, request.executable):
-            wanted = platform.wanted_image(request.executable)
+        if isinstance(platform, PullsImages) and not policy.executable_refused(site, executable):
+            wanted = platform.wanted_image(executable)
             if wanted is not None:
                 questions[site.id] = wanted
     answers = images.look(questions.values())

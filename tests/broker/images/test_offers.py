@@ -18,6 +18,7 @@ from broker.offers import price
 from broker.offers.engine import Offers, find_candidates, make_offers
 from broker.offers.refusal import explain
 from broker.platforms import Platform, PlatformError, load_platform
+from fairlead.can_run import who_can_run
 from fairlead.demo_image import APPLETS, find_busybox
 from federation.clock import ManualClock
 from federation.errors import InputError
@@ -264,3 +265,16 @@ def test_a_file_that_can_not_be_read_ends_at_start_up(
     federation = make_federation(site)
     with pytest.raises(InputError, match=f"site 'perth': option '{option}': {file}: .*{expected}"):
         platforms_of(federation, tmp_path)
+
+
+def test_who_can_run_an_image_is_said_without_a_request(tmp_path: Path, registry: RealRegistry) -> None:
+    registry.push("who/can", "1", make_image(make_layer({"x": b"who"})))
+    federation, name = federation_of(tmp_path, registry.host), f"{registry.host}/who/can"
+    answers = who_can_run(federation, f"{name}:1", tmp_path)
+    assert [(answer.site, answer.can_run) for answer in answers] == [("penticton", True), ("lausanne", True)]
+    [first, _] = who_can_run(federation, f"{name}:2", tmp_path)
+    assert first.can_run is False
+    assert first.reasons[0].startswith(f"penticton: {registry.host} has no {name}:2: ")
+    down = f"127.0.0.1:{free_port()}"
+    [first, _] = who_can_run(federation_of(tmp_path, down), f"{down}/x:1", tmp_path)
+    assert first.can_run is None
