@@ -32,8 +32,9 @@ class Answer:
 def who_can_run(federation: Federation, image: str, directory: Path) -> list[Answer]:
     """What every site that has a platform says of `image`, in the catalogue's order.
 
-    Services that know what may run at their sites are asked, all at the same time, and so are registries. `directory`
-    is for what platforms may want to write. Raises InputError for a platform that can't be made as the catalogue says.
+    Services that know what may run at their sites are asked, all at the same time, and so are registries.
+    `directory` is for what platforms may want to write. Raises InputError for a platform that can't be made
+    as the catalogue says.
     """
     executable = Executable(None, (image,))
     sites = [site for site in federation if site.platform is not None]

@@ -26,9 +26,10 @@ log = logging.getLogger(__name__)
 LOOK_SECONDS = 6.0
 # images that are looked for at the same time
 AT_ONCE = 16
-# what a tag means may change; what a registry couldn't say is asked again soon
+# what a tag means may change; who was refused may push the image and come again, or log in, and a registry
+# that is down may come up
 TAG_LIFETIME = timedelta(minutes=5)
-UNKNOWN_LIFETIME = timedelta(seconds=15)
+TROUBLE_LIFETIME = timedelta(seconds=15)
 # manifests and configurations that are kept: what a digest names never changes
 MOST_KEPT = 512
 
@@ -79,8 +80,7 @@ class Images:
         wanted, access = question
         try:
             looked = self._try_all(wanted, access, deadline)
-            unsure = any(each.trouble is Trouble.UNKNOWN for each in looked.troubles.values())
-            until = self._clock.now() + (UNKNOWN_LIFETIME if unsure else TAG_LIFETIME)
+            until = self._clock.now() + (TROUBLE_LIFETIME if looked.troubles else TAG_LIFETIME)
             with self._lock:
                 _keep(self._known, question, (until, looked))
             return looked

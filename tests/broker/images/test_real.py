@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from broker.images import Access, Image, Looked, Trouble, Wanted
-from broker.images.looking import TAG_LIFETIME, UNKNOWN_LIFETIME, Images
+from broker.images.looking import TAG_LIFETIME, TROUBLE_LIFETIME, Images
 from federation.clock import ManualClock
 from tests.broker.conftest import NOW
 from tests.broker.images.real import (
@@ -174,6 +174,16 @@ def test_a_deleted_image_is_gone(tmp_path: Path, stocked: Stocked, access: Acces
     assert refused(access, stocked.name("a/passing:1"))[0] is Trouble.GONE
 
 
+def test_who_was_refused_pushes_the_image_and_comes_again(
+    stocked: Stocked, access: Access, clock: ManualClock
+) -> None:
+    images, question = Images(clock), (Wanted((stocked.name("a/coming:1"),)), access)
+    assert images.look([question])[question].image is None
+    stocked.registry.push("a/coming", "1", make_image(BASE))
+    clock.advance(TROUBLE_LIFETIME.total_seconds() + 1)
+    assert images.look([question])[question].image is not None
+
+
 def test_locations_are_tried_in_order(stocked: Stocked, access: Access) -> None:
     down = f"127.0.0.1:{free_port()}/a/tool:1"
     gone, here = stocked.name("a/tool:no"), stocked.name("a/tool:1")
@@ -246,9 +256,9 @@ def test_a_registry_that_is_down_is_asked_again_soon(tmp_path: Path, clock: Manu
         assert looked.troubles[name].trouble is Trouble.UNKNOWN
         assert str(looked.troubles[name]).startswith("127.0.0.1 can't be asked: ")
         assert not looked.is_refused
-        clock.advance(UNKNOWN_LIFETIME.total_seconds() / 2)
+        clock.advance(TROUBLE_LIFETIME.total_seconds() / 2)
         assert images.look([question])[question] is looked
-        clock.advance(UNKNOWN_LIFETIME.total_seconds())
+        clock.advance(TROUBLE_LIFETIME.total_seconds())
         assert images.look([question])[question] is not looked
 
 
