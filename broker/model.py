@@ -115,7 +115,7 @@ class Outcome:
 class Replica:
     """One copy of a data item. `site_id` is None where no site of the federation is known to hold it.
 
-    `bearer` is the token that its server wants to see; only what is being moved has one (`Unpacks.files`).
+    `bearer` is the token that its server wants to see; only what is being moved has one.
     """
 
     url: str

@@ -11,6 +11,7 @@ from typing import Any, BinaryIO, TypeVar
 from sqlalchemy import Connection, Engine
 
 from broker.catalogues import load_catalogues
+from broker.catalogues.http_tokens import Tokens
 from broker.contract.read import parse_request
 from broker.images.looking import Images
 from broker.inspect.looking import Inspection, look
@@ -31,7 +32,7 @@ from broker.sessions import cloud_leases, components, ledger, listing, open_offe
 from broker.sessions.listing import Cursor, Filters, Page
 from broker.sessions.row import Surroundings
 from broker.sessions.supervisor import Supervisor
-from broker.sessions.unpacking import Unpacker
+from broker.sessions.unpacking import Unpacker, no_bearers
 from federation.clock import Clock
 from federation.database import write
 from federation.errors import OutsideError
@@ -98,7 +99,11 @@ class Broker:
                 clock,
                 self._other_bookings,
                 self._spaces,
-                Unpacker(self._catalogues, self.forecaster.path),
+                Unpacker(
+                    self._catalogues,
+                    self.forecaster.path,
+                    Tokens(federation).bearers if online else no_bearers,
+                ),
                 settings.sessions_per_site,
                 timedelta(seconds=settings.result_lifetime_seconds),
                 timedelta(seconds=settings.retention_seconds),

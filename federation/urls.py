@@ -27,10 +27,14 @@ def is_secure(url: str) -> bool:
     return parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname))
 
 
-def server_of(url: str) -> str:
-    """The server alone, as "https://HOST:PORT"; the port always. Raises ValueError where `url` has none."""
-    parts = urlsplit(url)
+def server_of(url: str) -> str | None:
+    """The server alone, as "https://HOST:PORT"; the port always. None where it is no http or https URL."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+    except ValueError:
+        return None
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"no http or https URL: {url}")
+        return None
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    return f"{parts.scheme}://{host}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
+    return f"{parts.scheme}://{host}:{port}"

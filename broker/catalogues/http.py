@@ -66,30 +66,20 @@ class HttpCatalogue:
         size, notes = self.size(name, url, where, until)
         if refused(list(notes)):
             return Resolved(None, notes)
-        wants = self._tokens.wants(url)
-        return Resolved(DataItem(uuid, name, size, (self.replica(url),), unpacked=wants), notes)
+        return Resolved(DataItem(uuid, name, size, (self.replica(url),)), notes)
 
     def files(self, item: DataItem, site: Site, seconds: float) -> Sequence[File]:
         """See `broker.catalogues.Unpacks`."""
         url = item.replicas[0].url
-        if not url.endswith("/"):
-            return [File("", item.size_bytes, tuple(map(self.signed, item.replicas)))]
         found = self._below(url, time.monotonic() + FILES_SECONDS)
         if found is None:
             raise CatalogueError(f"{url} is a folder no more")
-        return [File(each.path, each.size_bytes, (self.signed(self.replica(each.url)),)) for each in found]
+        return [File(each.path, each.size_bytes, (self.replica(each.url),)) for each in found]
 
     def replica(self, url: str) -> Replica:
         """The copy at `url`, with the site that serves it."""
         site = self._federation.site_of_url(url)
         return Replica(url, site.id if site else None)
-
-    def signed(self, replica: Replica) -> Replica:
-        """The replica with its server's token, where that wants one. Raises CatalogueError."""
-        return Replica(replica.url, replica.site_id, replica.rse, self._tokens.get(replica.url))
-
-    def wants_token(self, url: str) -> bool:
-        return self._tokens.wants(url)
 
     def bearers(self, url: str) -> Mapping[str, str]:
         """The token of the URL's server, where it wants one. Raises CatalogueError."""

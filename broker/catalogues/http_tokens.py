@@ -16,7 +16,7 @@ import jwt
 
 from broker.catalogues import CatalogueError
 from federation.sites import Federation
-from federation.urls import is_loopback, is_secure, server_of
+from federation.urls import is_loopback, server_of
 from reservations.tables import Table
 
 WHERE = "[catalogues.http]"
@@ -37,13 +37,9 @@ class Tokens:
             self._files.update(dict.fromkeys(servers, file))
         table.end()
 
-    def wants(self, url: str) -> bool:
-        """Whether there is a token for the server of `url`, which must be right (`urls.wrong_with`)."""
-        return server_of(url) in self._files
-
     def get(self, url: str) -> str | None:
         """The token for the server of `url`. Raises CatalogueError where its file holds none."""
-        server = server_of(url)
+        server = server_of(url) or ""
         file = self._files.get(server)
         if file is None:
             return None
@@ -59,7 +55,8 @@ class Tokens:
 
     def bearers(self, urls: Iterable[str]) -> Mapping[str, str]:
         """The tokens of all servers of `urls` that want one. Raises CatalogueError."""
-        found = {server_of(url): self.get(url) for url in urls}
+        servers = {server_of(url) for url in urls} & self._files.keys()
+        found = {server: self.get(server) for server in servers if server is not None}
         return {server: token for server, token in found.items() if token is not None}
 
     def refusal(self, url: str) -> str:
@@ -80,16 +77,14 @@ class Tokens:
 def _servers(table: Table) -> list[str]:
     """Those that "HOST" or "HOST:PORT" names: by https, on this machine by http as well."""
     host = table.text("host")
-    url = f"https://{host}"
-    try:
-        server = server_of(url)
-        plain = urlsplit(url).netloc == host and "@" not in host and not any(map(str.isspace, host))
-    except ValueError:
-        plain = False
-    if not plain:
+    server = server_of(f"https://{host}")
+    plain = urlsplit(f"//{host}").netloc == host and "@" not in host and not any(map(str.isspace, host))
+    if server is None or not plain:
         raise table.bad("host", "the server's name, or HOST:PORT where its port isn't 443")
-    both = [server, server_of(f"http://{host}")] if is_loopback(urlsplit(url).hostname) else [server]
-    return [each for each in both if is_secure(each)]
+    found = [server]
+    if is_loopback(urlsplit(server).hostname):
+        found.append(str(server_of(f"http://{host}")))
+    return found
 
 
 def _end_of(token: str) -> datetime | None:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from broker.catalogues import CatalogueError, File, Resolved
+from broker.catalogues import CatalogueError, Resolved
 from broker.catalogues.fields import block, note, refused, size, text, unknown_size
 from broker.catalogues.heads import ask
 from broker.catalogues.http import HttpCatalogue
@@ -20,7 +20,7 @@ from broker.catalogues.ivoa_services import UnknownError, services
 from broker.catalogues.urls import wrong_with
 from broker.model import DataItem, Level, Note, Replica
 from federation.about import About
-from federation.sites import Federation, Site
+from federation.sites import Federation
 from netprobe.mover_ask import Answer, Request
 from netprobe.mover_http import shown
 
@@ -87,12 +87,8 @@ class IvoaCatalogue:
             notes += more
             if refused(notes):
                 return Resolved(None, tuple(notes))
-        replica, wants = self._http.replica(url), self._http.wants_token(url)
-        return Resolved(DataItem(uuid, name, length, (replica,), unpacked=wants, ivoid=ivoid), tuple(notes))
-
-    def files(self, item: DataItem, site: Site, seconds: float) -> Sequence[File]:
-        """See `broker.catalogues.Unpacks`: a file whose server wants to see a token."""
-        return [File("", item.size_bytes, tuple(map(self._http.signed, item.replicas)))]
+        item = DataItem(uuid, name, length, (self._http.replica(url),), ivoid=ivoid)
+        return Resolved(item, tuple(notes))
 
     def _followed(self, ivoid: str, row: Mapping[str, Any], until: float) -> Link:
         """Where an ObsCore row leads, through its DataLink document. Raises CatalogueError."""

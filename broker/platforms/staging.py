@@ -117,10 +117,10 @@ def _file(item: DataItem, move: Move, path: Path) -> File:
 def _bearers(wanted: Sequence[tuple[DataItem, Move]]) -> dict[str, str]:
     """The tokens of the servers that want one."""
     return {
-        server_of(replica.url): replica.bearer
+        server: replica.bearer
         for item, move in wanted
         for replica in item.replicas
-        if replica.url == move.url and replica.bearer is not None
+        if replica.url == move.url and replica.bearer and (server := server_of(replica.url))
     }
 
 

@@ -3,7 +3,7 @@ file is."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from broker.offers.policy import may_fetch
 from broker.platforms import PlatformError
 from broker.platforms.places import parts_of
 from federation.sites import Site
+from federation.urls import server_of
 from netprobe.cost import Item, Move, plan_staging
 from netprobe.forecast import ForecastPath
 
@@ -21,20 +22,34 @@ PATIENCE = 10.0
 LEAST_SECONDS = 900.0
 
 
+def no_bearers(urls: Sequence[str]) -> Mapping[str, str]:
+    """Where no server is shown a token."""
+    return {}
+
+
 @dataclass(frozen=True)
 class Unpacker:
     """What it takes to know the files of an item. Blocks, where an item is to be unpacked."""
 
     catalogues: Mapping[str, Catalogue]
     forecast: ForecastPath
+    # the tokens of the servers of URLs, by server ("https://HOST:PORT"); raises CatalogueError
+    bearers: Callable[[Sequence[str]], Mapping[str, str]] = no_bearers
 
     def files(self, item: DataItem, move: Move, site: Site) -> list[tuple[DataItem, Move]]:
-        """The item and its move; or each of its files, with the replica that is fastest to bring now.
+        """The item and its move; or each of its files, with the replica that is fastest to bring now. Those
+        whose servers want to see a token have it.
 
         Raises PlatformError.
         """
-        if not item.unpacked:
-            return [(item, move)]
+        found = self._parts(item, move, site) if item.unpacked else [(item, move)]
+        try:
+            tokens = self.bearers([each.url for _, each in found])
+        except CatalogueError as error:
+            raise PlatformError(f"{item.name}: {error}") from error
+        return [(_known(each, tokens), its_move) for each, its_move in found] if tokens else found
+
+    def _parts(self, item: DataItem, move: Move, site: Site) -> list[tuple[DataItem, Move]]:
         catalogue = self.catalogues.get(item.kind)
         if not isinstance(catalogue, Unpacks):
             raise PlatformError(f"{item.name}: no catalogue of this broker knows {item.kind} any more")
@@ -57,6 +72,12 @@ class Unpacker:
         ]
         moves = plan_staging(items, site.id, self.forecast).moves
         return [(parts[each.key], each) for each in moves]
+
+
+def _known(item: DataItem, tokens: Mapping[str, str]) -> DataItem:
+    """The item with the tokens of its servers."""
+    replicas = [replace(each, bearer=tokens.get(server_of(each.url) or "")) for each in item.replicas]
+    return replace(item, replicas=tuple(replicas))
 
 
 def _part(item: DataItem, file: File, number: int) -> DataItem:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from broker.catalogues import Resolved, Unpacks, load_catalogues
+from broker.catalogues.http_tokens import Tokens
 from broker.model import DataItem, Level, Note
 from broker.sessions.staging import stage
 from broker.sessions.unpacking import Unpacker
@@ -71,7 +72,9 @@ def staged(
 ) -> tuple[Path, Sequence[tuple[Measurement, Note]]]:
     """Where the item lies once it was brought to the site by the mover, and what was measured."""
     unpacker = Unpacker(
-        load_catalogues(federation, True), lambda source, destination: from_outside(destination)
+        load_catalogues(federation, True),
+        lambda source, destination: from_outside(destination),
+        Tokens(federation).bearers,
     )
     replicas = [(one.url, one.site_id) for one in item.replicas]
     planned = plan_staging(

@@ -26,7 +26,7 @@ from federation.errors import InputError
 from federation.sites import Federation
 from tests.catalogues.answering import answering
 from tests.catalogues.environment import python
-from tests.catalogues.serving import error, federation, files, resolve
+from tests.catalogues.serving import error, federation, resolve, staged
 from tests.catalogues.vo_service import COLUMNS, DATALINK, Centre, data_centre, votable
 
 KIND = "ivoa-data-resource"
@@ -233,7 +233,7 @@ def test_no_address_is_asked_that_is_not_allowed(centre: Centre) -> None:
     assert "no public address" in text
 
 
-def test_data_behind_a_token_is_unpacked_with_it(tmp_path: Path) -> None:
+def test_data_behind_a_token_is_brought_with_it(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("s3cret")
     with answering() as server:
         server.answers["/l"] = (
@@ -248,8 +248,10 @@ def test_data_behind_a_token_is_unpacked_with_it(tmp_path: Path) -> None:
         assert found(resolved)[:2] == (server.url("/a"), 3)
         assert server.seen("Authorization") == ["Bearer s3cret"] * 2
         assert "s3cret" not in repr(resolved)
-        [file] = files(around, KIND, resolved)
-    assert file.replicas[0].bearer == "s3cret"
+        assert resolved.item is not None
+        path, _ = staged(around, tmp_path / "site", resolved.item)
+        assert path.read_bytes() == b"xyz"
+        assert server.seen("Authorization") == ["Bearer s3cret"] * 3
 
 
 @pytest.mark.parametrize(
