@@ -21,7 +21,7 @@ from urllib.parse import urlencode, urljoin, urlsplit
 import httpx
 
 from broker.images import Access, ImageError, Trouble
-from broker.images.credentials import Login, find_login
+from broker.images.credentials import Login, find_login, has_other_login
 from broker.images.documents import ACCEPTED
 from broker.images.references import Reference
 from federation.errors import InputError
@@ -96,8 +96,7 @@ class Registry:
             return answer
         where, host = self._where(name), self._reference.host
         if answer.status in (401, 403):
-            remedy = "make it public, or have the site's operator log in there"
-            raise ImageError(Trouble.PRIVATE, f"{where} is not for this site to read{_said(answer)}", remedy)
+            raise self._private(f"{where} is not for this site to read{_said(answer)}")
         if answer.status == 404:
             remedy = "name a tag or digest that it has"
             raise ImageError(Trouble.GONE, f"{host} has no {where}{_said(answer)}", remedy)
@@ -155,10 +154,9 @@ class Registry:
             f"{realm}{'&' if '?' in realm else '?'}{urlencode(query)}", headers, TOKEN_BYTES
         )
         if answer.status in (401, 403):
-            remedy = "make it public, or have the site's operator log in there"
             text = f"{self._reference.name} is not for this site to read: the token service of {host} "
             text += "gives none" if login is None else "doesn't take the site's login"
-            raise ImageError(Trouble.PRIVATE, text, remedy)
+            raise self._private(text)
         try:
             document = json.loads(answer.content)
             token = document.get("token") or document.get("access_token")
@@ -168,6 +166,12 @@ class Registry:
             text = f"the token service of {host} gave no token (status {answer.status})"
             raise ImageError(Trouble.UNKNOWN, text) from None
         return token
+
+    def _private(self, text: str) -> ImageError:
+        if has_other_login(self._access.auth_file, self._reference):
+            return ImageError(Trouble.UNKNOWN, f"{text}; its login there isn't one that the broker can use")
+        remedy = "make it public, or have the site's operator log in there"
+        return ImageError(Trouble.PRIVATE, text, remedy)
 
     def _follow(self, url: str, headers: dict[str, str], limit: int) -> Answer:
         """GET, redirects followed. What is elsewhere doesn't get the login."""

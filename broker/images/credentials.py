@@ -31,7 +31,7 @@ def find_login(file: Path | None, reference: Reference) -> Login | None:
     """
     if file is None:
         return None
-    auths = _read(file)
+    auths = _auths(file, _document(file))
     for key in _keys(reference):
         entry = auths.get(key)
         if isinstance(entry, Mapping) and isinstance(entry.get("auth"), str):
@@ -41,9 +41,21 @@ def find_login(file: Path | None, reference: Reference) -> Login | None:
     return None
 
 
+def has_other_login(file: Path | None, reference: Reference) -> bool:
+    """Whether podman would find a login that isn't read here: a credential helper's, or an identity token."""
+    if file is None:
+        return False
+    document = _document(file)
+    helpers, auths = document.get("credHelpers"), _auths(file, document)
+    if document.get("credsStore") or (isinstance(helpers, Mapping) and reference.registry in helpers):
+        return True
+    entries = (auths.get(key) for key in _keys(reference))
+    return any(isinstance(entry, Mapping) and entry.get("identitytoken") for entry in entries)
+
+
 def check_file(file: Path) -> None:
     """Raises InputError where it is no such file."""
-    _read(file)
+    _auths(file, _document(file))
 
 
 def default_file() -> Path | None:
@@ -57,7 +69,7 @@ def default_file() -> Path | None:
     return next((place for place in places if place.is_file()), None)
 
 
-def _read(file: Path) -> Mapping[str, object]:
+def _document(file: Path) -> Mapping[str, object]:
     try:
         document = json.loads(file.read_bytes())
     except OSError as problem:
@@ -65,7 +77,13 @@ def _read(file: Path) -> Mapping[str, object]:
     except ValueError:
         # what is in it stays out of the message
         raise InputError(f"{file}: {EXPECTED}, got something else") from None
-    auths = document.get("auths", {}) if isinstance(document, Mapping) else None
+    if not isinstance(document, Mapping):
+        raise InputError(f"{file}: {EXPECTED}, got something else")
+    return document
+
+
+def _auths(file: Path, document: Mapping[str, object]) -> Mapping[str, object]:
+    auths = document.get("auths", {})
     if not isinstance(auths, Mapping):
         raise InputError(f"{file}: {EXPECTED}, got something else")
     return auths

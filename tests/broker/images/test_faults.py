@@ -110,6 +110,25 @@ def test_a_token_service_that_gives_none(tmp_path: Path, token: Said, expected: 
     assert text.endswith(expected)
 
 
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"credsStore": "secretservice"},
+        {"credHelpers": {"HOST": "x"}},
+        {"auths": {"HOST": {"identitytoken": "t"}}},
+    ],
+)
+def test_a_login_that_only_podman_can_use_is_no_refusal(tmp_path: Path, more: dict[str, object]) -> None:
+    with fake_registry(lambda path, headers: Said(403)) as registry:
+        name, file = f"{registry.host}/a/tool:1", tmp_path / "logins"
+        file.write_text(json.dumps(more).replace("HOST", registry.host))
+        looked = look(access_to(tmp_path, registry.host, login=file), name)
+        assert trouble(looked)[0] is Trouble.UNKNOWN
+        file.write_text('{"auths": {"other.example": {"identitytoken": "t"}}}')
+        looked = look(access_to(tmp_path, registry.host, login=file), name)
+        assert trouble(looked) == (Trouble.PRIVATE, f"{name} is not for this site to read")
+
+
 def test_the_most_special_login_counts(tmp_path: Path) -> None:
     logins = {
         "r.example": ("all", "a"),
