@@ -76,8 +76,9 @@ class _Handler(BaseHTTPRequestHandler):
                 file.seek(first)
                 left = last - first + 1
                 while left and (block := file.read(min(left, 65536))):
-                    self.wfile.write(block)
+                    # before it is read: the next reading may begin at once
                     self.server.sent_bytes += len(block)
+                    self.wfile.write(block)
                     left -= len(block)
         except OSError:
             self.close_connection = True
