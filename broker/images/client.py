@@ -8,6 +8,7 @@ service that this names, and never over plain HTTP unless the operator calls the
 from __future__ import annotations
 
 import base64
+import contextlib
 import functools
 import hashlib
 import json
@@ -16,6 +17,7 @@ import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlencode, urljoin, urlsplit
 
 import httpx
@@ -36,6 +38,8 @@ REDIRECTS = 5
 CONNECT_SECONDS = 3.0
 TLS_SECONDS = 1.0
 LONGEST_WORDS = 200
+# containers-certs.d(5)
+CERTIFICATES = Path("/etc/containers/certs.d")
 _REDIRECTS = (301, 302, 303, 307, 308)
 _CHALLENGE = re.compile(r'([a-zA-Z]+)="([^"]*)"')
 
@@ -60,7 +64,9 @@ class Registry:
         self._connect_seconds = CONNECT_SECONDS
         # the scheme that worked
         self._scheme: str | None = None
-        self._http = httpx.Client(verify=_tls(insecure), trust_env=False, follow_redirects=False)
+        self._http = httpx.Client(
+            verify=_tls(insecure, reference.registry), trust_env=False, follow_redirects=False
+        )
 
     def __enter__(self) -> Registry:
         return self
@@ -236,12 +242,26 @@ class Registry:
         return httpx.Timeout(left, connect=min(left, self._connect_seconds))
 
 
-@functools.cache
-def _tls(insecure: bool) -> ssl.SSLContext:
+def _tls(insecure: bool, registry: str) -> ssl.SSLContext:
+    """With the certificates of those who sign for the registry alone, where podman has some."""
+    own = sorted((CERTIFICATES / registry).glob("*.crt"))
+    context = _new_tls(insecure) if own else _shared_tls(insecure)
+    for file in own:
+        # podman says what is wrong with one when it pulls
+        with contextlib.suppress(OSError, ssl.SSLError):
+            context.load_verify_locations(file)
+    return context
+
+
+def _new_tls(insecure: bool) -> ssl.SSLContext:
     context = ssl.create_default_context()
     if insecure:
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     return context
+
+
+# reading all authorities of a machine takes a while
+_shared_tls = functools.cache(_new_tls)
 
 
 def digest_of(content: bytes) -> str:

@@ -6,6 +6,7 @@ import contextlib
 import http.server
 import json
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -57,8 +58,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     server: FakeRegistry
 
     def handle(self) -> None:
+        if isinstance(self.connection, ssl.SSLSocket):
+            with contextlib.suppress(OSError):
+                super().handle()
         # TLS, which isn't spoken here
-        if self.connection.recv(1, socket.MSG_PEEK) != b"\x16":
+        elif self.connection.recv(1, socket.MSG_PEEK) != b"\x16":
             super().handle()
 
     def do_GET(self) -> None:
@@ -87,8 +91,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def fake_registry(answer: Answering, address: str = "127.0.0.1") -> Iterator[FakeRegistry]:
+def fake_registry(
+    answer: Answering, address: str = "127.0.0.1", tls: ssl.SSLContext | None = None
+) -> Iterator[FakeRegistry]:
     with FakeRegistry(answer, address) as server:
+        if tls is not None:
+            server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         thread.start()
         try:

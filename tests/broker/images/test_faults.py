@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import shutil
+import ssl
 import time
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.images import Access, ImageError, Looked, Trouble, Wanted
+from broker.images import Access, ImageError, Looked, Trouble, Wanted, client
 from broker.images.credentials import Login, find_login
 from broker.images.documents import OCI_MANIFEST, read_config, read_manifest
 from broker.images.looking import Images
@@ -21,6 +23,7 @@ from federation.clock import ManualClock
 from tests.broker.conftest import NOW
 from tests.broker.images.fake import IMAGE, TOKEN, Said, asking_for_a_token, fake_registry, serving
 from tests.broker.images.real import access_to, auth_file
+from tests.cloud.tls import self_signed
 
 USER, PASSWORD = "reader", "pass:word-of-the-test"
 BASIC = "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
@@ -183,6 +186,28 @@ def test_a_registry_is_not_asked_without_tls_unless_it_is_called_insecure(tmp_pa
         looked = look(access_to(tmp_path, text=text), f"{registry.host}/a/tool:1")
         assert trouble(looked)[0] is Trouble.UNKNOWN
         assert registry.asked == []
+
+
+def test_over_tls_the_certificate_must_be_that_of_the_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate, key = self_signed(tmp_path)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate, key)
+    with fake_registry(serving(), tls=tls) as registry:
+        host = f"localhost:{registry.server_address[1]}"
+        access = access_to(tmp_path, text=f'[[registry]]\nlocation = "{host}"\n')
+        kind, text = trouble(look(access, f"{host}/a/tool:1"))
+        assert kind is Trouble.UNKNOWN
+        assert "certificate verify failed" in text
+        # nothing is sent to one that isn't known
+        assert registry.asked == []
+        monkeypatch.setattr(client, "CERTIFICATES", tmp_path / "certs.d")
+        (tmp_path / "certs.d" / host).mkdir(parents=True)
+        shutil.copy(certificate, tmp_path / "certs.d" / host / "ca.crt")
+        looked = look(access, f"{host}/a/tool:1")
+    assert looked.image is not None
+    assert looked.image.digest == IMAGE.manifest.digest
 
 
 # answers that are none
