@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from broker.images.references import is_local, is_reference
-from broker.model import DataItem, Executable, ExecutableKind, Level, Note, Request, StorageItem
+from broker.model import Executable, ExecutableKind, Level, Note, Request, StorageItem
 from broker.platforms import PlatformError
 from broker.platforms.openstack_sizes import smallest
 from broker.platforms.options import check_executable
 from broker.platforms.podman_images import DOCKER_TRANSPORT, as_oci
 from broker.platforms.podman_run import split_environment
 from federation.sites import Platform, Site
+from federation.units import format_seconds
 from reservations.openstack.flavours import Flavour
 
 
@@ -69,7 +70,7 @@ def check_request(
 ) -> list[Note]:
     """Why `request` can't run there, and what its client should know. `sizes` None: servers get a flavour
     that is reserved for them."""
-    notes = [*_check_storage(site, options, request.storage), *_about_data(site, request.data)]
+    notes = [*_check_storage(site, options, request.storage), _about_time(site, options, request)]
     storage = sum(each.size_gib.minimum for each in request.storage)
     disk = flavour_disk_gib(options, storage)
     if sizes is None:
@@ -111,8 +112,15 @@ def _check_storage(site: Site, options: Mapping[str, Any], storage: Sequence[Sto
     return [Note("storage-lost", text, {"site": site.id}, Level.WARN, "/storage")]
 
 
-def _about_data(site: Site, data: Sequence[DataItem]) -> list[Note]:
-    if not data:
-        return []
-    text = "a server at {site} fetches its data when it runs: that is of the session's time"
-    return [Note("data-on-server", text, {"site": site.id}, Level.INFO, "/data")]
+def _about_time(site: Site, options: Mapping[str, Any], request: Request) -> Note:
+    """What of the session's time is gone before its container runs."""
+    seconds = float(options["start_seconds"])
+    values = {"site": site.id, "seconds": format_seconds(seconds)}
+    if request.duration.total_seconds() <= seconds:
+        text = "a server at {site} takes {seconds} of the session's time to boot and fetch its image: "
+        text += "expected a longer duration"
+        return Note("server-start", text, values, path="/schedule/requested/duration")
+    what = "image and data" if request.data else "image"
+    text = f"a server at {{site}} boots and fetches its {what} in the session's time, "
+    text += "which takes {seconds}" + (" and what moving the data takes" if request.data else "")
+    return Note("server-start", text, values, Level.INFO)
