@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from broker.catalogues import CatalogueError
-from broker.catalogues.http_tokens import Tokens
 from broker.catalogues.urls import allowed_at, wrong_with
 from broker.inspect import footprint
+from broker.inspect.access import authorised
 from broker.inspect.describe import Hdu, describe
 from broker.inspect.far import NOT_FITS
 from broker.inspect.walk import RawHdu
@@ -88,9 +88,9 @@ def look(
 ) -> Inspection:
     """The FITS file at `url`. Blocks; for worker threads, never in an event loop.
 
-    It is read at the site of `federation` that stores it, with the token that the broker has for its server;
-    what no site stores, from here if its address is public, else at a site whose policy allows it.
-    `anywhere`: from here, whatever the address is, and without a token.
+    It is read at the site of `federation` that stores it, with the token or access key that its options have
+    for the server; what no site stores, from here if its address is public, else at a site whose policy
+    allows it. `anywhere`: from here, whatever the address is, and with no token or key.
 
     Raises InputError for a URL that can't be, or mustn't be fetched, NoFitsError for what is no FITS file,
     and OutsideError where it can't be had.
@@ -98,13 +98,18 @@ def look(
     plain = plain_url(url)
     end = time.monotonic() + time_limit_seconds
     refused: TransferError | None = None
-    bearers = _bearers(None if anywhere else federation, plain)
-    for site, host, allowed in _places(federation, plain, anywhere, bool(bearers)):
+    asked, bearers = plain, {}  # type: str, Mapping[str, str]
+    if federation is not None and not anywhere:
+        try:
+            asked, bearers = authorised(federation, plain)
+        except CatalogueError as problem:
+            raise OutsideError(f"{shown(plain)}: {problem}") from None
+    for site, host, allowed in _places(federation, asked, anywhere, bool(bearers)):
         left = end - time.monotonic()
         if refused is not None and left <= 0:
             break
         try:
-            said = asyncio.run(_read(host, plain, allowed, left, bearers))
+            said = asyncio.run(_read(host, asked, allowed, left, bearers))
         except TransferError as problem:
             if problem.reason == NOT_FITS:
                 raise NoFitsError(str(problem)) from None
@@ -121,13 +126,6 @@ def look(
     if refused is not None and refused.reason == "forbidden":
         raise InputError(str(refused))
     raise OutsideError(str(refused))
-
-
-def _bearers(federation: Federation | None, url: str) -> Mapping[str, str]:
-    try:
-        return {} if federation is None else Tokens(federation).bearers([url])
-    except CatalogueError as problem:
-        raise OutsideError(f"{shown(url)}: {problem}") from None
 
 
 def _places(
