@@ -179,7 +179,10 @@ def _did(scope: str, name: str) -> str:
     # names have slashes, which Rucio takes as they are; a part that is all dots would climb
     if any(part in (".", "..") for part in (scope, *name.split("/"))):
         raise NotThereError(f"{scope}:{name} is no name in Rucio")
-    return f"{quote(scope, safe='')}/{quote(name)}"
+    try:
+        return f"{quote(scope, safe='')}/{quote(name)}"
+    except UnicodeEncodeError:
+        raise NotThereError("what has bytes that are no UTF-8 is no name in Rucio") from None
 
 
 def _distance(source: str, destination: str) -> str:
