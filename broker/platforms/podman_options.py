@@ -55,17 +55,17 @@ def podman_access(federation: Federation, site: Site, options: Mapping[str, Any]
     """How registries are asked for the site before podman asks them: as it will. Raises InputError."""
     where = f"site {site.id!r}: option"
     file = None if options["registries_file"] is None else Path(options["registries_file"])
-    login = default_file() if options["auth_file"] is None else Path(options["auth_file"])
+    named = None if options["auth_file"] is None else Path(options["auth_file"])
     try:
         registries = read_registries(file)
     except InputError as problem:
         raise InputError(f"{where} 'registries_file': {problem}") from None
     try:
-        if login is not None:
-            check_file(login)
+        if named is not None:
+            check_file(named)
     except InputError as problem:
         raise InputError(f"{where} 'auth_file': {problem}") from None
-    return site_access(federation, site, registries, login)
+    return site_access(federation, site, registries, named or default_file())
 
 
 def outside_rate(options: Mapping[str, Any]) -> float | None:
