@@ -52,9 +52,14 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealRegistry]
 def stored(registry: RealRegistry) -> Iterator[None]:
     """What a test pulls from the registry is gone behind it."""
     yield
+    remove_pulled(registry)
+
+
+def remove_pulled(registry: RealRegistry) -> None:
+    """Whatever podman has by this registry's name, and nothing else."""
     for line in podman("images", "--format", "{{.Id}} {{.Repository}}").splitlines():
         key, _, name = line.partition(" ")
-        if name.startswith(registry.host):
+        if name.startswith(f"{registry.host}/"):
             podman("image", "rm", "--force", key)
 
 
@@ -243,7 +248,7 @@ def test_a_site_without_a_login_has_no_private_image_and_one_with_it_runs_it(tmp
             with pytest.raises(PlatformError, match=r"the image can't be had: .*team/tool:1: podman pull: "):
                 pull(federation, tmp_path, Executable("x", (f"{name}:1",)), "lausanne")
         finally:
-            podman("image", "rm", "--force", f"{name}@{made.manifest.digest}")
+            remove_pulled(registry)
 
 
 @pytest.mark.parametrize(

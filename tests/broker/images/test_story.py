@@ -12,8 +12,7 @@ from fairlead import client
 from fairlead.served import start
 from tests.broker.conftest import KINDS
 from tests.broker.images.real import PASSWORD, USER, auth_file, make_image, real_registry, registries_file
-from tests.broker.images.test_offers import busybox_layer
-from tests.broker.podman_support import podman
+from tests.broker.images.test_offers import busybox_layer, remove_pulled
 from tests.broker.test_podman_story import accept, asking, until
 
 pytestmark = pytest.mark.podman
@@ -80,7 +79,7 @@ def test_an_image_is_offered_with_its_price_pulled_by_its_digest_and_run(tmp_pat
             assert PASSWORD not in (tmp_path / "log").read_text()
         finally:
             served.stop()
-            podman("image", "rm", "--force", f"{name}@{digest}")
+            remove_pulled(registry)
 
 
 def assert_refused(owner: httpx.Client, asked: dict[str, Any], remedy: str) -> None:
