@@ -64,6 +64,8 @@ class OpenStackPlatform:
         self._servers = Servers(site.id, self._nova, self._records, clock, options)
         self._sizes = Sizes(self._nova.flavours, options["flavours"], clock, options["refresh_seconds"])
         self._books = any(space.book not in (None, WHOLE_HOSTS) for space in site.space)
+        if not self._books:
+            self._sizes.last()  # so that somebody has asked when the first request comes
         self._threads = ThreadPoolExecutor(THREADS, f"openstack-{site.id}")
 
     def check(self, executable: Executable) -> Sequence[Note]:

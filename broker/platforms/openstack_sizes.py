@@ -14,6 +14,8 @@ from reservations.calendar import DISK_GB, MEMORY_MB, VCPU
 from reservations.openstack.flavours import Flavour
 
 log = logging.getLogger(__name__)
+# a cloud that couldn't be asked is asked again so soon
+RETRY_SECONDS = 30.0
 # flavours with anything else (GPUs, cores of their own) are for those who ask for it
 PLAIN = frozenset({VCPU, MEMORY_MB, DISK_GB})
 
@@ -37,7 +39,8 @@ class Sizes:
         """The flavours; or why they aren't known. Doesn't wait."""
         with self._guard:
             now = self._clock.now()
-            old = self._asked is None or (now - self._asked).total_seconds() >= self._refresh
+            pause = RETRY_SECONDS if isinstance(self._last, str) else self._refresh
+            old = self._asked is None or (now - self._asked).total_seconds() >= pause
             if old:
                 self._asked = now
         if old:

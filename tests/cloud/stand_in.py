@@ -27,8 +27,10 @@ class StandIn:
 
     clock: Clock
     servers: dict[str, dict[str, Any]] = field(default_factory=dict)
+    flavours: list[Mapping[str, Any]] = field(default_factory=list)
     consoles: dict[str, str] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
+    bodies: list[Mapping[str, Any]] = field(default_factory=list)
     most: int = 0
     before: Callable[[str], None] = lambda request: None
     after: Callable[[str], None] = lambda request: None
@@ -72,8 +74,11 @@ class StandIn:
     def _answer(self, method: str, path: str, body: Mapping[str, Any] | None) -> Answer:
         parts = urlsplit(path)
         names = parts.path.strip("/").split("/")
+        if names == ["flavors", "detail"]:
+            return Answer(200, {"flavors": self.flavours})
         if names == ["servers"]:
             assert body is not None
+            self.bodies.append(body)
             return Answer(202, {"server": {"id": self.create(body["server"])}})
         if names == ["servers", "detail"]:
             name = parse_qs(parts.query)["name"][0].strip("^$").replace("\\", "")
