@@ -24,6 +24,7 @@ DEFAULTS: dict[str, Any] = {
     "public_address": None,  # how that is called outside; the same where unset
     "limits": "required",  # "none": run without limits where podman can't set them
     "processes": 2048,  # of one container at most
+    "engine_run": [],  # more options of `podman run`
     "privileged": False,  # whether privileged containers may run
     "image_seconds": 60.0,  # P90 of pulling an image
     "pull_seconds": 900.0,  # when a pull is given up
@@ -83,6 +84,8 @@ def _check_options(site_id: str, options: Mapping[str, Any]) -> None:
     expected = None
     if options["limits"] not in ("required", "none"):
         expected = "limits", "'required' or 'none'"
+    elif not all(isinstance(part, str) and part for part in options["engine_run"]):
+        expected = "engine_run", "a list of texts"
     elif options["processes"] < 1:
         expected = "processes", "1 or more"
     elif not 0 <= options["stop_seconds"] <= LONGEST_STOP_SECONDS:

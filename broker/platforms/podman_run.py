@@ -45,7 +45,8 @@ def run_arguments(job: Job, image_id: str, directory: Path, options: Mapping[str
     arguments += log_arguments(directory)
     if options["limits"] == "required":
         arguments += limit_arguments(job, options)
-    return [*arguments, *content_arguments(job, directory), image_id, *job.executable.command]
+    arguments += [*content_arguments(job, directory), *options["engine_run"]]
+    return [*arguments, image_id, *job.executable.command]
 
 
 def log_arguments(directory: Path) -> list[str]:

@@ -19,6 +19,7 @@ from broker.nesting.probe import executable_of, read_trial, try_nesting
 from broker.nesting.remedies import UNMASK, remedy
 from broker.platforms import PlatformError, State, Status
 from fairlead.cli import build
+from federation.errors import InputError
 from federation.sites import Place, Platform, Site
 from tests.broker.nesting.configurations import CONFIGURATIONS, configured, engine_socket, with_socket
 from tests.broker.nesting.image import missing, nesting_image
@@ -85,6 +86,19 @@ def test_what_works_in_each_configuration(
         assert said(found.plain, Kind.USERNS) == "unshare: unshare failed: Function not implemented"
         assert "seccomp" in remedy(Kind.USERNS, found.plain.attempts[Kind.USERNS])
     assert not podman("ps", "--all", "--quiet", "--filter", f"ancestor={image}").split()
+
+
+@pytest.mark.podman
+def test_an_option_of_the_site_lets_containers_mount_proc(image: str, tmp_path: Path) -> None:
+    options = {"stop_seconds": 0.0, "engine_run": ["--security-opt", "unmask=ALL"]}
+    platform = make_platform("podman", tmp_path, options)
+    found = asyncio.run(try_nesting(platform, SITE, image, NOW, 120.0))
+    assert working(found.plain) - {Kind.PODMAN} == set(EXPECTED["unmask"])
+
+
+def test_options_that_are_no_texts_are_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="option 'engine_run': expected a list of texts"):
+        make_platform("podman", tmp_path, {"engine_run": [1]})
 
 
 @pytest.mark.podman
