@@ -14,7 +14,7 @@ from broker.catalogues import load_catalogues
 from broker.catalogues.http_tokens import Tokens
 from broker.contract.read import parse_request
 from broker.images.looking import Images
-from broker.inspect.looking import Inspection, look
+from broker.inspect.looking import Inspection, OfflineError, look
 from broker.model import Note, Phase, Placement, Request
 from broker.nesting.needs import asks
 from broker.nesting.store import read_nesting
@@ -35,7 +35,6 @@ from broker.sessions.supervisor import Supervisor
 from broker.sessions.unpacking import Unpacker, no_bearers
 from federation.clock import Clock
 from federation.database import write
-from federation.errors import OutsideError
 from federation.settings import Settings
 from federation.sites import Federation
 from federation.turns import Turns
@@ -191,7 +190,7 @@ class Broker:
     def inspect(self, url: str) -> Inspection:
         """What is in the FITS file at `url`, by the rules of data: see `broker.inspect.looking.look`."""
         if not self._online:
-            raise OutsideError("nothing is fetched here: this broker is offline")
+            raise OfflineError("nothing is fetched here: this broker is offline")
         return look(self._federation, url)
 
     async def stored(self, session: SessionRecord) -> Mapping[str, Sequence[StoredFile]]:

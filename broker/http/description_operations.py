@@ -207,7 +207,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "Look into a FITS file without downloading it: the headers of all HDUs, sizes, memory.",
         (Answer(200, "What is in it.", ("DataInspection",)),),
         Access.REQUIRED,
-        errors=(400, 503),
+        errors=(400, 409, 503),
         query=("url", "headers"),
     ),
     Operation(

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from broker.http.front import Front, add_route
 from broker.http.media import Refused, choose_writer
 from broker.inspect.document import inspection_document
-from broker.inspect.looking import NoFitsError
+from broker.inspect.looking import NoFitsError, OfflineError
 from federation.errors import InputError, OutsideError
 
 # files that are looked at at a time: each may take a process and half a minute
@@ -36,6 +36,8 @@ def add_data_routes(router: APIRouter, front: Front) -> None:
             return writer.response(inspection_document(found, headers == "true"))
         except (InputError, NoFitsError) as error:
             raise Refused(400, str(error), parameter="url") from None
+        except OfflineError as error:
+            raise Refused(409, str(error)) from None
         except OutsideError as error:
             raise Refused(503, str(error)) from None
 

@@ -39,6 +39,10 @@ class NoFitsError(FairleadError):
     exit_status = 1
 
 
+class OfflineError(OutsideError):
+    """Nothing is fetched by this broker, whatever it is."""
+
+
 @dataclass(frozen=True)
 class Inspection:
     """What was found at `url` (shown without its query). `site` is where it was read, None: here.

@@ -136,6 +136,6 @@ def test_only_users_may_ask(client):
 def test_a_broker_that_is_offline_fetches_nothing(client):
     answer = client.get("/data/inspect", params={"url": "https://example.org/a"}, auth=ADA)
     assert (answer.status_code, answer.json()["error"]) == (
-        503,
+        409,
         "nothing is fetched here: this broker is offline",
     )
