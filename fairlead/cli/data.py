@@ -81,7 +81,7 @@ def _found(federation: Federation, endpoint: str | None, scope: str, name: str) 
 
     rucio = Rucio(chosen_server(federation, endpoint))
     until = time.monotonic() + LOOK_SECONDS
-    with in_words():
+    with in_words(), messages().status(f"asking {rucio.where}"):
         return looked_at(rucio, Stores(rucio, federation), rucio.did(scope, name, until), until)
 
 
