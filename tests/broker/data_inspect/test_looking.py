@@ -16,6 +16,7 @@ from broker.inspect.document import inspection_document
 from broker.inspect.looking import NoFitsError, look, plain_url
 from federation.catalogue import builtin_federation
 from federation.errors import InputError, OutsideError
+from federation.hosts import SshHost
 from tests.broker.data_inspect.serving import serving
 from tests.broker.data_inspect.test_walk import header
 
@@ -218,6 +219,13 @@ def changes(handler, served):
     return False
 
 
+def grows(handler, served):
+    first = int(handler.headers["Range"].removeprefix("bytes=").split("-")[0])
+    place = f"bytes {first}-{first + 11519}/{len(served.content) + 1}"
+    handler.send(206, bytes(11520), **{"Content-Range": place})
+    return True
+
+
 def half(handler, served):
     first = int(handler.headers["Range"].removeprefix("bytes=").split("-")[0])
     size = len(served.content)
@@ -236,6 +244,7 @@ LATER = [
     (sends(206, b"x" * 100, **{"Content-Range": "bytes 5-104/9999"}), "asked for bytes from"),
     (sends(206, b"x" * 100, **{"Content-Range": "nonsense"}), "Content-Range can't be read"),
     (sends(206, b"x" * 100), "Content-Range can't be read"),
+    (grows, "changed while it was read"),
     (half, "the answer ended early: 8 of 11520 bytes came"),
     (sends(206, b"x", **{"Content-Encoding": "gzip", "Content-Range": "bytes 0-0/1"}), "sends it packed"),
 ]
@@ -358,6 +367,26 @@ def test_a_key_that_cannot_be_read_is_said(federation_of_loopback):
         with pytest.raises(OutsideError, match="environment holds no access key"):
             look(known, f"{endpoint}/sky/cube.fits")
     assert served.asked == []
+
+
+class OverSsh(SshHost):
+    """As over SSH: the command runs elsewhere, and has no standard input."""
+
+    def argv(self, command):
+        return ["sh", "-c", 'exec "$@" </dev/null', "sh", *command]
+
+
+def test_over_ssh_nothing_that_may_be_secret_is_on_a_command_line(federation_of_loopback):
+    with serving(CUBE) as served:
+        known = federation_of_loopback(served)
+        first = replace(next(iter(known)), host=OverSsh("far.example"))
+        known = replace(known, sites={first.id: first})
+        assert look(known, served.url).site == first.id
+        asked = len(served.asked)
+        # from here, where the loopback of a site is no address to go to
+        with pytest.raises(InputError, match="no public address"):
+            look(known, f"{served.url}?signature=abc")
+        assert len(served.asked) == asked
 
 
 def test_a_server_that_says_nothing_takes_no_more_than_the_limit():
