@@ -42,7 +42,8 @@ OBJECTS = {
 KEYS: dict[str, list[str]] = {}
 READ = {"Effect": "Allow", "Action": ["s3:GetObject", "s3:HeadObject"], "Resource": "*"}
 LIST = {"Effect": "Allow", "Action": ["s3:ListBucket", "s3:HeadBucket"], "Resource": "*"}
-POLICIES = {"reader": [READ, LIST], "blind": [READ], "nobody": []}
+WRITE = {"Effect": "Allow", "Action": ["s3:PutObject"], "Resource": "*"}
+POLICIES = {"reader": [READ, LIST], "blind": [READ], "nobody": [], "writer": [WRITE]}
 
 
 def _error(start_response: Any, code: str) -> Iterable[bytes]:
