@@ -19,8 +19,9 @@ from urllib.parse import urlsplit
 import openstack
 import yaml
 
-from tests.cloud import boot, cleanup, databases, environment, neighbours, ports, seeding, tls
+from tests.cloud import boot, cleanup, databases, neighbours, ports, seeding, tls
 from tests.cloud.configuration import Configuration, Options
+from tests.cloud.environment import CLOUD
 from tests.cloud.processes import CloudError, Processes
 
 __all__ = ["Cloud", "CloudError"]
@@ -59,11 +60,11 @@ class Cloud:
         """Bring up a cloud, in an empty directory of its own.
 
         Raises:
-            environment.CannotInstallError: its Python packages can't be had.
+            CannotInstallError: its Python packages can't be had.
             CloudError: a part of it doesn't come up; the logs are left in the directory.
         """
-        with environment.locked():
-            python = environment.python_environment()
+        with CLOUD.locked():
+            python = CLOUD.made()
             template = databases.template(python)
         started = time.monotonic()
         directory = directory or Path(tempfile.mkdtemp(prefix="fairlead-cloud-"))

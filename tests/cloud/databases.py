@@ -14,6 +14,7 @@ from pathlib import Path
 from tests.cloud import environment, ports
 from tests.cloud.configuration import PASSWORD, Configuration
 from tests.cloud.processes import Processes
+from tests.tool_environments import digest
 
 NAMES = ("keystone", "placement", "nova_api", "nova_cell0", "nova_cell1", "blazar")
 # made by the migrations, and needed by every cloud
@@ -96,17 +97,17 @@ def _migrate(processes: Processes, configuration: Configuration) -> None:
 
 
 def template(python: Path) -> Path:
-    """The directory to copy into a cloud's state, made where it is missing; call it `environment.locked`.
+    """The directory to copy into a cloud's state, made where it is missing; call it `CLOUD.locked`.
 
     Raises:
         CloudError: a migration failed.
     """
     version = subprocess.run([environment.MARIADB, "--version"], capture_output=True, check=True).stdout
-    made_from = (environment.REQUIREMENTS.read_bytes(), Path(__file__).read_bytes(), version)
-    ready = environment.home() / f"databases-{environment.digest(*made_from)}"
+    made_from = (environment.CLOUD.requirements.read_bytes(), Path(__file__).read_bytes(), version)
+    ready = environment.CLOUD.home / f"databases-{digest(*made_from)}"
     if ready.is_dir():
         return ready
-    for other in environment.home().glob("databases-*"):
+    for other in environment.CLOUD.home.glob("databases-*"):
         shutil.rmtree(other)
     directory = Path(tempfile.mkdtemp(prefix="fairlead-cloud-"))
     claim = ports.claim()

@@ -8,6 +8,7 @@ import pytest
 
 from tests.cloud import environment
 from tests.cloud.cloud import Cloud
+from tests.tool_environments import CannotInstallError
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -29,7 +30,7 @@ def running_cloud(request: pytest.FixtureRequest) -> Iterator[Cloud]:
         pytest.skip(reason)
     try:
         cloud = Cloud.up()
-    except environment.CannotInstallError as error:
+    except CannotInstallError as error:
         pytest.skip(str(error))
     reporter = request.config.pluginmanager.get_plugin("terminalreporter")
     if reporter is not None:

@@ -147,7 +147,7 @@ def test_a_session_runs_on_the_server_that_is_reserved_for_it(
         await platform.start(job)
         await make(tmp_path, **more).start(job)
         [server] = servers_of(cloud)
-        assert server.metadata == {"fairlead_session": job.id}
+        assert server.metadata["fairlead_session"] == job.id
         status = await until(platform, job, boots)
         assert status.state is State.RUNNING
         place = place_of(cloud, server.id)

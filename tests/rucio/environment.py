@@ -1,51 +1,14 @@
-"""Rucio's server in a Python environment of its own: it pins old libraries, and is a tool of the tests alone.
-
-Made once by uv from pinned versions, in `.tools/rucio`, or where `FAIRLEAD_TEST_RUCIO` says.
-"""
+"""Rucio's server in a Python environment of its own: it pins old libraries, and is a tool of tests alone."""
 
 from __future__ import annotations
 
-import fcntl
-import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
-from tests.cloud.environment import digest
+from tests.tool_environments import ToolEnvironment
 
-CHECKOUT = Path(__file__).parents[2]
-REQUIREMENTS = Path(__file__).with_name("requirements.txt")
+_RUCIO = ToolEnvironment("rucio", "Rucio", Path(__file__).with_name("requirements.txt"))
 
 
 def programs() -> Path:
-    """The directory with its interpreter and commands; the environment is made where it is missing or was
-    made from other versions."""
-    home = Path(os.environ.get("FAIRLEAD_TEST_RUCIO") or CHECKOUT / ".tools" / "rucio").resolve()
-    home.mkdir(parents=True, exist_ok=True)
-    ready = home / f"venv-{digest(REQUIREMENTS.read_bytes(), sys.version.encode())}"
-    with (home / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (ready / "whole").exists():
-            for other in home.glob("venv-*"):
-                shutil.rmtree(other)
-            _make(ready)
-    return ready / "bin"
-
-
-def _make(ready: Path) -> None:
-    uv = shutil.which("uv") or shutil.which(CHECKOUT / ".tools" / "bin" / "uv")
-    assert uv is not None, "Rucio needs uv to be installed"
-    settings = {**os.environ, "UV_PYTHON_DOWNLOADS": "never"}
-    settings.pop("VIRTUAL_ENV", None)
-    python = str(ready / "bin" / "python")
-    base = getattr(sys, "_base_executable", sys.executable)
-    install = [uv, "pip", "install", "--quiet", "--no-deps", "--compile-bytecode", "--python", python]
-    for command in (
-        [uv, "venv", "--quiet", "--python", base, str(ready)],
-        [*install, "-r", str(REQUIREMENTS)],
-    ):
-        done = subprocess.run(command, env=settings, capture_output=True, text=True)
-        assert done.returncode == 0, f"Rucio can't be installed: {done.stderr[-400:]}"
-    # whoever is interrupted before this begins again
-    (ready / "whole").touch()
+    """The directory with its interpreter and commands."""
+    return _RUCIO.programs()

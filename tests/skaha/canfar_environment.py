@@ -1,57 +1,24 @@
-"""The `canfar` client in a Python environment of its own: under the AGPL, it is a tool of the tests alone.
-
-Made once by uv from pinned versions, in `.tools/canfar`, or where `FAIRLEAD_TEST_CANFAR` says.
-"""
+"""The `canfar` client in a Python environment of its own: under the AGPL, it is a tool of the tests alone."""
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.cloud.environment import digest
+from tests.tool_environments import ToolEnvironment
 
-CHECKOUT = Path(__file__).parents[2]
-REQUIREMENTS = Path(__file__).with_name("requirements.txt")
+_CLIENT = ToolEnvironment("canfar", "the canfar client", Path(__file__).with_name("requirements.txt"))
 CALLS = Path(__file__).with_name("canfar_calls.py")
 
 
 def python() -> Path:
-    """Its interpreter; the environment is made where it is missing or was made from other versions."""
-    home = Path(os.environ.get("FAIRLEAD_TEST_CANFAR") or CHECKOUT / ".tools" / "canfar").resolve()
-    home.mkdir(parents=True, exist_ok=True)
-    ready = home / f"venv-{digest(REQUIREMENTS.read_bytes(), sys.version.encode())}"
-    with (home / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (ready / "whole").exists():
-            for other in home.glob("venv-*"):
-                shutil.rmtree(other)
-            _make(ready)
-    return ready / "bin" / "python"
-
-
-def _make(ready: Path) -> None:
-    uv = shutil.which("uv") or shutil.which(CHECKOUT / ".tools" / "bin" / "uv")
-    assert uv is not None, "the canfar client needs uv"
-    settings = {**os.environ, "UV_PYTHON_DOWNLOADS": "never"}
-    settings.pop("VIRTUAL_ENV", None)
-    base = getattr(sys, "_base_executable", sys.executable)
-    install = [uv, "pip", "install", "--quiet", "--no-deps", "--python", str(ready / "bin" / "python")]
-    for command in (
-        [uv, "venv", "--quiet", "--python", base, str(ready)],
-        [*install, "-r", str(REQUIREMENTS)],
-    ):
-        done = subprocess.run(command, env=settings, capture_output=True, text=True)
-        assert done.returncode == 0, f"the canfar client can't be installed: {done.stderr[-400:]}"
-    # whoever is interrupted before this begins again
-    (ready / "whole").touch()
+    """Its interpreter."""
+    return _CLIENT.programs() / "python"
 
 
 class Canfar:
