@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from broker.catalogues.urls import allowed_at
 from broker.model import Connector, DataItem, Executable, Job, Note, Request
 from broker.platforms import PlatformError, Progress, Staged, Status, StoredFile, openstack_check
-from broker.platforms.openstack_nova import SESSION, Nova
+from broker.platforms.openstack_nova import SESSION, WORD, Nova
 from broker.platforms.openstack_options import openstack_options
 from broker.platforms.openstack_records import Records
 from broker.platforms.openstack_servers import Servers
@@ -156,7 +156,7 @@ class OpenStackPlatform:
             "name": name,
             "imageRef": options["image"],
             "flavorRef": self._flavour(job, fresh),
-            "metadata": {SESSION: job.id},
+            "metadata": {SESSION: job.id, WORD: word},
             "user_data": data,
             "config_drive": options["config_drive"],
         }

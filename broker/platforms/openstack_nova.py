@@ -19,7 +19,8 @@ from reservations.openstack.said import meaning
 T = TypeVar("T")
 # networks may be "auto" or "none" since 2.37
 VERSION = "2.61"
-SESSION = "fairlead_session"
+# what a server carries: whose it is, and the word that its reports are known by
+SESSION, WORD = "fairlead_session", "fairlead_word"
 BUSY, ABSENT = 409, 404
 GONE = frozenset({"DELETED", "SOFT_DELETED"})
 
@@ -33,6 +34,7 @@ class Server:
     created: datetime
     leaving: bool = False
     fault: str = ""
+    word: str = ""
 
 
 class Nova:
@@ -133,4 +135,5 @@ def _server(document: Mapping[str, Any]) -> Server:
         datetime.fromisoformat(str(document["created"]).replace("Z", "+00:00")),
         document.get("OS-EXT-STS:task_state") == "deleting",
         str((document.get("fault") or {}).get("message") or ""),
+        str((document.get("metadata") or {}).get(WORD) or ""),
     )

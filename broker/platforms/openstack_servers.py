@@ -97,7 +97,7 @@ class Servers:
 
     def poll(self, job_id: str) -> Status:
         with self._turn(job_id):
-            record = self._records.find(job_id)
+            record = self._known(job_id)
             if record is None:
                 return Status(State.ABSENT)
             if record.ended is not None:
@@ -112,7 +112,7 @@ class Servers:
     def stop(self, job_id: str) -> None:
         """End what runs: the server halts, which ends its container; then it is removed."""
         with self._turn(job_id):
-            record = self._records.find(job_id)
+            record = self._known(job_id)
             if record is None or record.ended is not None:
                 return
             server = self._server(job_id, record)
@@ -210,6 +210,13 @@ class Servers:
         self._records.keep(job_id, replace(record, ended=ended, stdout="", stderr=""))
         return ended
 
+    def _known(self, job_id: str) -> Record | None:
+        """What was written down; where another broker did that elsewhere, the server itself says it."""
+        record = self._records.find(job_id)
+        if record is None and self._found(job_id, Record("")) is not None:
+            return self._records.find(job_id)
+        return record
+
     def _server(self, job_id: str, record: Record) -> Server | None:
         if record.server_id is None:
             return self._found(job_id, record)
@@ -226,7 +233,7 @@ class Servers:
             log.warning("session %s: a second server of it is removed: %s", job_id, other.id)
             self._nova.delete(other.id)
         if record.server_id != first.id:
-            self._records.keep(job_id, replace(record, server_id=first.id))
+            self._records.keep(job_id, replace(record, server_id=first.id, word=first.word or record.word))
         return first
 
     def _wait_until_gone(self, ids: set[str]) -> None:

@@ -58,3 +58,5 @@ def booted(user_data: str, console: Path, job_id: str, directory: Path) -> Itera
             check=False,
         )
         shutil.rmtree(job_directory(ROOT, job_id), ignore_errors=True)
+        with contextlib.suppress(OSError):
+            ROOT.rmdir()
