@@ -4,31 +4,23 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from datetime import datetime, timedelta
-from typing import Any, BinaryIO, TypeVar
+from datetime import timedelta
+from typing import Any, BinaryIO
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Engine
 
+from broker.answers import Answers, Around
 from broker.catalogues import load_catalogues
 from broker.catalogues.http_tokens import Tokens
-from broker.contract.read import parse_request
 from broker.images.looking import Images
 from broker.inspect.looking import Inspection, OfflineError, look
-from broker.model import Note, Phase, Placement, Request
-from broker.nesting.needs import asks
-from broker.nesting.store import read_nesting
-from broker.offers.candidates import Candidate
-from broker.offers.checks import unknown_sizes
-from broker.offers.engine import MOST_OFFERS, as_information, find_candidates, make_offers
-from broker.offers.nested import able
+from broker.model import Phase
 from broker.offers.purses import Purses, load_purses
-from broker.offers.refusal import explain
 from broker.offers.spaces import Spaces, load_spaces
 from broker.phases import Actor
 from broker.platforms import Platform, StoredFile, load_platform
 from broker.records import NotAllowed, OfferSetRecord, Owner, SessionRecord
-from broker.sessions import cloud_leases, components, ledger, listing, open_offers, store
+from broker.sessions import components, ledger, listing, store
 from broker.sessions.listing import Cursor, Filters, Page
 from broker.sessions.row import Surroundings
 from broker.sessions.supervisor import Supervisor
@@ -37,20 +29,10 @@ from federation.clock import Clock
 from federation.database import write
 from federation.settings import Settings
 from federation.sites import Federation
-from federation.turns import Turns
 from netprobe.archive import Archive
 from netprobe.forecast import Forecaster
-from reservations.capacity import Booking
 from reservations.credits import CreditSource
 from reservations.sources import Placed
-from reservations.sources.static import operator_bookings
-
-T = TypeVar("T")
-# how far ahead other bookings are asked for: start range, look-ahead and the longest session lie within
-HORIZON = timedelta(days=400)
-# requests that are decided upon at a time: more would wait for each other's sites, keep connections, and take
-# the processor from the one that everybody waits for
-DECIDING = 2
 
 
 class Broker:
@@ -74,12 +56,9 @@ class Broker:
         """
         self._federation, self._engine, self._clock = federation, engine, clock
         self._online = online
-        self._lifetime = timedelta(seconds=settings.offer_lifetime_seconds)
-        self._deciding = Turns(DECIDING)
         self._archive = Archive(engine)
         self.forecaster = Forecaster(self._archive, federation, clock)
-        self._catalogues = load_catalogues(federation, online)
-        self._images = Images(clock) if online else None
+        catalogues = load_catalogues(federation, online)
         self._platforms = platforms or {
             site.id: load_platform(site, federation, clock, settings.work_directory / site.id)
             for site in federation
@@ -87,8 +66,21 @@ class Broker:
         }
         if sources is None:
             sources = load_spaces(federation, clock) if online else ()
-        self._purses = Purses(credits or (load_purses(federation, clock) if online else {}), clock)
-        self._spaces = Spaces(sources, clock, settings.work_directory.with_name("space"))
+        spaces = Spaces(sources, clock, settings.work_directory.with_name("space"))
+        self._answers = Answers(
+            Around(
+                federation,
+                self._platforms,
+                catalogues,
+                engine,
+                clock,
+                self.forecaster,
+                Images(clock) if online else None,
+                spaces,
+                Purses(credits or (load_purses(federation, clock) if online else {}), clock),
+            ),
+            timedelta(seconds=settings.offer_lifetime_seconds),
+        )
         self._supervisor = Supervisor(
             Surroundings(
                 federation,
@@ -96,10 +88,10 @@ class Broker:
                 engine,
                 self._archive,
                 clock,
-                self._other_bookings,
-                self._spaces,
+                self._answers.other_bookings,
+                spaces,
                 Unpacker(
-                    self._catalogues,
+                    catalogues,
                     self.forecaster.path,
                     Tokens(federation).bearers if online else no_bearers,
                 ),
@@ -114,11 +106,11 @@ class Broker:
 
         Raises `broker.contract.read.Malformed` where `document` has the wrong shape.
         """
-        return self._offer(document, owner, direct=False)[0]
+        return self._answers.offer(document, owner, direct=False)[0]
 
     def direct(self, document: Any, owner: Owner) -> SessionRecord:
         """Accept the best offer at once. Refused: a session in phase FAILED, its notes give the reasons."""
-        answer, session = self._offer(document, owner, direct=True)
+        answer, session = self._answers.offer(document, owner, direct=True)
         if session is not None:
             self._supervisor.wake()
             return session
@@ -136,7 +128,7 @@ class Broker:
                 notes=store.timed(answer.notes, answer.created),
             )
             store.insert_sessions(connection, [refused], answer.uuid)
-            known = _known(store.read_session(connection, refused.uuid))
+            known = store.known(store.read_session(connection, refused.uuid))
             # what was understood of the request is shown, and so has its addresses
             components.insert_components(connection, [known])
             return known
@@ -230,7 +222,7 @@ class Broker:
         is no such session.
         """
         with write(self._engine) as connection:
-            session = _known(store.lock_offerset_of(connection, uuid))
+            session = store.known(store.lock_offerset_of(connection, uuid))
             may_cancel = owner.sees_all and phase is Phase.CANCELLED
             if not (owner.admin or session.owner == owner.id or may_cancel):
                 raise PermissionError(f"session {uuid} belongs to somebody else")
@@ -238,7 +230,7 @@ class Broker:
                 ledger.lock_sites(connection, [session.placement.site_id])
             now = self._clock.now()
             store.expire(connection, now, [uuid])
-            session = _known(store.read_session(connection, uuid))
+            session = store.known(store.read_session(connection, uuid))
             # Raised only after the commit, so that an expiry that was found here stays.
             refusal: NotAllowed | None = None
             try:
@@ -247,11 +239,11 @@ class Broker:
                 refusal, moved = error, False
             if moved and phase is Phase.ACCEPTED:
                 ledger.confirm(connection, uuid)
-                self._reserve(connection, session)
+                self._answers.reserve(connection, session)
                 store.reject_siblings(connection, session, now)
             elif moved and phase is Phase.REJECTED:
                 ledger.free(connection, [uuid])
-            changed = _known(store.read_session(connection, uuid))
+            changed = store.known(store.read_session(connection, uuid))
         if refusal is not None:
             raise refusal
         self._supervisor.wake()
@@ -260,106 +252,6 @@ class Broker:
     async def run(self) -> None:
         """Drive the sessions until cancelled. What was going on then is taken up by the next `run`."""
         await self._supervisor.run()
-
-    def _offer(
-        self, document: Any, owner: Owner, direct: bool
-    ) -> tuple[OfferSetRecord, SessionRecord | None]:
-        request, found = parse_request(document, self._clock.now(), self._catalogues)
-        notes = tuple(found)
-        candidates: list[Candidate] = []
-        reasons: tuple[Note, ...] = ()
-        if request is not None:
-            notes += tuple(unknown_sizes(request))
-            candidates, reasons = find_candidates(
-                self._federation,
-                self._platforms,
-                request,
-                self.forecaster.path,
-                self._clock.now(),
-                document,
-                self._images,
-            )
-        if request is not None and asks(request.executable):
-            with self._engine.connect() as connection:
-                known = read_nesting(connection)
-            candidates, unable = able(candidates, known)
-            reasons += unable
-        candidates, unknown = self._spaces.bound(candidates)
-        reasons += tuple(unknown)
-        candidates = self._beside_held(self._purses.known(candidates))
-        others = {candidate.site.id: self._other_bookings(candidate.site.id) for candidate in candidates}
-        lifetime = timedelta(0) if direct else self._lifetime
-        with self._deciding, write(self._engine) as connection:
-            ledger.lock_sites(connection, others)
-            now = self._clock.now()
-            taken = ledger.occupancy(connection, now, others)
-            for site, bookings in others.items():
-                taken.setdefault(site, []).extend(bookings)
-            # what was promised since is found in moments, for most of it is in there already
-            held = ledger.held(connection, now, _bound(candidates))
-            candidates = [each.beside(held.get(each.site.id, ())) for each in candidates]
-            room = None if direct else open_offers.room(connection, self._federation, owner.id, now)
-            most = 1 if direct else MOST_OFFERS
-            offers = make_offers(candidates, taken, now, lifetime, most, reasons, room)
-            yes = bool(offers.placements)
-            answer = OfferSetRecord(
-                uuid=str(uuid.uuid4()),
-                owner=owner.id,
-                created=now,
-                modified=now,
-                yes=yes,
-                notes=notes + as_information(offers.notes),
-                name=_name(document),
-            )
-            if yes:
-                store.insert_offerset(connection, answer, direct, document, request)
-            expires = None if direct else now + lifetime
-            made = [
-                _new_session(answer, request, placement, expires, notes) for placement in offers.placements
-            ]
-            store.insert_sessions(connection, made, answer.uuid)
-            ledger.hold(connection, made)
-            components.insert_components(connection, made)
-            if direct:
-                for session in made:
-                    self._reserve(connection, session)
-        if not yes:
-            # Nothing is held, so nobody need wait while it is looked for what would help.
-            refusal = explain(offers.notes, candidates, taken, now, lifetime)
-            answer = replace(answer, notes=refusal.notes + notes)
-            with write(self._engine) as connection:
-                store.insert_offerset(connection, answer, direct, document, request)
-        with self._engine.connect() as connection:
-            if direct:
-                return answer, store.read_session(connection, made[0].uuid) if made else None
-            return _known(store.read_offerset(connection, answer.uuid)), None
-
-    def _beside_held(self, candidates: Sequence[Candidate]) -> list[Candidate]:
-        """With what is promised at their sites, which their calendars may not have yet."""
-        sites = _bound(candidates)
-        if not sites:
-            return list(candidates)
-        with self._engine.connect() as connection:
-            held = ledger.held(connection, self._clock.now(), sites)
-        return [
-            each
-            if each.calendars is None
-            else replace(each, calendars=self._spaces.beside(each.calendars, held.get(each.site.id, ())))
-            for each in candidates
-        ]
-
-    def _reserve(self, connection: Connection, session: SessionRecord) -> None:
-        """Have the supervisor reserve what an accepted session needs, where its site's cloud is booked."""
-        placement = session.placement
-        if placement is None or placement.reference is not None:
-            return
-        if self._spaces.booking(placement.site_id) is not None:
-            cloud_leases.want(connection, session.uuid)
-
-    def _other_bookings(self, site: str) -> Sequence[Booking]:
-        """What others than this broker have booked at the site."""
-        now = self._clock.now()
-        return operator_bookings(self._federation[site], now, now + HORIZON)
 
     def _overdue(self, session: SessionRecord) -> bool:
         return (
@@ -379,45 +271,3 @@ class Broker:
         with write(self._engine) as connection:
             store.lock_offerset_of(connection, uuids[0])
             store.expire(connection, self._clock.now(), uuids)
-
-
-def _bound(candidates: Sequence[Candidate]) -> list[str]:
-    return [each.site.id for each in candidates if each.calendars is not None]
-
-
-def _new_session(
-    answer: OfferSetRecord,
-    request: Request | None,
-    placement: Placement,
-    expires: datetime | None,
-    notes: tuple[Note, ...],
-) -> SessionRecord:
-    """An offer; without `expires` a session that is accepted already, and shows `notes` itself."""
-    direct = expires is None
-    return SessionRecord(
-        uuid=str(uuid.uuid4()),
-        offerset_uuid=None if direct else answer.uuid,
-        owner=answer.owner,
-        phase=Phase.ACCEPTED if direct else Phase.OFFERED,
-        created=answer.created,
-        modified=answer.modified,
-        # what another broker holds for us, it may hold for less long
-        expires=min(expires, placement.expires) if expires and placement.expires else expires,
-        request=request,
-        placement=placement,
-        notes=store.timed(notes, answer.created) if direct else (),
-    )
-
-
-def _name(document: Any) -> str | None:
-    """The name that the client gave to its request."""
-    meta = document.get("meta") if isinstance(document, Mapping) else None
-    name = meta.get("name") if isinstance(meta, Mapping) else None
-    return name if isinstance(name, str) else None
-
-
-def _known(found: T | None) -> T:
-    """For what this transaction has just written. Raises KeyError where there is nothing."""
-    if found is None:
-        raise KeyError("no such session")
-    return found

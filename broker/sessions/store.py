@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Row, Select, insert, select, update
 
@@ -18,6 +18,8 @@ from broker.phases import ENDED, Actor, check
 from broker.records import OfferSetRecord, SessionRecord, TimedNote
 from broker.sessions import codec, ledger
 from broker.tables import offersets, sessions
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,13 @@ class Progress:
     # when it came into each phase since it was accepted, and when its preparation was first done (ISO 8601)
     phases: Mapping[str, str] = field(default_factory=dict)
     prepared: str | None = None
+
+
+def known(found: T | None) -> T:
+    """For what this transaction has just written. Raises KeyError where there is nothing."""
+    if found is None:
+        raise KeyError("no such session")
+    return found
 
 
 def insert_offerset(

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from broker.http.front import ASKING
-from broker.service import Broker
+from broker.answers import Answers
 from tests.broker.conftest import make_document
 from tests.broker.serving import ADA, ask, first_offer, serving, update
 
@@ -17,14 +17,14 @@ def slow_catalogue(monkeypatch):
     """Catalogues that answer when the event is set."""
     answer = threading.Event()
     asked = threading.Semaphore(0)
-    offer = Broker._offer
+    offer = Answers.offer
 
     def slowly(self, *arguments, **more):
         asked.release()
         assert answer.wait(30)
         return offer(self, *arguments, **more)
 
-    monkeypatch.setattr(Broker, "_offer", slowly)
+    monkeypatch.setattr(Answers, "offer", slowly)
     yield asked, answer
     answer.set()
 
