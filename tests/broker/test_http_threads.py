@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from broker.http.front import ASKING
 from broker.answers import Answers
+from broker.http.front import ASKING
 from tests.broker.conftest import make_document
 from tests.broker.serving import ADA, ask, first_offer, serving, update
 
