@@ -5,9 +5,13 @@ from __future__ import annotations
 import gc
 import multiprocessing
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
 from typing import Any, TypeVar
+
+from federation.errors import OutsideError
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -53,3 +57,47 @@ def _part(span: tuple[int, int]) -> list[Any]:
     assert _inherited is not None
     work, items = _inherited
     return work(items[slice(*span)])
+
+
+@contextmanager
+def beside(work: Callable[[], R], alone: bool) -> Iterator[Callable[[], R]]:
+    """Does `work` in a process of its own while the block runs; what is yielded waits for its result.
+
+    `alone`, or where there is one processor, it is done when its result is asked for. It must not use what
+    two processes can't share, such as a database's connections; what it returns is sent whole.
+    """
+    if alone or len(os.sched_getaffinity(0)) < 2:
+        yield work
+        return
+    context = multiprocessing.get_context("fork")
+    reader, writer = context.Pipe(duplex=False)
+    # not a pool: that has threads, beside which `side_by_side` would fork
+    process = context.Process(target=_send, args=(writer, work))
+    process.start()
+    writer.close()
+
+    def result() -> R:
+        try:
+            done, found = reader.recv()
+        except EOFError:
+            raise OutsideError("a part of the work was ended from outside: too little memory?") from None
+        if not done:
+            raise found
+        return found  # type: ignore[no-any-return]
+
+    try:
+        yield result
+    finally:
+        process.terminate()
+        process.join()
+        reader.close()
+
+
+def _send(writer: Connection, work: Callable[[], Any]) -> None:
+    # it makes little, and ends soon
+    gc.disable()
+    try:
+        found: tuple[bool, Any] = True, work()
+    except Exception as error:
+        found = False, error
+    writer.send(found)

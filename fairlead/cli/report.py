@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -108,6 +109,8 @@ def _made(
     from reports.compare.expected import wanted
     from reports.compare.mesh import KIND_OF, compare_mesh
     from reports.compare.reading import read
+    from reports.network.measured import sites_of
+    from reports.side_by_side import beside
 
     now = SystemClock().now()
     begin, end = times(since, until, now)
@@ -125,21 +128,23 @@ def _made(
             kinds = (Kind.THROUGHPUT, Kind.LATENCY, Kind.PATH)
             reading = read(engine, kinds, begin, end, chosen, now if until is None else None)
             progress.update(1.0, f"{reading.rows:,} measurements")
-        appendix = _appendix(reading, engine, federation, chosen)
-    for remark in [] if reading.rows else ["nothing was measured in that time"]:
-        messages().print(remark)
-    with steps("comparing", 1.0) as progress:
-        report = compare_mesh(
-            reading, want, quantities, *shares, federation, made("numpy", "scipy"), progress.update
-        )
-    return report, appendix
+        for remark in [] if reading.rows else ["nothing was measured in that time"]:
+            messages().print(remark)
+        forecast = len(sites_of(reading, federation, chosen)) <= FORECAST_SITES
+        appended = partial(_appendix, reading, engine if forecast else None, federation, chosen)
+        # forecasts ask the database, which two processes can't share
+        with beside(appended, alone=forecast) as appendix, steps("comparing", 1.0) as progress:
+            report = compare_mesh(
+                reading, want, quantities, *shares, federation, made("numpy", "scipy"), progress.update
+            )
+            return report, appendix()
 
 
 def _appendix(
-    reading: Reading, engine: Engine, federation: Federation | None, sites: tuple[str, ...] | None
+    reading: Reading, engine: Engine | None, federation: Federation | None, sites: tuple[str, ...] | None
 ) -> tuple[Section, ...]:
-    """The network as both sides measured it. How long moving data takes is left to `fairlead report network`
-    where working it out would take longer than the comparison."""
+    """The network as both sides measured it. Without `engine`, how long moving data takes is left to
+    `fairlead report network`: working it out would take longer than the comparison."""
     from federation.sites import Federation
     from netprobe.archive import Archive
     from reports.network import moving
@@ -148,7 +153,7 @@ def _appendix(
 
     network = measured(reading, reading.since, federation, sites)
     moves = moving.Moves(SIZES, 0, {})
-    if len(network.sites) <= FORECAST_SITES:
+    if engine is not None:
         history, tests = moving.known(Archive(engine), len(network.sites), reading.until)
         everywhere = federation or Federation("none", {})
         moves = moving.moves(history, tests, everywhere, network.sites, SIZES, reading.until)

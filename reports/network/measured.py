@@ -38,8 +38,8 @@ def measured(
     `since` is there to be compared with. Sites are those named, else the catalogue's and those that were
     measured."""
     names = {site.id: site.name for site in federation or ()}
-    seen = {site for kind in KINDS for path in reading.kinds.get(kind, {}) for site in path}
-    known = tuple(dict.fromkeys([*names, *sorted(seen)])) if sites is None else tuple(sites)
+    seen = _seen(reading)
+    known = sites_of(reading, federation, sites)
     begin, end = since.timestamp(), reading.until.timestamp()
     tested: dict[Kind, dict[Ends, Tested]] = {}
     for kind in KINDS:
@@ -64,6 +64,17 @@ def measured(
         remarks=tuple(_remarks(reading, [names.get(site, site) for site in known if site not in seen])),
         names=names,
     )
+
+
+def sites_of(reading: Reading, federation: Federation | None, sites: Sequence[str] | None) -> tuple[str, ...]:
+    """The sites of the network: those named, else the catalogue's and those that were measured."""
+    if sites is not None:
+        return tuple(sites)
+    return tuple(dict.fromkeys([*(site.id for site in federation or ()), *sorted(_seen(reading))]))
+
+
+def _seen(reading: Reading) -> set[str]:
+    return {site for kind in KINDS for path in reading.kinds.get(kind, {}) for site in path}
 
 
 def _since(rows: Rows, begin: float) -> Rows:

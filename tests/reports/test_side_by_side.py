@@ -1,0 +1,54 @@
+"""Work on all processors: the same results in the same order, and errors come through."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from federation.errors import InputError, OutsideError
+from reports.side_by_side import beside, side_by_side
+
+
+@pytest.mark.parametrize("few", [0, 10_000])
+def test_results_come_in_order_however_many_do_the_work(few: int) -> None:
+    shares: list[float] = []
+    items = list(range(1003))
+    found = side_by_side(lambda part: [one * 2 for one in part], items, few, shares.append)
+    assert found == [2 * one for one in items]
+    assert shares == sorted(shares)
+    assert not shares or shares[-1] == 1.0
+
+
+def test_an_error_in_a_part_is_raised() -> None:
+    def fail(part: list[int]) -> list[int]:
+        raise InputError("part 7 is wrong")
+
+    with pytest.raises(InputError, match="part 7 is wrong"):
+        side_by_side(fail, list(range(100)), 0)
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_work_beside_gives_its_result_and_its_error(alone: bool) -> None:
+    with beside(lambda: [1, 2, 3], alone) as result:
+        assert result() == [1, 2, 3]
+
+    def fail() -> None:
+        raise InputError("nothing there")
+
+    with beside(fail, alone) as result, pytest.raises(InputError, match="nothing there"):
+        result()
+
+
+def test_work_that_is_killed_is_told() -> None:
+    def die() -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    with beside(die, False) as result, pytest.raises(OutsideError, match="ended from outside"):
+        result()
+
+
+def test_work_that_nobody_waits_for_is_ended() -> None:
+    with beside(signal.pause, False):
+        pass
