@@ -62,8 +62,8 @@ def too_large(site: Site, platform: Platform, request: Request) -> list[Note]:
     for resource, unit, wanted, limit, path in parts:
         if wanted > limit:
             text = "{site} has {limit} {unit} for one session, {wanted} are asked for"
-            values = {"site": site.id, "resource": resource, "unit": unit, "wanted": str(wanted)}
-            values["limit"] = str(limit)
+            values = {"site": site.id, "resource": resource, "unit": _unit(unit, limit)}
+            values |= {"wanted": str(wanted), "limit": str(limit)}
             reasons.append(Note("resource-limit", text, values, Level.ERROR, path))
     seconds = request.duration.total_seconds()
     if seconds > platform.max_duration_seconds:
@@ -90,13 +90,17 @@ def capped(site: Site, platform: Platform, request: Request) -> list[Note]:
         Note(
             "resource-limit",
             text,
-            {"site": site.id, "limit": str(limit), "unit": unit, "wanted": str(wanted)},
+            {"site": site.id, "limit": str(limit), "unit": _unit(unit, limit), "wanted": str(wanted)},
             Level.WARN,
             path,
         )
         for unit, wanted, limit, path in parts
         if wanted is not None and wanted > limit
     ]
+
+
+def _unit(unit: str, number: int) -> str:
+    return "core" if unit == "cores" and number == 1 else unit
 
 
 def unknown_sizes(request: Request) -> list[Note]:
