@@ -53,7 +53,8 @@ def read_container(listed: Mapping[str, Any]) -> Container:
     if state in NEVER_RAN:
         return Container(running=False, exit_code=None)
     if state in ENDED:
-        # with the machine's restart podman only knows that it runs no more, not how it ended
-        lost = int(listed.get("ExitedAt") or 0) < int(listed.get("StartedAt") or 0)
+        # with the machine's restart podman only knows that it runs no more, not how it ended. The start is
+        # noted after it: a short container on a busy machine has ended before
+        lost = int(listed.get("ExitedAt") or 0) <= 0
         return Container(running=False, exit_code=None if lost else int(listed["ExitCode"]))
     return Container(running=True, exit_code=None)

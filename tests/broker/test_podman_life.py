@@ -160,6 +160,8 @@ NEVER = -62_135_596_800
     [
         ({}, Container(False, 3)),
         ({"ExitedAt": LISTED["StartedAt"]}, Container(False, 3)),
+        # podman notes the start when it has seen it, which may be after the end
+        ({"ExitedAt": LISTED["StartedAt"] - 2}, Container(False, 3)),
         ({"State": "running", "ExitedAt": NEVER}, Container(True, None)),
         ({"State": "stopping", "ExitedAt": NEVER}, Container(True, None)),
         ({"State": "created", "ExitedAt": NEVER, "StartedAt": NEVER}, Container(False, None)),
