@@ -14,6 +14,7 @@ from io import FileIO
 from pathlib import Path
 
 from broker.catalogues.urls import allowed_at
+from broker.images import Access, Image, Wanted
 from broker.model import Connector, DataItem, Executable, ExecutableKind, Job, Note, Replica
 from broker.platforms import (
     PlatformError,
@@ -28,7 +29,10 @@ from broker.platforms import (
 )
 from broker.platforms.options import check_executable
 from broker.platforms.places import job_directory, storage_path, write_private
+from broker.platforms.podman_images import as_wanted
+from broker.platforms.podman_options import outside_rate, podman_access
 from broker.platforms.podman_run import container_name
+from broker.platforms.podman_store import Images
 from broker.platforms.slurm_checks import check_container
 from broker.platforms.slurm_cli import SSH_FAILED, Slurm, complaint
 from broker.platforms.slurm_images import WEB, ImageBringer, check_image
@@ -53,6 +57,8 @@ from netprobe.quantiles import Quantiles
 
 __all__ = ["SlurmPlatform"]
 
+# where podman looks for logins and registries by itself
+PODMAN_S_OWN = {"auth_file": None, "registries_file": None}
 # bringing an image that was brought before
 PRESENT_SECONDS = 2.0
 # a job is over so long after it was cancelled, or its node doesn't answer
@@ -82,6 +88,9 @@ class SlurmPlatform:
         self._slurm = Slurm(site.id, site.host, options["conf"], options["command_seconds"])
         self._jobs = SlurmJobs(self._slurm, options["poll_seconds"])
         self._engine = options["engine"] or [options["runtime"]]
+        local = options["runtime"] == "podman" and not options["engine"] and isinstance(site.host, LocalHost)
+        self._store = Images() if local else None
+        self._access = podman_access(federation, site, PODMAN_S_OWN)
         self._bringer = ImageBringer(self._slurm, self._engine, options)
         self._overuse = Overuse(self._root)
         self._watch = SlurmWatch(self._slurm, self._jobs, self._root, self._overuse, options["partition"])
@@ -105,6 +114,24 @@ class SlurmPlatform:
             return 0.0
         known = executable.locations in self._known_images
         return PRESENT_SECONDS if known else float(self._options["image_seconds"])
+
+    def wanted_image(self, executable: Executable) -> tuple[Wanted, Access] | None:
+        # elsewhere, and with other runtimes, the logins that count are not ours to read
+        if self._store is None or executable.kind is ExecutableKind.NOTEBOOK:
+            return None
+        wanted = as_wanted(executable)
+        if wanted is None or self._store.has(wanted.locations, wanted.digest):
+            return None
+        return wanted, self._access
+
+    def image_layers(self) -> Collection[str]:
+        return () if self._store is None else self._store.layers()
+
+    def outside_bits_per_second(self) -> float | None:
+        return outside_rate(self._options)
+
+    def check_image(self, image: Image) -> Sequence[Note]:
+        return ()
 
     async def stage(self, job_id: str, wanted: Sequence[tuple[DataItem, Move]], progress: Progress) -> Staged:
         here = self._site, self._allowed, self._clock, self._root

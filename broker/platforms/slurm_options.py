@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from broker.platforms.options import read_options
+from broker.platforms.podman_options import outside_rate
 from federation.errors import InputError
 from federation.hosts import SshHost
 from federation.sites import Site
@@ -30,7 +31,8 @@ DEFAULTS: dict[str, Any] = {
     "limits": "required",  # "none": run without limits where the node has no control groups for them
     "processes": 2048,  # of one container at most
     "privileged": False,  # whether privileged containers may run
-    "image_seconds": 60.0,  # P90 of bringing an image
+    "image_seconds": 60.0,  # P90 of bringing an image whose size isn't known
+    "outside_rate": None,  # what pulls from outside the federation get, such as "200 Mbit/s"
     "pull_seconds": 900.0,  # when that is given up
     "stop_seconds": 10.0,  # from SIGTERM to SIGKILL
     "extra_seconds": 120.0,  # how much longer than its session a Slurm job may last
@@ -69,6 +71,10 @@ def slurm_options(site: Site) -> Mapping[str, Any]:
         if not least <= options[name] <= most:
             expected = f"{least:g} or more" if most == float("inf") else f"{least:g} to {most:g}"
             raise _wrong(site, name, expected, options[name])
+    try:
+        outside_rate(options)
+    except InputError as problem:
+        raise InputError(f"site {site.id!r}: option 'outside_rate': {problem}") from None
     _check_staging(site, options["staging"])
     if options["privileged"] and options["runtime"] != "podman":
         raise _wrong(site, "privileged", f"false with runtime {options['runtime']!r}", True)

@@ -283,3 +283,28 @@ def test_who_can_run_an_image_is_said_without_a_request(tmp_path: Path, registry
     down = f"127.0.0.1:{free_port()}"
     [first, _] = who_can_run(federation_of(tmp_path, down), f"{down}/x:1", tmp_path)
     assert first.can_run is None
+
+
+@pytest.mark.parametrize(
+    ("options", "asked"),
+    [({}, True), ({"runtime": "apptainer"}, False), ({"engine": ["podman", "--remote"]}, False)],
+)
+def test_slurm_with_podman_here_has_images_asked_for_as_podman_would(
+    tmp_path: Path,
+    registry: RealRegistry,
+    monkeypatch: pytest.MonkeyPatch,
+    options: dict[str, Any],
+    asked: bool,
+) -> None:
+    registry.push("slurm/tool", "1", make_image(busybox_layer("slurm")))
+    own = tmp_path / ".config" / "containers"
+    own.mkdir(parents=True)
+    registries_file(tmp_path, registry.host).rename(own / "registries.conf")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    site = make_site("lausanne", 46.5, 6.6, kind="slurm", options={"staging": str(tmp_path), **options})
+    federation = make_federation(replace(site, registries=(registry.host,)))
+    offers = ask(federation, tmp_path, Executable("tool", (f"{registry.host}/slurm/tool:1",)))
+    assert bool(of_kind(offers.placements[0].notes, "image")) == asked
+    gone = ask(federation, tmp_path, Executable("tool", (f"{registry.host}/slurm/nothing:1",)))
+    assert bool(of_kind(gone.notes, "image-not-found")) == asked
+    assert bool(gone.placements) != asked
