@@ -22,7 +22,7 @@ def check(site: Site, platform: Platform, options: Mapping[str, Any], executable
     values = {"site": site.id}
     if executable.kind is ExecutableKind.NOTEBOOK:
         text = "{site} shows no notebooks: nobody can reach its servers"
-        return [Note("notebook", text, values, path="/executable")]
+        return [Note("notebook-image", text, values, path="/executable")]
     notes = list(check_executable(site, platform, executable))
     if executable.ports:
         text = "{site} publishes no ports: nobody can reach its servers"
