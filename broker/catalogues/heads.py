@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from broker.catalogues.urls import allowed_at
@@ -49,11 +49,10 @@ def head(
     site = federation.site_of_url(url)
     end = time.monotonic() + time_limit_seconds
     refused: transfer.TransferError | None = None
-    for place in _places(federation, site):
+    for _, host, allowed in senders(federation, url, bool(bearers)):
         left = end - time.monotonic()
         if refused is not None and left <= 0:
             break
-        host, allowed = _sender(federation, place, bool(bearers))
         try:
             said = asyncio.run(transfer.head(host, url, left, allowed, bearers))
         except transfer.TransferError as problem:
@@ -77,11 +76,10 @@ def ask(
     (time.monotonic) at most. Raises nothing: a request without an answer says why."""
     asked = Asked(tuple(requests), bearers or {})
     answers: Sequence[Answer] = ()
-    for place in _places(federation, federation.site_of_url(requests[0].url)):
+    for _, host, allowed in senders(federation, requests[0].url, True):
         left = until - time.monotonic()
         if left <= 0:
             break
-        host, allowed = _sender(federation, place, True)
         try:
             found = asyncio.run(transfer.ask(host, asked, left, allowed))
         except transfer.TransferError as problem:
@@ -99,13 +97,13 @@ def is_refusal(status: int | None) -> bool:
     return status is not None and 400 <= status < 500 and status != _BUSY
 
 
-def _places(federation: Federation, site: Site | None) -> Sequence[Site | None]:
-    """Where to ask from, one after the other; None is this broker itself."""
-    return [site] if site else [None, *(each for each in federation if each.policy.allowed_networks)]
-
-
-def _sender(federation: Federation, place: Site | None, secret: bool) -> tuple[Host, Allowed]:
-    """The host that sends, and what it may send to; `secret`: what it sends isn't for its command line."""
-    if place is None or (secret and isinstance(place.host, SshHost)):
-        return LocalHost(), allowed_at(federation, None)
-    return place.host, allowed_at(federation, place)
+def senders(federation: Federation, url: str, secret: bool) -> Iterator[tuple[Site | None, Host, Allowed]]:
+    """Where to ask the server of `url` from, one after the other: the site (None: this broker itself), its
+    host, and what may be sent to from there. `secret`: what is sent isn't for a command line."""
+    site = federation.site_of_url(url)
+    for place in [site] if site else [None, *(each for each in federation if each.policy.allowed_networks)]:
+        if place is None or (secret and isinstance(place.host, SshHost)):
+            # over SSH there is no other way
+            yield None, LocalHost(), allowed_at(federation, None)
+        else:
+            yield place, place.host, allowed_at(federation, place)

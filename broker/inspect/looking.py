@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from broker.catalogues import CatalogueError
-from broker.catalogues.urls import allowed_at, wrong_with
+from broker.catalogues.heads import senders
+from broker.catalogues.urls import wrong_with
 from broker.inspect import footprint
 from broker.inspect.access import authorised
 from broker.inspect.describe import Hdu, describe
@@ -139,13 +140,9 @@ def _places(
     if anywhere or federation is None:
         yield None, LocalHost(), None if anywhere else Allowed()
         return
-    site = federation.site_of_url(url)
-    for place in [site] if site else [None, *(each for each in federation if each.policy.allowed_networks)]:
-        if place is None or (isinstance(place.host, SshHost) and (secret or "?" in url)):
-            # tokens and signatures go on no command line, and over SSH there is no other way
-            yield None, LocalHost(), allowed_at(federation, None)
-        else:
-            yield place.id, place.host, allowed_at(federation, place)
+    # a signature is in the query
+    for site, host, allowed in senders(federation, url, secret or "?" in url):
+        yield None if site is None else site.id, host, allowed
 
 
 async def _read(

@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Iterable
 from pathlib import Path
 
 from broker.file_names import plain_name
 from broker.model import DataItem
+
+# removing what a job wrote: a container can make millions of files
+REMOVE_SECONDS = 280.0
 
 
 def job_directory(root: Path, job_id: str) -> Path:
@@ -34,6 +38,12 @@ def parts_of(path: str) -> list[str]:
 
 def storage_path(root: Path, job_id: str, name: str) -> Path:
     return job_directory(root, job_id) / "storage" / plain_name(name)
+
+
+def removal(paths: Iterable[Path]) -> tuple[str, ...]:
+    """The command that removes them: rm, for a container may have made more levels of directories than Python
+    can go down."""
+    return ("rm", "-rf", "--one-file-system", "--", *map(str, paths))
 
 
 def write_private(path: Path, text: str) -> None:

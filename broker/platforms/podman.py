@@ -18,7 +18,7 @@ from broker.model import Connector, DataItem, Executable, Job, Note
 from broker.platforms import PlatformError, Progress, Staged, State, Status, StoredFile, notebook, results
 from broker.platforms.container_log import read_log
 from broker.platforms.options import architecture, check_executable
-from broker.platforms.places import job_directory, storage_path
+from broker.platforms.places import REMOVE_SECONDS, job_directory, removal, storage_path
 from broker.platforms.podman_cli import COMMAND_SECONDS, podman, podman_ok, usable, words
 from broker.platforms.podman_containers import Containers
 from broker.platforms.podman_images import as_oci, as_wanted, check_image, find_image, pull_image
@@ -32,7 +32,7 @@ from broker.platforms.podman_run import (
     write_environment,
 )
 from broker.platforms.podman_store import Images
-from broker.platforms.staging import make_job_directory, stage_files
+from broker.platforms.staging import make_job_directory, make_open_storage, stage_files
 from broker.platforms.usage import Overuse
 from federation.about import About
 from federation.clock import Clock
@@ -51,8 +51,6 @@ NAME_IN_USE = "already in use"
 OOM_NAME = "oom"
 KILLED = 137
 PORTS_FORMAT = "{{json .NetworkSettings.Ports}}"
-# removing what a job wrote: a container can make millions of files
-REMOVE_SECONDS = 280.0
 
 
 class PodmanPlatform:
@@ -125,15 +123,11 @@ class PodmanPlatform:
         return await stage_files(*here, job_id, wanted, progress)
 
     async def make_storage(self, job_id: str, name: str) -> Path:
-        path = storage_path(self._root, job_id, name)
         try:
-            make_job_directory(self._root, job_id)
-            path.mkdir(parents=True, exist_ok=True)
-            # the container's user may be anybody; other users of this machine stop at the job's directory
-            path.chmod(0o777)
+            return make_open_storage(self._root, job_id, name)
         except OSError as problem:
+            path = storage_path(self._root, job_id, name)
             raise self._error(f"{path}: {problem.strerror or problem}") from problem
-        return path
 
     async def prepare(self, job: Job) -> None:
         reason = await asyncio.to_thread(usable)
@@ -264,8 +258,7 @@ class PodmanPlatform:
     async def _remove(self, paths: Sequence[Path]) -> None:
         if not paths:
             return
-        # rm, for a container may have made more levels of directories than Python can go down
-        remove = ("rm", "-rf", "--one-file-system", "--", *map(str, paths))
+        remove = removal(paths)
         end = await _process.run(remove, REMOVE_SECONDS)
         if end.returncode != 0:
             if os.geteuid() == 0 or end.timed_out:

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from broker.model import Executable, Job
 from broker.platforms import PlatformError, results
-from broker.platforms.places import job_directory, storage_path, write_private
+from broker.platforms.places import REMOVE_SECONDS, job_directory, removal, storage_path, write_private
 from broker.platforms.podman_images import as_oci
 from broker.platforms.skaha_check import top_paths
 from broker.platforms.skaha_launch import (
@@ -25,8 +25,6 @@ from broker.platforms.skaha_launch import (
 from broker.platforms.skaha_options import Options
 from broker.platforms.staging import make_job_directory
 from netprobe.tools import _process
-
-REMOVE_SECONDS = 280.0
 
 
 class Files:
@@ -131,10 +129,7 @@ class Files:
             left = results.all_but(self.root, job_id, keep)
             if not left:
                 return
-            # rm, for a container may have made more levels of directories than Python can go down
-            end = await _process.run(
-                ("rm", "-rf", "--one-file-system", "--", *map(str, left)), REMOVE_SECONDS
-            )
+            end = await _process.run(removal(left), REMOVE_SECONDS)
         except OSError as problem:
             raise self._error(f"what the job left can't be removed: {problem.strerror}") from problem
         if end.returncode != 0:

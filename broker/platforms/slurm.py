@@ -28,7 +28,7 @@ from broker.platforms import (
     slurm_apptainer,
 )
 from broker.platforms.options import check_executable
-from broker.platforms.places import job_directory, storage_path, write_private
+from broker.platforms.places import REMOVE_SECONDS, job_directory, removal, storage_path, write_private
 from broker.platforms.podman_images import as_wanted
 from broker.platforms.podman_options import outside_rate, podman_access
 from broker.platforms.podman_run import container_name
@@ -44,7 +44,7 @@ from broker.platforms.slurm_script import (
 )
 from broker.platforms.slurm_submission import IMAGE_ID_NAME, Submission
 from broker.platforms.slurm_watch import SlurmWatch, batch_directory
-from broker.platforms.staging import make_job_directory, stage_files
+from broker.platforms.staging import make_job_directory, make_open_storage, stage_files
 from broker.platforms.usage import STOPPED_NAME, Overuse
 from federation.about import About
 from federation.clock import Clock
@@ -63,8 +63,6 @@ PODMAN_S_OWN = {"auth_file": None, "registries_file": None}
 PRESENT_SECONDS = 2.0
 # a job is over so long after it was cancelled, or its node doesn't answer
 CANCEL_SECONDS = 45.0
-# removing what a job wrote: a container can make millions of files
-REMOVE_SECONDS = 280.0
 # an image is large, and nothing is known of the way to it
 IMAGE_MOVE_SECONDS = Quantiles(1.0, 60.0, 600.0)
 
@@ -138,15 +136,10 @@ class SlurmPlatform:
         return await stage_files(*here, job_id, wanted, progress)
 
     async def make_storage(self, job_id: str, name: str) -> Path:
-        path = storage_path(self._root, job_id, name)
         try:
-            make_job_directory(self._root, job_id)
-            path.mkdir(parents=True, exist_ok=True)
-            # the container's user may be anybody; other users of the machines stop at the job's directory
-            path.chmod(0o777)
+            return make_open_storage(self._root, job_id, name)
         except OSError as problem:
-            raise self._failed(problem, path) from problem
-        return path
+            raise self._failed(problem, storage_path(self._root, job_id, name)) from problem
 
     async def prepare(self, job: Job) -> None:
         batch, locations = self._make_batch(job.id), job.executable.locations
@@ -253,8 +246,7 @@ class SlurmPlatform:
     async def _remove(self, paths: Sequence[Path]) -> None:
         if not paths:
             return
-        # rm, for a container may have made more levels of directories than Python can go down
-        remove = ("rm", "-rf", "--one-file-system", "--", *map(str, paths))
+        remove = removal(paths)
         end = await self._slurm.run(*remove, time_limit_seconds=REMOVE_SECONDS)
         if end.returncode != 0 and self._options["runtime"] == "podman":
             # without root, what a container's user wrote belongs to one of our subordinate users

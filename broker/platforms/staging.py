@@ -12,7 +12,7 @@ from typing import Any
 
 from broker.model import DataItem
 from broker.platforms import PlatformError, Progress, Staged
-from broker.platforms.places import data_path, job_directory
+from broker.platforms.places import data_path, job_directory, storage_path
 from federation.clock import Clock
 from federation.sites import Site
 from federation.urls import server_of
@@ -135,6 +135,16 @@ def make_job_directory(root: Path, job_id: str) -> Path:
     root.mkdir(parents=True, exist_ok=True)
     directory.mkdir(mode=0o700, exist_ok=True)
     return directory
+
+
+def make_open_storage(root: Path, job_id: str, name: str) -> Path:
+    """The directory of a storage, made if need be. Raises OSError."""
+    path = storage_path(root, job_id, name)
+    make_job_directory(root, job_id)
+    path.mkdir(parents=True, exist_ok=True)
+    # the container's user may be anybody; other users of its machine stop at the job's directory
+    path.chmod(0o777)
+    return path
 
 
 def check_room(site: Site, directory: Path, size_bytes: int) -> None:
