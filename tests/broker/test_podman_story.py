@@ -12,6 +12,7 @@ import pytest
 
 from fairlead.served import Served, start
 from tests.broker.conftest import KINDS
+from tests.broker.conversation import PASSWORD, accept, asking, change, until
 from tests.broker.podman_support import an_image, podman
 from tests.netprobe.servers import file_server
 
@@ -36,8 +37,6 @@ notebook_image = "IMAGE"
 notebook_command = ["busybox", "httpd", "-f", "-p", "{port}", "-h", "{directory}"]
 notebook_path = "/{notebook}"
 """
-# the same each time that it is started
-PASSWORD = "correct-horse"
 SECRET = "two\nlines"
 
 
@@ -82,38 +81,10 @@ def served(serve: Callable[[], Served]) -> Served:
     return serve()
 
 
-def asking(served: Served) -> httpx.Client:
-    auth = (served.user, PASSWORD)
-    return httpx.Client(base_url=served.url, auth=auth, follow_redirects=True, timeout=30)
-
-
 @pytest.fixture
 def owner(served: Served) -> Iterator[httpx.Client]:
     with asking(served) as client:
         yield client
-
-
-def accept(owner: httpx.Client, document: Mapping[str, Any]) -> str:
-    """The path of a session that was offered for `document`, and accepted."""
-    answer = owner.post("/requests", json=document).json()
-    assert answer["result"] == "YES", answer
-    path = f"/sessions/{answer['offers'][0]['meta']['uuid']}"
-    change(owner, path, "ACCEPTED")
-    return path
-
-
-def change(owner: httpx.Client, path: str, phase: str) -> None:
-    update = {"kind": "uri:enum-value-update", "path": "phase", "value": phase}
-    assert owner.post(path, json=update).status_code == 200
-
-
-def until(owner: httpx.Client, path: str, *phases: str) -> Any:
-    """The session, as soon as it is in one of `phases`."""
-    deadline = time.monotonic() + 60
-    while (session := owner.get(path).json())["phase"] not in phases:
-        assert time.monotonic() < deadline, session
-        time.sleep(0.1)
-    return session
 
 
 def ports_of(session: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import pytest
 
 from fairlead.served import Served, start
 from tests.broker.conftest import KINDS
+from tests.broker.conversation import until
 from tests.broker.podman_support import an_image, podman
 from tests.rucio.conftest import World
 from tests.rucio.server import PASSWORD
@@ -100,14 +100,6 @@ def document(image: str, name: str) -> dict[str, Any]:
     }
 
 
-def until(client: httpx.Client, path: str, *phases: str) -> Any:
-    deadline = time.monotonic() + 90
-    while (session := client.get(path).json())["phase"] not in phases:
-        assert time.monotonic() < deadline, session
-        time.sleep(0.1)
-    return session
-
-
 def test_all_files_arrive_as_they_are(world: World, served: Served, image: str, tmp_path: Path) -> None:
     names = world.dataset("story", A1=range(35), B=range(30, FILES))
     auth = (served.user, "correct-horse")
@@ -119,7 +111,7 @@ def test_all_files_arrive_as_they_are(world: World, served: Served, image: str, 
         update = {"kind": "uri:enum-value-update", "path": "phase", "value": "ACCEPTED"}
         path = f"/sessions/{offer['meta']['uuid']}"
         assert client.post(path, json=update).status_code == 200
-        session = until(client, path, "COMPLETED", "FAILED")
+        session = until(client, path, "COMPLETED", "FAILED", seconds=90)
         assert session["phase"] == "COMPLETED", session
         lines = client.get(f"{path}/logs").json()["stdout"].splitlines()
     seen = {name.removeprefix("./"): digest for digest, name in (line.split("  ") for line in lines)}

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from fairlead.served import Served, start
 from tests.broker.conftest import KINDS
+from tests.broker.conversation import PASSWORD, accept, asking, change, until
 from tests.slurm.cluster import Cluster
 from tests.slurm.platform_support import platform_options
 
@@ -35,7 +35,6 @@ source = "slurm"
 {book}
 options = {{ conf = "{conf}" }}
 """
-PASSWORD = "correct-horse"
 
 
 @pytest.fixture
@@ -71,11 +70,6 @@ def _toml(value: Any) -> str:
     return f'"{value}"' if isinstance(value, str) else str(value)
 
 
-def asking(served: Served) -> httpx.Client:
-    auth = (served.user, PASSWORD)
-    return httpx.Client(base_url=served.url, auth=auth, follow_redirects=True, timeout=30)
-
-
 def document(image: str, script: str) -> dict[str, Any]:
     mount = {"kind": f"{KINDS}volume/simple-volume-mount.yaml", "path": "/out", "mode": "READWRITE"}
     return {
@@ -97,28 +91,6 @@ def document(image: str, script: str) -> dict[str, Any]:
         },
         "schedule": {"requested": {"duration": "PT2M"}},
     }
-
-
-def accept(owner: httpx.Client, wanted: Mapping[str, Any]) -> str:
-    answer = owner.post("/requests", json=wanted).json()
-    assert answer["result"] == "YES", answer
-    path = f"/sessions/{answer['offers'][0]['meta']['uuid']}"
-    change(owner, path, "ACCEPTED")
-    return path
-
-
-def change(owner: httpx.Client, path: str, phase: str) -> None:
-    update = {"kind": "uri:enum-value-update", "path": "phase", "value": phase}
-    assert owner.post(path, json=update).status_code == 200
-
-
-def until(owner: httpx.Client, path: str, *phases: str) -> Any:
-    """The session, as soon as it is in one of `phases`."""
-    deadline = time.monotonic() + 90
-    while (session := owner.get(path).json())["phase"] not in phases:
-        assert time.monotonic() < deadline, session
-        time.sleep(0.1)
-    return session
 
 
 def written(served: Served, name: str) -> Path:
@@ -144,12 +116,12 @@ def test_a_session_has_its_reservation_and_gives_it_back(
             owner, document(image, "echo 42 > /out/answer; while ! [ -e /out/go ]; do sleep 0.1; done")
         )
         uuid = path.rpartition("/")[2]
-        until(owner, path, "RUNNING", "FAILED")
+        until(owner, path, "RUNNING", "FAILED", seconds=90)
         assert reservations(slurm) == [f"fairlead-{uuid}"]
         slurm.wait(["squeue", "--noheader", "--format=%v %T"], f"fairlead-{uuid} RUNNING")
         written(served, "answer")
         change(owner, path, "CANCELLED")
-        until(owner, path, "CANCELLED")
+        until(owner, path, "CANCELLED", seconds=90)
         deadline = time.monotonic() + 30
         while reservations(slurm) or owner.get(f"{path}/storage/results/answer").status_code != 200:
             assert time.monotonic() < deadline, (reservations(slurm), owner.get(path).json())
@@ -164,13 +136,13 @@ def test_a_broker_that_is_killed_finds_its_job_again(
     served = serve(False)
     with asking(served) as owner:
         path = accept(owner, document(image, script))
-        until(owner, path, "RUNNING", "FAILED")
+        until(owner, path, "RUNNING", "FAILED", seconds=90)
     served.process.kill()
     served.process.wait()
     with asking(serve(False)) as owner:
-        until(owner, path, "RUNNING", "FAILED")
+        until(owner, path, "RUNNING", "FAILED", seconds=90)
         (written(served, "runs").parent / "go").touch()
-        session = until(owner, path, "COMPLETED", "FAILED")
+        session = until(owner, path, "COMPLETED", "FAILED", seconds=90)
         assert owner.get(f"{path}/storage/results/runs").text == "run\n"
     assert session["phase"] == "FAILED"
     assert "The container ended with exit code 3" in str(session)

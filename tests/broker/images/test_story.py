@@ -11,9 +11,9 @@ import pytest
 from fairlead import client
 from fairlead.served import start
 from tests.broker.conftest import KINDS
+from tests.broker.conversation import accept, asking, until
 from tests.broker.images.real import PASSWORD, USER, auth_file, make_image, real_registry, registries_file
 from tests.broker.images.test_offers import busybox_layer, remove_pulled
-from tests.broker.test_podman_story import accept, asking, until
 
 pytestmark = pytest.mark.podman
 

@@ -14,9 +14,9 @@ from broker.nesting import VARIABLE
 from fairlead.cli import build
 from fairlead.served import start
 from tests.broker.conftest import KINDS
+from tests.broker.conversation import PASSWORD, accept, asking, until
 from tests.broker.nesting.image import missing, nesting_image
 from tests.broker.podman_support import podman
-from tests.broker.test_podman_story import PASSWORD, accept, asking, until
 
 pytestmark = pytest.mark.podman
 
