@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from contextvars import ContextVar
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -56,6 +57,8 @@ COMMANDS: dict[str, tuple[str, ...]] = {
 
 INTERRUPTED = 130
 DEBUG_VARIABLE = "FAIRLEAD_DEBUG"
+# the words of the command that runs: reports tell by what they were made
+words: ContextVar[Sequence[str]] = ContextVar("words", default=())
 
 
 def build(only: str | None = None) -> typer.Typer:
@@ -110,6 +113,7 @@ def _terminated(signum: int, frame: object) -> NoReturn:
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and leave with its exit status. What goes wrong is one line on stderr."""
     argv = list(sys.argv[1:] if arguments is None else arguments)
+    words.set(argv)
     debug = os.environ.get(DEBUG_VARIABLE, "") not in ("", "0")
     signal.signal(signal.SIGTERM, _terminated)
     try:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fairlead.cli import words
 from fairlead.cli._common import output, print_json
 from federation.errors import InputError
 
@@ -74,14 +74,14 @@ def made(*packages: str) -> Made:
 
     from reports.document import Made
 
-    words = list(sys.argv[1:])
-    for index, word in enumerate(words):
-        if word == "--database" and index + 1 < len(words):
-            words[index + 1] = "URL"
+    typed = list(words.get())
+    for index, word in enumerate(typed):
+        if word == "--database" and index + 1 < len(typed):
+            typed[index + 1] = "URL"
         elif word.startswith("--database="):
-            words[index] = "--database=URL"
+            typed[index] = "--database=URL"
     versions = [(name, version(name)) for name in ("fairlead", *packages)]
-    return Made(shlex.join(["fairlead", *words]), (*versions, ("Python", platform.python_version())))
+    return Made(shlex.join(["fairlead", *typed]), (*versions, ("Python", platform.python_version())))
 
 
 def formats_of(text: str) -> tuple[str, ...]:
