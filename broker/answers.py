@@ -21,6 +21,7 @@ from broker.offers.checks import unknown_sizes
 from broker.offers.engine import MOST_OFFERS, as_information, find_candidates, make_offers
 from broker.offers.nested import able
 from broker.offers.purses import Purses
+from broker.offers.reach import Reach
 from broker.offers.refusal import explain
 from broker.offers.spaces import Spaces
 from broker.platforms import Platform
@@ -43,7 +44,8 @@ DECIDING = 2
 
 @dataclass(frozen=True)
 class Around:
-    """What is asked for an answer. `platforms` by site, `catalogues` by kind; `images` None: no registry."""
+    """What is asked for an answer. `platforms` by site, `catalogues` by kind; `images` None: no registry;
+    `reach`: what sites may fetch from."""
 
     federation: Federation
     platforms: Mapping[str, Platform]
@@ -54,6 +56,7 @@ class Around:
     images: Images | None
     spaces: Spaces
     purses: Purses
+    reach: Reach
 
 
 class Answers:
@@ -83,6 +86,7 @@ class Answers:
                 self._around.clock.now(),
                 document,
                 self._around.images,
+                self._around.reach,
             )
         if request is not None and asks(request.executable):
             with self._around.engine.connect() as connection:

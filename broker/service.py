@@ -16,6 +16,7 @@ from broker.images.looking import Images
 from broker.inspect.looking import Inspection, OfflineError, look
 from broker.model import Phase
 from broker.offers.purses import Purses, load_purses
+from broker.offers.reach import Reach
 from broker.offers.spaces import Spaces, load_spaces
 from broker.phases import Actor
 from broker.platforms import Platform, StoredFile, load_platform
@@ -67,6 +68,7 @@ class Broker:
         if sources is None:
             sources = load_spaces(federation, clock) if online else ()
         spaces = Spaces(sources, clock, settings.work_directory.with_name("space"))
+        reach = Reach(federation) if online else Reach(federation, look_up=None)
         self._answers = Answers(
             Around(
                 federation,
@@ -78,6 +80,7 @@ class Broker:
                 Images(clock) if online else None,
                 spaces,
                 Purses(credits or (load_purses(federation, clock) if online else {}), clock),
+                reach,
             ),
             timedelta(seconds=settings.offer_lifetime_seconds),
         )
@@ -94,6 +97,7 @@ class Broker:
                     catalogues,
                     self.forecaster.path,
                     Tokens(federation).bearers if online else no_bearers,
+                    reach,
                 ),
                 settings.sessions_per_site,
                 timedelta(seconds=settings.result_lifetime_seconds),

@@ -11,8 +11,9 @@ from broker.offers import checks, policy
 from broker.offers.calendars import Held, SiteCalendars
 from broker.offers.changes import Change, within_site
 from broker.offers.images import Pull, judged, pull_note, pull_of
+from broker.offers.reach import Reach
+from broker.platforms import OffersItself, PullsImages, ReadyOffer, SaysWhatFits
 from broker.platforms import Platform as Backend
-from broker.platforms import PullsImages, ReadyOffer, SaysWhatFits
 from federation.sites import Federation, Platform, Site
 from netprobe.cost import Item, Staging, plan_staging
 from netprobe.forecast import ForecastPath
@@ -63,10 +64,12 @@ def assess(
     forecast: ForecastPath,
     federation: Federation,
     looked: Looked | None = None,
+    reach: Reach | None = None,
 ) -> Candidate | tuple[Note, ...]:
     """The site as a candidate, or all the reasons why nothing but another request would make it one.
 
-    `looked`: what registries say of the image, None where they were not asked.
+    `looked`: what registries say of the image, None where they were not asked. `reach`: what the site may
+    fetch from; None: from anywhere.
     """
     platform = site.platform
     if platform is None:
@@ -74,7 +77,8 @@ def assess(
         return (Note("no-platform", text, {"site": site.id}),)
     refused = [_naming(site, note) for note in backend.check(request.executable)]
     refused += policy.executable_refused(site, request.executable)
-    data, said = policy.usable_data(site, request)
+    # a site's own broker fetches by its own rules
+    data, said = policy.usable_data(site, request, None if isinstance(backend, OffersItself) else reach)
     if isinstance(backend, SaysWhatFits):
         platform = backend.bounded(platform)
         said = [*said, *(_naming(site, note) for note in backend.check_request(request))]

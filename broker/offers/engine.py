@@ -17,6 +17,7 @@ from broker.offers.candidates import Candidate, assess
 from broker.offers.images import look_for_images
 from broker.offers.placing import place, place_ready
 from broker.offers.rank import Priced, chosen, explained, rank
+from broker.offers.reach import Reach
 from broker.offers.slots import Moment
 from broker.offers.windows import ceil_second
 from broker.platforms import OffersItself, Platform, PlatformError, ReadyOffer
@@ -48,21 +49,25 @@ def find_candidates(
     now: datetime | None = None,
     document: Any = None,
     images: Images | None = None,
+    reach: Reach | None = None,
 ) -> tuple[list[Candidate], tuple[Note, ...]]:
     """The sites that could run the request if they had room (or it were changed), and why the others can't.
 
     Reads the archive through `forecast`, and asks those platforms that are brokers themselves for offers to
-    `document` (from `now` on; None: they are not asked), and registries for the image by `images`; so it may
-    block. Sites without a platform are passed
+    `document` (from `now` on; None: they are not asked), registries for the image by `images`, and resolvers
+    by `reach` (None: sites may fetch from anywhere); so it may block. Sites without a platform are passed
     over.
     """
     candidates: list[Candidate] = []
     reasons: list[Note] = []
     looked = look_for_images(federation, platforms, request.executable, images)
+    if reach is not None:
+        there = [site for site in federation if site.id in platforms]
+        reach.learn(there, [replica for item in request.data for replica in item.replicas])
     for site in federation:
         if site.id in platforms:
             backend = platforms[site.id]
-            found = assess(site, backend, request, forecast, federation, looked.get(site.id))
+            found = assess(site, backend, request, forecast, federation, looked.get(site.id), reach)
             if not isinstance(found, Candidate):
                 reasons.extend(found)
             elif isinstance(backend, OffersItself) and found.reasons:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from urllib.parse import urlsplit
 
-from broker.model import DataItem, Executable, ExecutableKind, Level, Note, Replica, Request
+from broker.model import DataItem, Executable, ExecutableKind, Level, Note, Part, Replica, Request
 from broker.offers.locations import plain_path, registry, registry_matches, url_matches
+from broker.offers.reach import Reach
 from federation.sites import Policy, Site
+from federation.urls import server_of
 
 DENIED = "policy-denied"
+FORBIDDEN = "address-forbidden"
 
 
 def executable_refused(site: Site, executable: Executable) -> list[Note]:
@@ -20,33 +24,83 @@ def executable_refused(site: Site, executable: Executable) -> list[Note]:
     return [*_images(site, executable), *_ports(site, executable)]
 
 
-def usable_data(site: Site, request: Request) -> tuple[tuple[DataItem, ...], list[Note]]:
+def usable_data(
+    site: Site, request: Request, reach: Reach | None = None
+) -> tuple[tuple[DataItem, ...], list[Note]]:
     """The data with those replicas alone that the site may fetch from, and what is to be said of the others.
 
     An ERROR for an item that the site may not have, or none of whose replicas it may use; an INFO for a
-    replica that is not used though another serves.
+    replica that is not used though another serves. `reach`: what addresses it may fetch from; None: any.
     """
     items: list[DataItem] = []
     notes: list[Note] = []
     for position, item in enumerate(request.data):
         path = f"/data/{position}"
         refused = _item(site, item, path)
-        allowed = tuple(replica for replica in item.replicas if may_fetch(site.policy, replica))
-        denied = [replica for replica in item.replicas if replica not in allowed]
-        level = Level.INFO if allowed else Level.ERROR
-        instead = "another replica is used" if allowed else "name a replica elsewhere"
-        for replica in denied:
-            text = "the policy of {site} denies {denied}, where {name} lies: {instead}"
-            values = {"denied": replica.url, "name": item.name, "instead": instead}
-            refused.append(_note(site, text, path, level, **values))
+        allowed = fetchable(site, item.replicas, reach)
+        others = [replica for replica in item.replicas if replica not in allowed]
+        refused += _not_fetched(site, item, others, reach, path, bool(allowed))
         parts = tuple(replace(part, replicas=_among(part.replicas, allowed)) for part in item.parts)
-        for part in parts if allowed else ():
+        for whole, part in zip(item.parts, parts, strict=True) if allowed else ():
             if not part.replicas:
-                text = "the policy of {site} denies where {files} files of {name} lie, and no other has them"
-                refused.append(_note(site, text, path, files=str(part.files), name=item.name))
+                refused.append(_part(site, item, whole, reach, path))
         items.append(replace(item, replicas=allowed, parts=parts))
         notes += refused
     return tuple(items), notes
+
+
+def fetchable(site: Site, replicas: Iterable[Replica], reach: Reach | None) -> tuple[Replica, ...]:
+    """Those that the site may fetch from: its policy allows their URL, and their server's address."""
+    return tuple(
+        replica
+        for replica in replicas
+        if may_fetch(site.policy, replica) and (reach is None or reach.wrong_with(site, replica) is None)
+    )
+
+
+def _not_fetched(
+    site: Site,
+    item: DataItem,
+    replicas: Sequence[Replica],
+    reach: Reach | None,
+    path: str,
+    others: bool,
+) -> list[Note]:
+    """Why the site may not fetch from each of `replicas`; of one server it is said once."""
+    level = Level.INFO if others else Level.ERROR
+    notes = []
+    for replica in replicas:
+        if not may_fetch(site.policy, replica):
+            instead = "another replica is used" if others else "name a replica elsewhere"
+            text = "the policy of {site} denies {denied}, where {name} lies: {instead}"
+            values = {"denied": replica.url, "name": item.name, "instead": instead}
+            notes.append(_note(site, text, path, level, **values))
+        elif reach is not None and (wrong := reach.wrong_with(site, replica)) is not None:
+            instead = "another replica is used" if others else _way_out(site, replica)
+            text = "{site} may not fetch {name} from {server}: {wrong}; {instead}"
+            values = {"site": site.id, "name": item.name, "server": server_of(replica.url) or ""}
+            values |= {"wrong": wrong, "instead": instead}
+            notes.append(Note(FORBIDDEN, text, values, level, path))
+    return list({note.text: note for note in notes}.values())
+
+
+def _part(site: Site, item: DataItem, part: Part, reach: Reach | None, path: str) -> Note:
+    """That the site may fetch some files of the item from nowhere."""
+    forbidden = [one for one in part.replicas if may_fetch(site.policy, one)]
+    if not forbidden:
+        text = "the policy of {site} denies where {files} files of {name} lie, and no other has them"
+        return _note(site, text, path, files=str(part.files), name=item.name)
+    wrong = reach.wrong_with(site, forbidden[0]) if reach is not None else None
+    text = "{site} may not fetch {files} files of {name} from {server}: {wrong}; {instead}"
+    values = {"site": site.id, "files": str(part.files), "name": item.name}
+    values |= {"server": server_of(forbidden[0].url) or "", "wrong": str(wrong)}
+    return Note(FORBIDDEN, text, {**values, "instead": _way_out(site, forbidden[0])}, Level.ERROR, path)
+
+
+def _way_out(site: Site, replica: Replica) -> str:
+    """What the operator would write into the catalogue of sites."""
+    host = urlsplit(replica.url).hostname
+    return f'its operator can allow it: allowed_networks = ["{host}"] in [sites.{site.id}.policy]'
 
 
 def _among(replicas: tuple[Replica, ...], allowed: tuple[Replica, ...]) -> tuple[Replica, ...]:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from broker.catalogues import Catalogue, CatalogueError, File, Unpacks
 from broker.model import DataItem
-from broker.offers.policy import may_fetch
+from broker.offers.policy import fetchable
+from broker.offers.reach import Reach
 from broker.platforms import PlatformError
 from broker.platforms.places import parts_of
 from federation.sites import Site
@@ -35,6 +36,8 @@ class Unpacker:
     forecast: ForecastPath
     # the tokens of the servers of URLs, by server ("https://HOST:PORT"); raises CatalogueError
     bearers: Callable[[Sequence[str]], Mapping[str, str]] = no_bearers
+    # which addresses sites may fetch from; None: any
+    reach: Reach | None = None
 
     def files(self, item: DataItem, move: Move, site: Site) -> list[tuple[DataItem, Move]]:
         """The item and its move; or each of its files, with the replica that is fastest to bring now. Those
@@ -57,10 +60,12 @@ class Unpacker:
             found = catalogue.files(item, site, max(PATIENCE * move.seconds.p90, LEAST_SECONDS))
         except CatalogueError as error:
             raise PlatformError(f"{item.name}: {error}") from error
+        if self.reach is not None:
+            self.reach.learn([site], [replica for file in found for replica in file.replicas])
         parts = {}
         for number, file in enumerate(found):
             part = _part(item, file, number)
-            allowed = tuple(replica for replica in file.replicas if may_fetch(site.policy, replica))
+            allowed = fetchable(site, file.replicas, self.reach)
             if not allowed:
                 raise PlatformError(f"{part.name}: nothing that {site.id} may fetch from holds it now")
             parts[part.uuid] = replace(part, replicas=allowed)
