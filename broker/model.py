@@ -134,6 +134,21 @@ class Part:
 
 
 @dataclass(frozen=True)
+class Target:
+    """Storage of a site to which the data's own system brings an item: `rse` is what it is called there.
+    `files` of together `size_bytes` are not there yet."""
+
+    site_id: str
+    rse: str
+    files: int
+    size_bytes: int
+    # what that system takes besides moving, as its operator says
+    delay_seconds: float
+    # whether the item may be downloaded where it can't be brought
+    or_download: bool = False
+
+
+@dataclass(frozen=True)
 class DataItem:
     """A resolved piece of data. `checksum` is (algorithm, hexadecimal value), e.g. ("sha256", "ab...").
 
@@ -160,6 +175,12 @@ class DataItem:
     endpoint: str | None = None
     namespace: str | None = None
     ivoid: str | None = None
+    # where its own system brings it, of the sites that lack some of it; one a site
+    targets: tuple[Target, ...] = ()
+
+    def target(self, site_id: str) -> Target | None:
+        """Where its own system brings it at that site; None where it is downloaded."""
+        return next((each for each in self.targets if each.site_id == site_id), None)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import Any, Protocol, runtime_checkable
 
-from broker.model import DataItem, Note, Replica
+from broker.model import DataItem, Note, Replica, Target
 from federation.sites import Federation, Site
 
 GROUP = "fairlead.catalogues"
@@ -35,6 +35,22 @@ class File:
 
 class CatalogueError(Exception):
     """The catalogue could not do it. The text is one line for the client: what failed, and where."""
+
+
+class StagingRefused(CatalogueError):  # noqa: N818 - an answer
+    """The data's own system won't bring it there, or has given it up. Asking again won't help."""
+
+
+@dataclass(frozen=True)
+class Brought:
+    """How far the data's own system is with an item. `files` of `of` are there, of together `size_bytes`."""
+
+    done: bool
+    files: int
+    of: int
+    size_bytes: int
+    # of what is done: how long that took, by that system's own clock
+    seconds: float | None = None
 
 
 # of one folder: more would take the place of everybody's sessions
@@ -66,6 +82,29 @@ class Unpacks(Protocol):
         be signed, for `seconds` at least, and are kept nowhere. May block for a minute; called from a worker
         thread, and again where moving is repeated. Raises CatalogueError.
         """
+        ...
+
+
+@runtime_checkable
+class Stages(Protocol):
+    """What a catalogue has besides whose items have `targets`: its system brings them to a site's storage.
+
+    Calls are made from worker threads, may block for 20 s, and may be repeated. `session` is the session's
+    uuid, which what is begun is known by: the item may come from the database, after a restart. They raise
+    CatalogueError where nothing could be learnt, StagingRefused where the answer is no.
+    """
+
+    def begin(self, item: DataItem, target: Target, session: str, seconds: float) -> None:
+        """Have the item brought to `target`, and kept there for `seconds`. Begun before: does nothing."""
+        ...
+
+    def look(self, item: DataItem, target: Target, session: str) -> Brought:
+        """How far it is. When it is done, `Unpacks.files` names the copies at `target` among others."""
+        ...
+
+    def end(self, item: DataItem, target: Target, session: str) -> None:
+        """Need it there no longer, done or not. Never begun, or ended before: does nothing. Refused: it ends
+        by itself when its seconds are over."""
         ...
 
 

@@ -7,18 +7,20 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
-from broker.catalogues import MOST_FILES, CatalogueError, File, Resolved
+from broker.catalogues import MOST_FILES, Brought, CatalogueError, File, Resolved, StagingRefused
 from broker.catalogues import rucio_answers as answers
+from broker.catalogues import rucio_rules as rules
 from broker.catalogues.fields import block, note, refused, text, unknown_size
 from broker.catalogues.rucio_client import NotThereError, Rucio
 from broker.catalogues.rucio_files import did_of, files_of
 from broker.catalogues.rucio_options import rucio_servers
 from broker.catalogues.rucio_placement import Whereabouts, by_file, counted
 from broker.catalogues.rucio_replicas import incomplete, placed, said
+from broker.catalogues.rucio_rules import targets
 from broker.catalogues.rucio_stores import Stores
 from broker.catalogues.rucio_tokens import RucioError
 from broker.catalogues.urls import wrong_with
-from broker.model import DataItem, Level, Note, Replica
+from broker.model import DataItem, Level, Note, Replica, Target
 from federation.about import About
 from federation.sites import Federation, Site
 
@@ -106,6 +108,8 @@ class RucioCatalogue:
             if found.bundles is None and not found.whole() and found.files <= MOST_FILES:
                 # who has which of the files decides
                 found = by_file(rucio, stores, did, until)
+            staging = rucio.server.staging
+            storages = stores.named((each.rse for each in staging), until)
         except NotThereError as error:
             template = "{name} is not in Rucio: {error}"
             return Resolved(None, (note("data-not-found", template, where, name=name, error=str(error)),))
@@ -116,6 +120,8 @@ class RucioCatalogue:
         if refused(notes):
             return Resolved(None, tuple(notes))
         replicas, parts, more = placed(found, name, where)
+        notes += more
+        brought, more = targets(found, staging, storages, name, where)
         notes += more
         if refused(notes):
             return Resolved(None, tuple(notes))
@@ -129,19 +135,41 @@ class RucioCatalogue:
             parts=parts,
             endpoint=rucio.server.url,
             namespace=scope,
+            targets=brought,
         )
         return Resolved(item, tuple(notes))
 
     def files(self, item: DataItem, site: Site, seconds: float = 0.0) -> Sequence[File]:
         """See `broker.catalogues.Unpacks`. `seconds`: how long URLs that Rucio signs must be good for."""
+        rucio, stores, did = self._known(item)
+        target, until = item.target(site.id), time.monotonic() + FILES_SECONDS
+        try:
+            return files_of(rucio, stores, *did, until, seconds, target.rse if target else None)
+        except RucioError as error:
+            raise CatalogueError(str(error)) from None
+
+    def begin(self, item: DataItem, target: Target, session: str, seconds: float) -> None:
+        """See `broker.catalogues.Stages`."""
+        rucio, _, did = self._known(item)
+        rules.begin(rucio, did, target, session, seconds)
+
+    def look(self, item: DataItem, target: Target, session: str) -> Brought:
+        """See `broker.catalogues.Stages`."""
+        return rules.look(*self._known(item), target, session)
+
+    def end(self, item: DataItem, target: Target, session: str) -> None:
+        """See `broker.catalogues.Stages`."""
+        rucio, _, did = self._known(item)
+        rules.end(rucio, did, target, session)
+
+    def _known(self, item: DataItem) -> tuple[Rucio, Stores, tuple[str, str]]:
+        """Where an item of ours is asked for, and as what. Raises StagingRefused where nobody is left to
+        ask."""
         server = self._server(item.endpoint)
         did = did_of(item.replicas[0].url) if item.replicas else None
         if server is None or did is None:
-            raise CatalogueError(f"this broker asks the Rucio at {item.endpoint} no more")
-        try:
-            return files_of(*server, *did, time.monotonic() + FILES_SECONDS, seconds)
-        except RucioError as error:
-            raise CatalogueError(str(error)) from None
+            raise StagingRefused(f"this broker asks the Rucio at {item.endpoint} no more")
+        return *server, did
 
     def _server(self, endpoint: str | None) -> tuple[Rucio, Stores] | None:
         """The one at `endpoint`, or the first where none is named."""

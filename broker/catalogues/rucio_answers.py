@@ -86,7 +86,23 @@ class Rse(msgspec.Struct, frozen=True):
     rse: str
     rse_type: str = "DISK"
     availability_read: bool = True
+    availability_write: bool = True
     protocols: list[Protocol] = []
+
+
+class Rule(msgspec.Struct, frozen=True):
+    """A replication rule. `created_at` and `updated_at` are as in "Thu, 26 Nov 2026 10:52:18 UTC"."""
+
+    id: str
+    rse_expression: str
+    state: str
+    locks_ok_cnt: int = 0
+    locks_replicating_cnt: int = 0
+    locks_stuck_cnt: int = 0
+    error: str | None = None
+    created_at: str | None = None
+    updated_at: str | None = None
+    expires_at: str | None = None
 
 
 class Distance(msgspec.Struct, frozen=True):

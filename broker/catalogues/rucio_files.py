@@ -31,10 +31,16 @@ def did_of(url: str) -> tuple[str, str] | None:
 
 
 def files_of(
-    rucio: Rucio, stores: Stores, scope: str, name: str, until: float, seconds: float = 0.0
+    rucio: Rucio,
+    stores: Stores,
+    scope: str,
+    name: str,
+    until: float,
+    seconds: float = 0.0,
+    first: str | None = None,
 ) -> list[File]:
-    """All of them, each with all copies that can be fetched, by URLs that are good for `seconds`. Raises
-    RucioError, and CatalogueError where one has none."""
+    """All of them, each with all copies that can be fetched, by URLs that are good for `seconds`; of those at
+    the storage element `first` that one alone. Raises RucioError, and CatalogueError where one has none."""
     did = rucio.did(scope, name, until)
     listed = listed_files(rucio, did, until)
     if len(listed) > MOST_FILES:
@@ -52,6 +58,7 @@ def files_of(
         size = each.bytes if replicas.bytes is None else replicas.bytes
         if size is None:
             raise CatalogueError(f"{rucio.where} doesn't say how large {each.scope}:{each.name} is")
+        copies = tuple(one for one in copies if one.rse == first) or copies
         path = f"{each.scope}/{each.name}" if several else each.name
         files.append(File("" if did.type == answers.FILE else path, size, copies, _checksum(replicas)))
     if without:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -17,12 +19,34 @@ WHERE = "[catalogues.rucio]"
 A_URL = "a URL that begins with https:// (http:// is for a server on this machine)"
 
 
+# what the rules are for, where nothing else is said; Rucio shares out transfers by it
+ACTIVITY = "User Subscriptions"
+DELAY = timedelta(minutes=5)
+# what may stand in an expression: Rucio's own names
+_RSE = re.compile(r"[A-Za-z0-9]+(?:[_-][A-Za-z0-9]+)*")
+
+
 class Auth(StrEnum):
     """How we say who we are."""
 
     USERPASS = "userpass"
     OIDC = "oidc"
     X509 = "x509"
+
+
+@dataclass(frozen=True)
+class Staging:
+    """A storage element to which Rucio brings what sessions at `site` need."""
+
+    site: str
+    rse: str
+    # what Rucio's queues take besides moving, until that was seen there
+    delay_seconds: float
+    activity: str
+    # whether what Rucio won't bring is downloaded
+    or_download: bool
+    # where the storage is mounted at the site: its files are taken from there; None: by http
+    path: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -44,6 +68,7 @@ class Server:
     key_file: Path | None = None
     # who signs the server's own certificate, where the machine doesn't know
     ca_file: Path | None = None
+    staging: tuple[Staging, ...] = ()
 
 
 _NEEDED = {
@@ -61,8 +86,8 @@ def rucio_servers(federation: Federation) -> Sequence[Server]:
         return ()
     table = Table(options, WHERE)
     others = table.tables("servers")
-    first = _server(table)
-    servers = [first, *(_server(each) for each in others)]
+    first = _server(table, federation)
+    servers = [first, *(_server(each, federation) for each in others)]
     known: set[str] = set()
     for server, each in zip(servers, (table, *others), strict=True):
         if server.url in known:
@@ -71,7 +96,7 @@ def rucio_servers(federation: Federation) -> Sequence[Server]:
     return servers
 
 
-def _server(table: Table) -> Server:
+def _server(table: Table, federation: Federation) -> Server:
     url = table.text("url").rstrip("/")
     auth_url = table.text("auth_url", url).rstrip("/")
     for key, value in (("url", url), ("auth_url", auth_url)):
@@ -92,6 +117,7 @@ def _server(table: Table) -> Server:
         certificate_file=table.path("certificate_file", None),
         key_file=table.path("key_file", None),
         ca_file=table.path("ca_file", None),
+        staging=_staging(table, federation),
     )
     table.end()
     for key in _NEEDED[server.auth]:
@@ -105,6 +131,29 @@ def _server(table: Table) -> Server:
     if server.auth is Auth.X509 and not auth_url.startswith("https://"):
         raise table.bad("auth_url", "a URL that begins with https://, for a certificate is shown there")
     return server
+
+
+def _staging(table: Table, federation: Federation) -> tuple[Staging, ...]:
+    found: dict[str, Staging] = {}
+    for each in table.tables("staging"):
+        site, rse = each.text("site"), each.text("rse")
+        if site not in {known.id for known in federation}:
+            raise each.bad("site", f"one of {', '.join(known.id for known in federation)}")
+        if site in found:
+            raise each.bad("site", "each site once")
+        owner = federation.site_of_rse(rse)
+        if not _RSE.fullmatch(rse) or (owner is not None and owner.id != site):
+            raise each.bad("rse", f"the name of a storage element of {site}")
+        found[site] = Staging(
+            site,
+            rse,
+            each.duration("delay", DELAY).total_seconds(),
+            each.text("activity", ACTIVITY),
+            each.truth("download", False),
+            each.path("path", None),
+        )
+        each.end()
+    return tuple(found.values())
 
 
 def chosen_server(federation: Federation, endpoint: str | None) -> Server:

@@ -34,6 +34,7 @@ class Store:
     tape: bool = False
     # whether Rucio lets it be read now
     readable: bool = True
+    writable: bool = True
 
 
 class Stores:
@@ -69,7 +70,7 @@ class Stores:
             rse = self._rucio.rse(name, until)
             attributes = self._rucio.attributes(name, until)
         except NotThereError:
-            return Store(name, None, None, readable=False)
+            return Store(name, None, None, readable=False, writable=False)
         return read_store(rse, attributes, self._federation)
 
 
@@ -90,7 +91,8 @@ def read_store(rse: answers.Rse, attributes: Mapping[str, Any], federation: Fede
         site = federation.site_of_url(door)
     tape = rse.rse_type == answers.TAPE or str(attributes.get("istape", "")).lower() in ("true", "1")
     schemes = tuple(dict.fromkeys(each.scheme for each in ways))
-    return Store(rse.rse, site.id if site else None, door, schemes, tape, rse.availability_read)
+    open_for = rse.availability_read, rse.availability_write
+    return Store(rse.rse, site.id if site else None, door, schemes, tape, *open_for)
 
 
 def fetchable(pfn: str) -> str | None:

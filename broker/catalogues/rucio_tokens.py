@@ -25,12 +25,12 @@ DEFAULT_SECONDS = 3600.0
 class RucioError(Exception):
     """Rucio couldn't be asked, or says no. The text is one line, and holds nothing secret.
 
-    `status` is the HTTP status of an answer.
+    `status` is the HTTP status of an answer, `kind` the class of Rucio's own error.
     """
 
-    def __init__(self, text: str, status: int | None = None) -> None:
+    def __init__(self, text: str, status: int | None = None, kind: str = "") -> None:
         super().__init__(text)
-        self.status = status
+        self.status, self.kind = status, kind
 
 
 class Tokens:

@@ -9,13 +9,13 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
-from broker.catalogues import File, Resolved
+from broker.catalogues import Brought, File, Resolved
 from broker.catalogues.fields import block, note, one_file, refused, size, text
 from broker.catalogues.http import HttpCatalogue
 from broker.catalogues.ivoa import access_url, read_ivoid
 from broker.catalogues.rucio import TYPES, RucioCatalogue
 from broker.catalogues.urls import wrong_with
-from broker.model import DataItem, Level, Note, Replica
+from broker.model import DataItem, Level, Note, Replica, Target
 from federation.about import About
 from federation.sites import Federation, Site
 
@@ -73,6 +73,18 @@ class SkaoCatalogue:
     def files(self, item: DataItem, site: Site, seconds: float = 0.0) -> Sequence[File]:
         """See `broker.catalogues.Unpacks`: those of what Rucio resolved."""
         return self._rucio.files(item, site, seconds)
+
+    def begin(self, item: DataItem, target: Target, session: str, seconds: float) -> None:
+        """See `broker.catalogues.Stages`."""
+        self._rucio.begin(item, target, session, seconds)
+
+    def look(self, item: DataItem, target: Target, session: str) -> Brought:
+        """See `broker.catalogues.Stages`."""
+        return self._rucio.look(item, target, session)
+
+    def end(self, item: DataItem, target: Target, session: str) -> None:
+        """See `broker.catalogues.Stages`."""
+        self._rucio.end(item, target, session)
 
     def _by_rucio(self, uuid: str, name: str, resource: Mapping[str, Any], path: str) -> Resolved | None:
         """What Rucio says of it; None where there is nobody to ask, or the request says where it is."""
