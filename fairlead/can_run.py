@@ -41,19 +41,23 @@ def who_can_run(federation: Federation, image: str, directory: Path) -> list[Ans
     platforms = {
         site.id: load_platform(site, federation, SystemClock(), directory / site.id) for site in sites
     }
-    looked = look_for_images(federation, platforms, executable, Images(SystemClock()))
 
-    def ask(site: Site) -> Answer:
+    def learn(site: Site) -> PlatformError | None:
+        try:
+            if isinstance(platform := platforms[site.id], SaysWhatFits):
+                platform.learn()
+        except PlatformError as error:
+            return error
+        return None
+
+    def ask(site: Site, silent: PlatformError | None) -> Answer:
         assert site.platform is not None
         platform, kind = platforms[site.id], site.platform.kind
         if isinstance(platform, OffersItself):
             return Answer(site.id, kind, None, ("its own broker says so to a whole request alone",))
         notes: Sequence[Note] = executable_refused(site, executable)
-        try:
-            if isinstance(platform, SaysWhatFits):
-                platform.learn()
-        except PlatformError as error:
-            return Answer(site.id, kind, None, (*(note.text for note in notes), str(error)))
+        if silent is not None:
+            return Answer(site.id, kind, None, (*(note.text for note in notes), str(silent)))
         notes = [*platform.check(executable), *notes]
         if isinstance(platform, PullsImages) and site.id in looked:
             notes += judged(site, platform, looked[site.id], executable)
@@ -63,4 +67,7 @@ def who_can_run(federation: Federation, image: str, directory: Path) -> list[Ans
         return Answer(site.id, kind, answer, tuple(note.text for note in notes))
 
     with ThreadPoolExecutor(SITES_AT_ONCE, "can-run") as pool:
-        return list(pool.map(ask, sites))
+        # which registries a service trusts is part of what it says
+        silent = list(pool.map(learn, sites))
+        looked = look_for_images(federation, platforms, executable, Images(SystemClock()))
+        return list(map(ask, sites, silent))

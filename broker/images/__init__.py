@@ -17,11 +17,13 @@ ALIASES = {"x86_64": "amd64", "x86-64": "amd64", "aarch64": "arm64", "arm64v8": 
 @dataclass(frozen=True)
 class Access:
     """How one site gets at registries: mirrors and plain HTTP (`registries`), logins (`auth_file`, as in
-    containers-auth.json(5); None: none), and what may be asked besides public addresses."""
+    containers-auth.json(5), or `secret_file`, whose one login is for all that is asked for; None: none), and
+    what may be asked besides public addresses."""
 
     registries: Registries = field(default_factory=Registries)
     auth_file: Path | None = None
     allowed: Allowed = field(default_factory=Allowed)
+    secret_file: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from urllib.parse import urlencode, urljoin, urlsplit
 import httpx
 
 from broker.images import Access, ImageError, Trouble
-from broker.images.credentials import Login, find_login, has_other_login
+from broker.images.credentials import Login, find_login, has_other_login, read_secret
 from broker.images.documents import ACCEPTED
 from broker.images.references import Reference
 from federation.errors import InputError
@@ -144,6 +144,8 @@ class Registry:
 
     def _login(self) -> Login | None:
         try:
+            if self._access.secret_file is not None:
+                return read_secret(self._access.secret_file)
             return find_login(self._access.auth_file, self._reference)
         except InputError as problem:
             raise ImageError(Trouble.UNKNOWN, str(problem)) from None

@@ -41,6 +41,20 @@ def find_login(file: Path | None, reference: Reference) -> Login | None:
     return None
 
 
+def read_secret(file: Path) -> Login:
+    """The one login in a file of `user:secret`, as Skaha and Harbor's robots have it. Raises InputError
+    "FILE ..."; what is in the file stays out of the message."""
+    try:
+        text = file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        raise InputError(f"{file} can't be read") from None
+    user, _, secret = text.partition(":")
+    # Skaha splits at each colon, and refuses what has two
+    if not user or not secret or ":" in secret:
+        raise InputError(f"{file} holds no user:secret, with one colon in all")
+    return Login(user, secret)
+
+
 def has_other_login(file: Path | None, reference: Reference) -> bool:
     """Whether podman would find a login that isn't read here: a credential helper's, or an identity token."""
     if file is None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from broker.catalogues.urls import allowed_at
+from broker.images import Access, Image, Wanted
 from broker.model import Connector, DataItem, Executable, ExecutableKind, Job, Note, Request
 from broker.platforms import (
     PlatformError,
@@ -25,12 +26,14 @@ from broker.platforms import (
     notebook,
     results,
     skaha_check,
+    skaha_images,
 )
 from broker.platforms.places import data_path
 from broker.platforms.skaha_answers import Session
 from broker.platforms.skaha_client import Skaha
 from broker.platforms.skaha_connectors import contributed_connector, notebook_connector
 from broker.platforms.skaha_files import Files
+from broker.platforms.skaha_images import skaha_access
 from broker.platforms.skaha_launch import (
     CONTRIBUTED,
     HEADLESS,
@@ -73,6 +76,7 @@ class SkahaPlatform:
         options = skaha_options(site)
         self._site, self._platform, self._clock, self._options = site, site.platform, clock, options
         self._allowed = allowed_at(federation, site)
+        self._access = skaha_access(federation, site, options)
         self._files = Files(site.id, options)
         skaha = Skaha(site.id, options, clock)
         self._views = Views(skaha, clock, options.refresh_seconds, work_directory / VIEW_NAME)
@@ -106,6 +110,20 @@ class SkahaPlatform:
 
     def image_seconds(self, executable: Executable) -> float:
         return self._options.image_seconds
+
+    def wanted_image(self, executable: Executable) -> tuple[Wanted, Access] | None:
+        last = self._views.last()
+        return skaha_images.wanted_image(self._site, self._options, last, executable, self._access)
+
+    def image_layers(self) -> Collection[str]:
+        # of Kubernetes' nodes nobody tells what they have
+        return ()
+
+    def outside_bits_per_second(self) -> float | None:
+        return self._options.outside_rate
+
+    def check_image(self, image: Image) -> Sequence[Note]:
+        return skaha_images.check_image(self._site, self._views.last(), image)
 
     async def stage(self, job_id: str, wanted: Sequence[tuple[DataItem, Move]], progress: Progress) -> Staged:
         here = self._site, self._allowed, self._clock, self._files.root

@@ -193,15 +193,17 @@ def _check_free(
         text = "{site}: it isn't known what is free there: {reason}"
         return [Note("space-unknown", text, {**values, "reason": view.free_problem}, Level.WARN)]
     memory_free = view.free.memory_gib
-    if cores <= view.free.cores and (memory_free is None or memory <= memory_free):
-        return []
-    text = (
-        "{site} had {cores} cores and {memory} GiB free at {when}, all its machines together, and takes no "
-    )
-    text += "reservations: ask again later"
     values |= {"cores": f"{view.free.cores:g}", "when": when}
     values["memory"] = "an unknown number of" if memory_free is None else f"{memory_free:.0f}"
-    return [Note("no-room", text, values, path="/compute")]
+    text = "{site} had {cores} cores and {memory} GiB free at {when}, all its machines together"
+    if cores > view.free.cores or (memory_free is not None and memory > memory_free):
+        text += ", and takes no reservations: ask again later"
+        return [Note("no-room", text, values, path="/compute")]
+    most, most_memory = request.cores.maximum or 0, request.memory_gib.maximum or 0
+    if most > view.free.cores or (memory_free is not None and most_memory > memory_free):
+        text += ": a session with more would have to wait there"
+        return [Note("space-free", text, values, Level.WARN, "/compute")]
+    return [Note("space-free", text, values, Level.INFO)]
 
 
 def _check_mounts(site: Site, options: Options, request: Request) -> list[Note]:

@@ -12,8 +12,10 @@ from urllib.parse import urlsplit
 import jwt
 from cryptography import x509
 
+from broker.images.credentials import read_secret
 from broker.platforms import PlatformError
 from broker.platforms.skaha_options import Options
+from federation.errors import InputError
 
 
 class Credentials:
@@ -39,11 +41,11 @@ class Credentials:
         file = self._options.registry_auth_file
         if file is None:
             return {}
-        text = self._read(file, "registry's credentials")
-        user, _, secret = text.partition(":")
-        # a further colon makes Skaha refuse them: it splits at each
-        if not user or not secret or ":" in secret:
-            raise self._error(f"{file} holds no user:secret, with one colon in all")
+        try:
+            login = read_secret(file)
+        except InputError as error:
+            raise self._error(f"the registry's credentials: {error}") from None
+        text = f"{login.user}:{login.password}"
         return {"X-Skaha-Registry-Auth": base64.b64encode(text.encode()).decode()}
 
     def stamp(self) -> object:

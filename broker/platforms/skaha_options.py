@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from broker.platforms.options import read_options
 from federation.errors import InputError
 from federation.sites import Site
+from federation.units import parse_bits_per_second
 
 DEFAULTS: dict[str, Any] = {
     "url": None,  # of the service with its version, as https://ws-uv.canfar.net/skaha/v1; required
@@ -18,6 +19,8 @@ DEFAULTS: dict[str, Any] = {
     "certificate_file": None,  # a proxy certificate with its key (PEM) instead
     "ca_file": None,  # who signs the service's own certificate, where the machine doesn't know
     "registry_auth_file": None,  # "user:secret" for images that Skaha doesn't list
+    "registries_file": None,  # mirrors, plain HTTP: how the broker asks registries
+    "outside_rate": None,  # what pulls from outside the federation get, such as "200 Mbit/s"
     "staging": None,  # a directory of the containers' storage, as this machine has it mounted
     "staging_there": None,  # the same directory as containers have it; the same path where unset
     "links_below": ["/tmp", "/scratch"],  # where containers may write, and so may link to what is staged
@@ -29,6 +32,7 @@ DEFAULTS: dict[str, Any] = {
     "log_seconds": 30.0,  # between two looks at a running session's output
     "patience_seconds": 600.0,  # how long a running session is believed in while Skaha is silent
 }
+PATHS = ("token_file", "certificate_file", "ca_file", "registry_auth_file", "registries_file", "staging")
 # what goes to Skaha as arguments, which it splits at spaces and pastes unquoted
 PLAIN_PATH = re.compile(r"(/[A-Za-z0-9._+=@-]+)+")
 
@@ -42,6 +46,8 @@ class Options:
     certificate_file: Path | None
     ca_file: Path | None
     registry_auth_file: Path | None
+    registries_file: Path | None
+    outside_rate: float | None  # bits per second
     staging: Path | None
     staging_there: PurePosixPath | None
     links_below: tuple[PurePosixPath, ...]
@@ -58,13 +64,21 @@ def skaha_options(site: Site) -> Options:
     """The options of `site`. Raises InputError where they can't work."""
     found = read_options(site, DEFAULTS)
     _check(site.id, found)
-    for name in ("token_file", "certificate_file", "ca_file", "registry_auth_file", "staging"):
+    found["outside_rate"] = _rate(site.id, found["outside_rate"])
+    for name in PATHS:
         found[name] = None if found[name] is None else Path(found[name])
     there = found["staging_there"] or found["staging"]
     found["staging_there"] = None if there is None else PurePosixPath(there)
     found["links_below"] = tuple(map(PurePosixPath, found["links_below"]))
     found["url"] = found["url"].rstrip("/")
     return Options(**{field.name: found[field.name] for field in fields(Options)})
+
+
+def _rate(site_id: str, text: str | None) -> float | None:
+    try:
+        return None if text is None else parse_bits_per_second(text)
+    except InputError as problem:
+        raise InputError(f"site {site_id!r}: option 'outside_rate': {problem}") from None
 
 
 def _check(site_id: str, options: dict[str, Any]) -> None:

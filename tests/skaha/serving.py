@@ -73,6 +73,15 @@ def skaha_options(served: Served, directory: Path, token: str = "tok123") -> dic
         "url": served.url,
         "token_file": str(file),
         "notebook_image": "images.canfar.net/skaha/astroml:26.11",
+        "registries_file": str(registries_at(directory)),
         "poll_seconds": 0.0,
         "log_seconds": 0.0,
     }
+
+
+def registries_at(directory: Path, host: str = "127.0.0.1:9") -> Path:
+    """A registries.conf by which the simulator's registry is at `host`, by HTTP; nobody is at port 9."""
+    text = f'[[registry]]\nprefix = "images.canfar.net"\nlocation = "{host}"\ninsecure = true\n'
+    file = directory / f"registries-{host.partition(':')[2]}.conf"
+    file.write_text(text)
+    return file

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 from typer.testing import CliRunner, Result
 
 from fairlead.cli import build
+from tests.broker.images.fake import Answering, Said, fake_registry, serving
 from tests.skaha.platform_support import CONTRIBUTED, TERMINAL, Site
+from tests.skaha.serving import registries_at, skaha_options
 from tests.skaha.simulator_app import Fault
 
 CATALOGUE = """
@@ -26,21 +29,31 @@ platform = {{ kind = "simulated", cores = 8, memory = "8 GiB", storage = "1 GiB"
 """
 
 
-def check(site: Site, image: str, *more: str) -> Result:
-    token, catalogue = site.directory / "token", site.directory / "sites.toml"
-    token.write_text("tok123")
-    catalogue.write_text(CATALOGUE.format(options=f'url = "{site.served.url}", token_file = "{token}"'))
+def check(site: Site, image: str, *more: str, answering: Answering | None = None) -> Result:
+    catalogue = site.directory / "sites.toml"
+    with fake_registry(answering or serving()) as registry:
+        options = skaha_options(site.served, site.directory)
+        options["registries_file"] = str(registries_at(site.directory, registry.host))
+        inline = ", ".join(f"{name} = {json.dumps(value)}" for name, value in options.items())
+        catalogue.write_text(CATALOGUE.format(options=inline))
+        return _run(catalogue, image, *more)
+
+
+def _run(catalogue: Path, image: str, *more: str) -> Result:
     return CliRunner().invoke(build("site"), ["site", "check", str(catalogue), "--image", image, *more])
 
 
-def answers(site: Site, image: str) -> dict[str, tuple[Any, str]]:
-    done = check(site, image, "--json")
+def answers(site: Site, image: str, answering: Answering | None = None) -> dict[str, tuple[Any, str]]:
+    done = check(site, image, "--json", answering=answering)
     assert done.exit_code == 0, done.output
     return {each["site"]: (each["can_run"], " ".join(each["reasons"])) for each in json.loads(done.stdout)}
 
 
 def test_each_site_says_yes_or_why_not(site: Site) -> None:
-    assert answers(site, TERMINAL) == {"canfar": (True, ""), "perth": (True, "")}
+    found = answers(site, TERMINAL)
+    assert found["perth"] == (True, "")
+    assert found["canfar"][0] is True
+    assert "runs as root by itself" in found["canfar"][1]
     found = answers(site, CONTRIBUTED)
     assert found["perth"] == (True, "")
     assert found["canfar"][0] is False
@@ -49,6 +62,15 @@ def test_each_site_says_yes_or_why_not(site: Site) -> None:
     found = answers(site, TERMINAL)
     assert found["canfar"][0] is None
     assert "fails with status 503: busy" in found["canfar"][1]
+
+
+def test_what_skaha_lists_and_its_registry_has_no_more_is_a_no(site: Site) -> None:
+    [can_run, reason] = answers(site, TERMINAL, lambda path, headers: Said(404))["canfar"]
+    assert can_run is False
+    assert "skaha/terminal:1.1.2: name a tag or digest that it has" in reason
+    [can_run, reason] = answers(site, TERMINAL, lambda path, headers: Said(503))["canfar"]
+    assert can_run is None
+    assert "it is not known whether the image can be had" in reason
 
 
 def test_for_people_it_is_a_table(site: Site) -> None:

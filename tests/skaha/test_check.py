@@ -176,9 +176,9 @@ def test_with_staging_a_script_says_what_arguments_can_t_if_the_entrypoint_is_kn
 
 def test_sizes_are_its_own_and_said_so(site: Site) -> None:
     platform = site.platform()
-    assert not platform.check_request(request_of(site))
+    assert [note.kind for note in platform.check_request(request_of(site))] == ["space-free"]
     odd = request_of(site, cores=MinMax(3), memory_gib=MinMax(5))
-    [note] = platform.check_request(odd)
+    note, _ = platform.check_request(odd)
     assert (note.kind, note.level) == ("size-rounded", Level.INFO)
     assert "3 cores and 6 GiB" in note.text
     bounded = platform.bounded(SitePlatform("skaha", 500, 2000, 0, max_duration_seconds=1e9))
@@ -191,7 +191,12 @@ def test_sizes_are_its_own_and_said_so(site: Site) -> None:
 def test_what_is_free_is_what_nobody_has_asked_for(site: Site) -> None:
     site.simulator.capacity, site.simulator.others = (100.0, 400.0), (97.0, 100.0)
     platform = site.platform()
-    assert not said(platform.check_request(request_of(site, cores=MinMax(3))))
+    [note] = platform.check_request(request_of(site, cores=MinMax(3)))
+    assert (note.kind, note.level) == ("space-free", Level.INFO)
+    assert "had 3 cores and 300 GiB free at" in note.text
+    [note] = platform.check_request(request_of(site, cores=MinMax(3, 8)))
+    assert (note.kind, note.level) == ("space-free", Level.WARN)
+    assert "a session with more would have to wait there" in note.text
     [note] = said(platform.check_request(request_of(site, cores=MinMax(4))))
     assert note.kind == "no-room"
     assert "had 3 cores and 300 GiB free at" in note.text
@@ -227,7 +232,7 @@ def mounted(path: str, mode: MountMode = MountMode.READWRITE) -> dict[str, Any]:
 
 
 def test_without_staging_data_and_storage_are_a_no(site: Site) -> None:
-    [note] = site.platform().check_request(request_of(site, **mounted("/out")))
+    [note] = said(site.platform().check_request(request_of(site, **mounted("/out"))))
     assert (note.kind, note.path, note.level) == ("no-staging", "/storage", Level.ERROR)
     assert "would set the platform's option staging" in note.text
 
@@ -260,7 +265,7 @@ def test_read_only_is_a_wish_there_and_said_so(site: Site) -> None:
         .platform()
         .check_request(request_of(site, asked, **mounted("/in", MountMode.READONLY)))
     )
-    assert [note.kind for note in said(notes, Level.INFO)] == ["mount"]
+    assert [note.kind for note in said(notes, Level.INFO)] == ["mount", "space-free"]
 
 
 def test_deep_places_in_a_storage_can_t_be_had(site: Site) -> None:

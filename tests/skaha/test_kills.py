@@ -7,6 +7,7 @@ from collections import Counter
 from tests.broker.test_kills import SEED, Machine, check, suffer, told
 from tests.contracts.platform_support import make_platform
 from tests.skaha.platform_support import Site
+from tests.skaha.serving import registries_at
 from tests.skaha.test_story import document
 
 
@@ -15,6 +16,7 @@ def test_sessions_at_a_skaha(served, tmp_path, capsys):
     site = Site(served, tmp_path).with_staging()
     (tmp_path / "token").write_text("tok123")
     more = {"url": served.url, "token_file": str(tmp_path / "token"), **site.options}
+    more["registries_file"] = str(registries_at(tmp_path))
     options = {**more, "poll_seconds": 0.2, "log_seconds": 0.2, "image_seconds": 0.5}
     inline = ", ".join(f"{name} = {json.dumps(value)}" for name, value in options.items())
     asked = document("sh", "-c", "echo started >> /out/starts; sleep 1", duration="PT10M")

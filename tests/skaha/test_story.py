@@ -18,6 +18,7 @@ from tests.broker.conftest import KINDS
 from tests.contracts.platform_support import CONTENT
 from tests.netprobe.servers import FileServer, file_server
 from tests.skaha.platform_support import TERMINAL, Site
+from tests.skaha.serving import registries_at
 
 CATALOGUE = """
 name = "story"
@@ -34,6 +35,7 @@ storage = "10 TiB"
 [sites.canfar.platform.options]
 url = "{url}"
 token_file = "{token}"
+registries_file = "{registries}"
 staging = "{staging}"
 staging_there = "{there}"
 poll_seconds = 0.2
@@ -51,6 +53,7 @@ def serve(site: Site, tmp_path: Path) -> Iterator[Callable[[], Broker]]:
     token.write_text("tok123\n")
     catalogue = tmp_path / "sites.toml"
     places = {"staging": options["staging"], "there": options["staging_there"]}
+    places["registries"] = str(registries_at(tmp_path))
     catalogue.write_text(CATALOGUE.format(url=site.served.url, token=token, **places))
     settings = {
         "HOME": str(tmp_path),
