@@ -1,13 +1,16 @@
 """Run one command on another machine through the OpenSSH client, and end it there when it is ended here.
 
 `python -m federation.ssh [--port N] [--known-hosts FILE] [--identity FILE] USER@HOST -- COMMAND...` behaves
-as the command would: its output, its errors, its exit status. SIGTERM here is SIGTERM there, for everything
-that the command started. When we are killed or the connection breaks, the other side ends it, too. Status 255
-and one line on standard error: the other machine can't be reached, or isn't the one it should be.
+as the command would: its output, its errors, its exit status. Our standard input becomes its own, whole or
+not at all: it is read to its end before anything else, MOST_INPUT_BYTES at most. SIGTERM here is SIGTERM
+there, for everything that the command started. When we are killed or the connection breaks, the other side
+ends it, too.
+Status 255 and one line on standard error: the other machine can't be reached, or isn't the one it should be.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shlex
@@ -21,23 +24,44 @@ from typing import NoReturn
 FAILED = 255
 # between SIGTERM and SIGKILL, there and then here
 GRACE_SECONDS = 2
+# a list of ten thousand files with signed URLs has some megabytes; the other side holds it in memory, twice
+MOST_INPUT_BYTES = 32 * 1024 * 1024
+_BLOCK_BYTES = 65536
 
-# What the login shell there becomes; one line without "!", which any shell takes. Our end of its standard
-# input stays open as long as the command is wanted: `read` returns when it closes, whatever closed it. The
-# command runs in a session of its own, so that signals reach all that it starts. Nothing else may keep
-# descriptor 3: sshd waits for it, for it is the standard output as well. (dash's kill takes no "--".)
+# What the login shell there becomes, and what it starts in a session of its own, so that signals reach all
+# that belongs to the command. Each is one line without "!", which any shell takes. (dash's kill takes no
+# "--".)
+#
+# Its standard input is a line with the size of the command's input, that input, and nothing more: our end
+# stays open as long as the command is wanted, and `read` returns when it closes, whatever closed it. Until
+# then the reader keeps its end of the pipe to the command open, whose own end has another `dd` in between
+# that gives out nothing before it has all: what is cut off on the way never looks whole. That one holds
+# what the command hasn't read yet, too, so that the reader always gets to its watch.
 _THERE = (
-    "exec 3<&0; LC_ALL=C; LANG=C; PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin; export LC_ALL LANG PATH; "
-    'setsid "$@" </dev/null 3<&- & child=$!; '
-    "( while read -r line <&3; do :; done; kill -TERM -$child || kill -TERM $child; "
-    f"sleep {GRACE_SECONDS} 3<&-; kill -KILL -$child ) >/dev/null 2>&1 & watcher=$!; "
-    "wait $child; status=$?; kill $watcher 2>/dev/null; kill -KILL -$child 2>/dev/null; exit $status"
+    "LC_ALL=C; LANG=C; PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin; export LC_ALL LANG PATH; exec 3<&0; "
+    'setsid sh -c "$@" 3<&3 </dev/null & child=$!; exec 3<&- </dev/null; wait $child; status=$?; '
+    "kill -KILL -$child 2>/dev/null; exit $status"
+)
+_WATCH = f"while read -r line <&3; do :; done; kill -TERM -$$; sleep {GRACE_SECONDS} 3<&-; kill -KILL -$$"
+_IN_SESSION = (
+    # the command gets its own answer to it, and this shell waits for what that says
+    "trap : TERM; read -r size <&3 || exit; "
+    'if [ "$size" -eq 0 ]; then '
+    f"( trap '' TERM; {{ {_WATCH}; }} >/dev/null 2>&1 & ); (exec \"$@\" </dev/null 3<&-); "
+    "else "
+    "dd bs=1 count=0 iflag=fullblock </dev/null 2>/dev/null || "
+    "{ echo 'dd: iflag=fullblock is not known here' >&2; exit 127; }; "
+    f"( trap '' TERM; {{ dd bs=$size count=1 iflag=fullblock <&3; {_WATCH}; }} 2>/dev/null | "
+    'dd bs=$size count=1 iflag=fullblock 3<&- 2>/dev/null & ) | (exec "$@" 3<&-); '
+    "fi"
 )
 
 
 def remote_line(command: Sequence[str]) -> str:
     """What the login shell of the other machine is given: runs `command`, each word as it is."""
-    return f"exec sh -c {shlex.quote(_THERE)} fairlead {shlex.join(command)}"
+    return (
+        f"exec sh -c {shlex.quote(_THERE)} fairlead {shlex.quote(_IN_SESSION)} fairlead {shlex.join(command)}"
+    )
 
 
 def client_line(
@@ -106,7 +130,12 @@ def run(name: str, port: int, known_hosts: str | None, identity: str | None, com
     ssh: subprocess.Popen[bytes] | None = None
     signal.signal(signal.SIGTERM, _end)
     try:
-        ssh = subprocess.Popen(line, stdin=subprocess.PIPE, preexec_fn=_ignore_termination)
+        given = _read_input()
+        if len(given) > MOST_INPUT_BYTES:
+            sys.stderr.write(f"ssh: {name} port {port}: more than {MOST_INPUT_BYTES} bytes of input\n")
+            return FAILED
+        ssh = subprocess.Popen(line, stdin=subprocess.PIPE, bufsize=0, preexec_fn=_ignore_termination)
+        _hand_on(ssh, b"%d\n%b" % (len(given), given))
         status = ssh.wait()
     except _EndedError:
         return _ending(ssh)
@@ -117,6 +146,24 @@ def run(name: str, port: int, known_hosts: str | None, identity: str | None, com
     if status == FAILED and told:
         sys.stderr.write(f"ssh: {name} port {port}: {explanation(told, known_hosts)}\n")
     return status if status >= 0 else FAILED
+
+
+def _read_input() -> bytes:
+    """Our standard input to its end, or to one byte more than is handed on; nothing where there is none."""
+    given = bytearray()
+    with contextlib.suppress(OSError):
+        while len(given) <= MOST_INPUT_BYTES and (block := os.read(0, _BLOCK_BYTES)):
+            given += block
+    return bytes(given[: MOST_INPUT_BYTES + 1])
+
+
+def _hand_on(ssh: subprocess.Popen[bytes], content: bytes) -> None:
+    assert ssh.stdin is not None
+    left = memoryview(content)
+    # a client that has ended says itself why
+    with contextlib.suppress(BrokenPipeError):
+        while left:
+            left = left[ssh.stdin.write(left) :]
 
 
 def _ending(ssh: subprocess.Popen[bytes] | None) -> int:

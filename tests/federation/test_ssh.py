@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from federation.hosts import Host
-from federation.ssh import remote_line
+from federation.ssh import MOST_INPUT_BYTES, remote_line
 from netprobe.tools import _process
 from tests.federation.sshd import Server, new_key, ssh_server
 
@@ -65,19 +66,88 @@ def test_every_word_arrives_as_it_is(server: Server) -> None:
 WORD = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0\r"), max_size=20)
 
 
-@settings(max_examples=30)
-@given(st.lists(WORD, max_size=4))
-def test_any_word_survives_a_login_shell(words: list[str]) -> None:
-    line = remote_line(["printf", "%s\\0", *words, "end"])
-    with subprocess.Popen(["sh", "-c", line], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as shell:
-        assert shell.stdout is not None
-        assert shell.stdout.read().decode().split("\0")[:-1] == [*words, "end"]
+def there(shell: Sequence[str], command: Sequence[str], given: bytes) -> tuple[bytes, int]:
+    """What the other side does, by that shell; our end stays open until it has ended."""
+    with subprocess.Popen(
+        [*shell, "-c", remote_line(command)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as running:
+        assert running.stdin is not None
+        assert running.stdout is not None
+        running.stdin.write(b"%d\n%b" % (len(given), given))
+        running.stdin.flush()
+        return running.stdout.read(), running.wait()
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(WORD, max_size=4), st.binary(max_size=50))
+def test_any_word_and_any_input_survive_a_login_shell(words: list[str], given: bytes) -> None:
+    said, _ = there(["sh"], ["sh", "-c", 'cat; printf "%s\\0" "$@"', "sh", *words, "end"], given)
+    assert said == given + b"".join(word.encode() + b"\0" for word in [*words, "end"])
+
+
+SHELLS = [["dash"], ["bash"], ["bash", "--posix"], ["busybox", "sh"], ["mksh"], ["zsh"]]
+
+
+@pytest.mark.parametrize("shell", [each for each in SHELLS if shutil.which(each[0])], ids=" ".join)
+def test_every_shell_hands_on_what_it_is_given(shell: list[str], tmp_path: Path) -> None:
+    # what a login shell runs as `sh` there
+    (tmp_path / "sh").symlink_to(str(shutil.which(shell[0])))
+    command = ["env", f"PATH={tmp_path}:{os.environ['PATH']}", *shell]
+    given = os.urandom(300_000)
+    assert there(command, ["cat"], given) == (given, 0)
+    assert there(command, ["cat"], b"") == (b"", 0)
+    # the rest is nobody's: whoever doesn't read it isn't held up
+    assert there(command, ["sh", "-c", "head -c 3; sleep 300 & exit 5"], given) == (given[:3], 5)
+
+
+def test_the_command_finds_our_input_and_its_end(server: Server) -> None:
+    given = os.urandom(1_000_000)
+    done = subprocess.run(server.host.argv(["cat"]), input=given, capture_output=True, timeout=30)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout == given
+
+
+def test_input_is_on_no_command_line_and_in_no_environment(server: Server) -> None:
+    look = "cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null | tr '\\0' '\\n'; cat >/dev/null"
+    done = subprocess.run(
+        server.host.argv(["sh", "-c", look]), input=b"s3cret-input", capture_output=True, timeout=30
+    )
+    assert b"known_hosts" in done.stdout or b"known hosts" in done.stdout
+    assert b"s3cret-input" not in done.stdout
+
+
+def test_more_input_than_is_handed_on_is_said_and_nothing_runs(server: Server) -> None:
+    with subprocess.Popen(
+        server.host.argv(["echo", "ran"]),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as ours:
+        with contextlib.suppress(BrokenPipeError):
+            ours.communicate(bytes(MOST_INPUT_BYTES + 1), timeout=30)
+        assert ours.returncode == 255
+
+
+def test_input_that_is_cut_off_never_looks_whole(tmp_path: Path) -> None:
+    took = tmp_path / "took"
+    command = ["sh", "-c", "trap '' TERM; echo ready; cat >/dev/null; echo whole >\"$0\"", str(took)]
+    with subprocess.Popen(
+        ["sh", "-c", remote_line(command)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as running:
+        assert running.stdin is not None
+        assert running.stdout is not None
+        running.stdin.write(b"300000\n" + bytes(299_999))
+        running.stdin.flush()
+        assert running.stdout.readline() == b"ready\n"
+        running.stdin.close()
+        assert running.wait(10) == 128 + signal.SIGKILL
+    assert not took.exists()
 
 
 def test_a_program_that_is_not_there_is_said_by_name(server: Server) -> None:
     done = run(server.host, "no-such-program")
     assert done.returncode == 127
-    assert "no-such-program: No such file or directory" in done.stderr
+    assert "no-such-program: not found" in done.stderr
 
 
 def test_a_machine_whose_key_nobody_knows_is_not_talked_to(server: Server) -> None:
@@ -130,7 +200,8 @@ def pids(line: str) -> list[int]:
 
 
 def test_out_of_time_everything_there_has_ended(server: Server) -> None:
-    end = asyncio.run(_process.run(server.host.argv(["sh", "-c", LONG]), 4.0))
+    # more than any pipe on the way holds, for a command that doesn't read it
+    end = asyncio.run(_process.run(server.host.argv(["sh", "-c", LONG]), 4.0, given="x" * 3_000_000))
     assert end.timed_out
     # at once: SIGTERM was passed on, and waited for
     assert all(gone(pid) for pid in pids(end.stdout))
@@ -173,17 +244,21 @@ def test_cancelled_everything_there_has_ended(server: Server) -> None:
     assert all(gone(pid) for pid in found)
 
 
+@pytest.mark.parametrize("given", [b"", bytes(3_000_000)], ids=["alone", "with input"])
 @pytest.mark.parametrize("script", [LONG, STUBBORN])
-def test_when_we_are_killed_the_other_side_ends_it(server: Server, script: str) -> None:
+def test_when_we_are_killed_the_other_side_ends_it(server: Server, script: str, given: bytes) -> None:
     ours = subprocess.Popen(
         server.host.argv(["sh", "-c", script]),
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         start_new_session=True,
     )
     with ours:
         try:
+            assert ours.stdin is not None
             assert ours.stdout is not None
+            ours.stdin.write(given)
+            ours.stdin.close()
             found = pids(ours.stdout.readline().decode())
             assert len(found) == 2
             assert not any(gone(pid) for pid in found)
