@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     Boolean,
     Column,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -139,6 +141,40 @@ nesting = Table(
     Column("plain", JSON, nullable=False),
     # the same of a privileged container, or why there is none
     Column("privileged", JSON, nullable=False),
+)
+
+# What rules took that brought data to sites' storages: see broker.sessions.brought. Outlives the sessions.
+brought = Table(
+    "brought",
+    metadata,
+    Column("session", String(36), primary_key=True),
+    # the data item's uuid
+    Column("item", String(64), primary_key=True),
+    Column("site", String(64), nullable=False),
+    Column("rse", Text, nullable=False),
+    Column("ended", UtcDateTime, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("seconds", Float, nullable=False),
+    # of moving alone (50 %)
+    Column("forecast_seconds", Float, nullable=False),
+    Index("brought_ended", "ended"),
+)
+
+# How long sites took to have images: see broker.images.pulls.
+pulls = Table(
+    "pulls",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    Column("site", String(64), nullable=False),
+    Column("registry", Text, nullable=False),
+    Column("image", Text, nullable=False),
+    Column("ended", UtcDateTime, nullable=False),
+    # of what wasn't in place
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("layers", Integer, nullable=False),
+    # 0: all was in place
+    Column("seconds", Float, nullable=False),
+    Index("pulls_site_ended", "site", "ended"),
 )
 
 identities = Table(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 from datetime import datetime
-from functools import partial
 
 from sqlalchemy import Connection
 
@@ -14,6 +13,7 @@ from broker.phases import Actor
 from broker.platforms import Platform, PlatformError, State, Status
 from broker.records import SessionRecord
 from broker.sessions import ledger, store
+from broker.sessions.bringing import end_bringing
 from broker.sessions.follow import give_up
 from broker.sessions.job import make_job
 from broker.sessions.limits import within
@@ -29,13 +29,15 @@ RELEASE_LIMIT = 300.0
 
 
 async def clean(row: Row) -> None:
-    """Free what the session has at its platform, then what is reserved at a cloud, then what it has booked.
+    """Free what the session has at its data's own systems and at its platform, then what is reserved at a
+    cloud, then what it has booked.
 
     For a session that has ended, and for one in phase RELEASING, which ends by it. What the container wrote
     stays for a while, if it ran. Raises PlatformError: then nothing is given back yet, and it is to be tried
     again.
     """
     session, progress = await row.read()
+    trouble = await end_bringing(row, session, progress)
     try:
         platform = row.platform(session)
     except PlatformError as error:
@@ -43,11 +45,11 @@ async def clean(row: Row) -> None:
         log.warning("session %s: nothing can be released: %s", row.uuid, error)
         if session.placement is not None:
             await free(row, session.placement)
-        await row.change(partial(_leave, row))
+        await _leave(row, trouble)
         return
     if session.placement is not None and session.placement.reference is not None:
         await give_up(row, platform, session.placement)
-        await row.change(partial(_leave, row))
+        await _leave(row, trouble)
         return
     written = {}
     # where results have been kept already, their time is over
@@ -60,7 +62,7 @@ async def clean(row: Row) -> None:
         if await _keep(row, session, sum(written.values())):
             return
         await within(row.clock, RELEASE_LIMIT, "releasing", platform.release(row.uuid))
-    await row.change(partial(_leave, row))
+    await _leave(row, trouble)
 
 
 async def _keep(row: Row, session: SessionRecord, storage_gib: int) -> bool:
@@ -84,10 +86,20 @@ async def _keep(row: Row, session: SessionRecord, storage_gib: int) -> bool:
     return await row.change(keep)
 
 
-def _leave(row: Row, connection: Connection, session: SessionRecord, now: datetime) -> None:
-    """The platform holds nothing any more, and the ledger neither."""
-    end(connection, session, now)
-    store.left_platform(connection, row.uuid)
+async def _leave(row: Row, trouble: str | None) -> None:
+    """The platform holds nothing any more, and the ledger neither; with `trouble` something else does, which
+    is a PlatformError."""
+
+    def leave(connection: Connection, session: SessionRecord, now: datetime) -> None:
+        end(connection, session, now)
+        if trouble is None:
+            store.left_platform(connection, row.uuid)
+        else:
+            ledger.free(connection, [row.uuid])
+
+    await row.change(leave)
+    if trouble is not None:
+        raise PlatformError(trouble)
 
 
 def end(connection: Connection, session: SessionRecord, now: datetime, *notes: Note) -> None:

@@ -61,6 +61,22 @@ async def patiently(
             await clock.sleep(RETRY_SECONDS)
 
 
+async def in_thread(work: Callable[[], T]) -> T:
+    """`work` in a thread. Cancelled, it waits for its end: what was asked outside can't be taken back."""
+    future = asyncio.ensure_future(asyncio.to_thread(work))
+    try:
+        return await asyncio.shield(future)
+    except asyncio.CancelledError:
+        while not future.done():
+            try:
+                await asyncio.wait({future})
+            except asyncio.CancelledError:
+                continue
+        if not future.cancelled() and (error := future.exception()) is not None:
+            log.warning("what was asked for a session that is given up failed: %s", error)
+        raise
+
+
 def _result(task: asyncio.Future[T], what: str) -> T:
     try:
         return task.result()

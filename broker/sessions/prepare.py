@@ -1,6 +1,7 @@
 """Everything that a container needs, in order: storage, data, volumes, image.
 
-All data items come together, by one mover, as `netprobe.cost.Staging` forecast them.
+What the data's own system brings to the site's storage is waited for first. Then all data items come
+together, by one mover, as `netprobe.cost.Staging` forecast them.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from functools import partial
 
 from broker.model import Placement, Request
 from broker.platforms import Platform, PlatformError
+from broker.sessions.bringing import bring
 from broker.sessions.job import make_job
 from broker.sessions.limits import patiently, within
 from broker.sessions.progress import Progress, shown
@@ -39,6 +41,8 @@ async def prepare(
             paths[place.uuid] = str(path)
         if paths:
             await row.staged(paths)
+        progress.begin_bringing(clock.now())
+        await bring(row, request, placement, progress)
         progress.begin_data(clock.now())
         staging, site = placement.staging, row.around.federation[placement.site_id]
         unpack = partial(row.around.unpacker.files, site=site)

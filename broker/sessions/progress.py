@@ -19,6 +19,19 @@ SHOW_SECONDS = 5.0
 RATE_SECONDS = 2.0
 
 
+@dataclass(frozen=True)
+class Bringing:
+    """How far the data's own system is: `files` of `of` are at `storages` of `site`, of together
+    `size_bytes`, of `wanted_bytes`."""
+
+    storages: str
+    site: str
+    files: int
+    of: int
+    size_bytes: int
+    wanted_bytes: int
+
+
 @dataclass
 class Progress:
     """Written by the steps as they go; `note` is how it reads.
@@ -34,6 +47,14 @@ class Progress:
     # of what is moved now
     data_bytes: int = 0
     data_done: bool = False
+    # while the data's own system brings it, before it is moved
+    bringing: Bringing | None = None
+
+    def begin_bringing(self, now: datetime) -> None:
+        self.step, self.data_began = "rule", now
+
+    def end_bringing(self) -> None:
+        self.bringing = None
 
     def begin_data(self, now: datetime) -> None:
         self.step, self.data_began = "data", now
@@ -67,6 +88,8 @@ class Progress:
 
     def percent(self, now: datetime) -> int:
         """Of the bytes, where there are any, else of the steps; 100 only when all is done."""
+        if self.bringing is not None:
+            return min(100 * self.bringing.size_bytes // max(self.bringing.wanted_bytes, 1), 99)
         total = self.staging.size_bytes
         if total == 0:
             return {"storage": 0, "data": 25, "image": 50}.get(self.step, 99)
@@ -82,7 +105,20 @@ class Progress:
             "seconds_left": f"{left:.0f}",
             "left": format_seconds(left),
         }
-        if self.step == "data" and self.staging.moves:
+        if self.bringing is not None:
+            here = self.bringing
+            values |= {
+                "files": f"{here.files} of {here.of} files",
+                "moved": format_size(here.size_bytes),
+                "moved_bytes": str(here.size_bytes),
+                "size": format_size(here.wanted_bytes),
+                "total_bytes": str(here.wanted_bytes),
+                "source": here.storages,
+                "destination": here.site,
+            }
+            text = "{files}, {moved} of {size}, are at {source} of {destination}, brought by a rule; "
+            text += "about {left} left"
+        elif self.step == "data" and self.staging.moves:
             sources = dict.fromkeys(move.source or "outside the federation" for move in self.staging.moves)
             files = sum(move.files for move in self.staging.moves)
             values |= {
@@ -111,7 +147,7 @@ async def shown(
         last: tuple[object, ...] | None = None
         while True:
             await clock.sleep(SHOW_SECONDS)
-            state = (progress.step, progress.moved_bytes)
+            state = (progress.step, progress.moved_bytes, progress.bringing)
             if state != last:
                 last = state
                 await show(progress.note(clock.now()))

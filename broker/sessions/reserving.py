@@ -25,6 +25,7 @@ from broker.platforms import PlatformError
 from broker.records import SessionRecord
 from broker.sessions import cloud_leases, ledger, store
 from broker.sessions.cloud_leases import CloudLease, Standing
+from broker.sessions.limits import in_thread
 from broker.sessions.row import Row, going, without
 from broker.sessions.run import bookings
 from federation.errors import OutsideError
@@ -107,7 +108,7 @@ async def active(row: Row, request: Request, placement: Placement) -> Reserved:
             return Reserved(placement, lease)
         cancel = partial(_booking(row, placement).leases.cancel, lease.id)
         try:
-            await _patiently(row, placement, partial(_in_thread, cancel))
+            await _patiently(row, placement, partial(in_thread, cancel))
         except RefusedError as error:
             # under our reference there is this one still: nothing else can be had
             raise ReservationError(problem) from error
@@ -160,11 +161,11 @@ async def free(row: Row, placement: Placement) -> None:
 async def _give_up(row: Row, placement: Placement, known: CloudLease) -> None:
     """All that the cloud has under our reference: an answer that got lost may have been a yes."""
     leases = _booking(row, placement).leases
-    found = () if known.state is Standing.MADE else await _in_thread(leases.list)
+    found = () if known.state is Standing.MADE else await in_thread(leases.list)
     ids = {lease.id for lease in found if lease.reference == row.uuid}
     ids |= set() if known.lease is None else {known.lease.id}
     for each in sorted(ids):
-        await _in_thread(partial(leases.cancel, each))
+        await in_thread(partial(leases.cancel, each))
     if not ids and known.asked is not None and row.clock.now() < known.asked + SETTLES:
         raise PlatformError("it was just asked for, and may still be made")
 
@@ -173,7 +174,7 @@ async def _make(row: Row, booking: Booking, placement: Placement) -> Lease:
     """Ask the cloud for it, once that is written down."""
     size = Capacity(placement.cores, placement.memory_gib, placement.storage_gib)
     end = placement.start + placement.start_within + placement.duration
-    calendars = await _in_thread(lambda: row.around.spaces.calendars(booking.site, end + AHEAD))
+    calendars = await in_thread(lambda: row.around.spaces.calendars(booking.site, end + AHEAD))
     if calendars is None:
         raise OutsideError(f"nothing is known of {booking.source} at {booking.site}")
     calendar = calendars.calendars[0]
@@ -188,7 +189,7 @@ async def _make(row: Row, booking: Booking, placement: Placement) -> Lease:
 
     await row.change(asking)
     begins = None if since <= row.clock.now() else since
-    return await _in_thread(lambda: booking.leases.reserve(row.uuid, need, booking.kind, begins, until))
+    return await in_thread(lambda: booking.leases.reserve(row.uuid, need, booking.kind, begins, until))
 
 
 def _made(lease: Lease, connection: Connection, session: SessionRecord, now: datetime) -> None:
@@ -217,7 +218,7 @@ async def _move(row: Row, request: Request, placement: Placement, reason: Note, 
         raise ReservationError(reason)
     row.around.spaces.forget(site.id)
     until = request.latest_start + request.duration + AHEAD
-    calendars = await _in_thread(lambda: row.around.spaces.calendars(site.id, until))
+    calendars = await in_thread(lambda: row.around.spaces.calendars(site.id, until))
     size, others = await bookings(row, site)
 
     def move(connection: Connection, session: SessionRecord, _: datetime) -> Placement | None:
@@ -250,7 +251,7 @@ async def _until_active(row: Row, placement: Placement, lease: Lease) -> tuple[L
     """The reservation once it is active, or as it was last; and what is wrong with it."""
     leases = _booking(row, placement).leases
     while True:
-        seen = await _patiently(row, placement, partial(_in_thread, partial(leases.get, lease.id)))
+        seen = await _patiently(row, placement, partial(in_thread, partial(leases.get, lease.id)))
         problem = _problem(placement.site_id, seen)
         if seen is None or problem is not None:
             return seen or lease, problem
@@ -327,22 +328,6 @@ def _booking(row: Row, placement: Placement) -> Booking:
     if booking is None:
         raise PlatformError(f"the catalogue doesn't say any more how {placement.site_id} is booked")
     return booking
-
-
-async def _in_thread(work: Callable[[], T]) -> T:
-    """`work` in a thread. Cancelled, it waits for its end: what is asked of a cloud can't be taken back."""
-    future = asyncio.ensure_future(asyncio.to_thread(work))
-    try:
-        return await asyncio.shield(future)
-    except asyncio.CancelledError:
-        while not future.done():
-            try:
-                await asyncio.wait({future})
-            except asyncio.CancelledError:
-                continue
-        if not future.cancelled() and (error := future.exception()) is not None:
-            log.warning("what was asked of a cloud for a session that is given up failed: %s", error)
-        raise
 
 
 def _instant(when: datetime) -> str:

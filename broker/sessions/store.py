@@ -36,6 +36,9 @@ class Progress:
     # when it came into each phase since it was accepted, and when its preparation was first done (ISO 8601)
     phases: Mapping[str, str] = field(default_factory=dict)
     prepared: str | None = None
+    # of each data item that its own system is to bring: since when, and until when it is to lie there at
+    # most (ISO 8601); set before it is asked to
+    bringing: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
 
 def known(found: T | None) -> T:
