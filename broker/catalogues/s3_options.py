@@ -60,7 +60,7 @@ def credentials(federation: Federation) -> Sequence[Credential]:
     table = Table(federation.catalogues.get("s3", {}), WHERE)
     found: list[Credential] = []
     for each in table.tables("credentials"):
-        one = _credential(each, federation)
+        one = credential(each, federation)
         if any(_place(one) == _place(other) for other in found):
             raise each.bad("endpoint", "one key for each endpoint, bucket and site")
         found.append(one)
@@ -88,7 +88,8 @@ def _place(one: Credential) -> tuple[str, str | None, str | None]:
     return one.endpoint, one.bucket, one.site
 
 
-def _credential(table: Table, federation: Federation) -> Credential:
+def credential(table: Table, federation: Federation) -> Credential:
+    """One access key as a table says it. Raises InputError."""
     endpoint = table.text("endpoint").rstrip("/")
     if wrong_with(endpoint) is not None or not is_secure(endpoint) or set("?#") & set(endpoint):
         raise table.bad("endpoint", "a URL that begins with https:// (http:// is for this machine)")

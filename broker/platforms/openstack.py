@@ -1,13 +1,15 @@
 """Containers on servers of an OpenStack cloud: one server a session, of the flavour that is reserved for it.
 
 Nobody has to be able to reach a server. What it is to do is its user data; what becomes of it is read from
-its console. So data is fetched by the server itself, and what a container wrote is gone with it.
+its console. So data is fetched by the server itself, which sends what its container wrote to an object store.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
+import subprocess
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -18,14 +20,26 @@ from typing import Any, TypeVar
 
 from broker.catalogues.urls import allowed_at
 from broker.model import Connector, DataItem, Executable, Job, Note, Request
-from broker.platforms import PlatformError, Progress, Staged, Status, StoredFile, openstack_check
+from broker.platforms import (
+    PlatformError,
+    Progress,
+    Staged,
+    State,
+    Status,
+    StoredFile,
+    Unreachable,
+    openstack_check,
+    results,
+)
 from broker.platforms.openstack_nova import SESSION, WORD, Nova
 from broker.platforms.openstack_options import openstack_options
-from broker.platforms.openstack_records import Records
+from broker.platforms.openstack_records import Record, Records, Sent
+from broker.platforms.openstack_results import Parcel, Results
 from broker.platforms.openstack_servers import Servers
 from broker.platforms.openstack_sizes import Sizes, smallest
+from broker.platforms.openstack_store import GIB, ResultStore, folder, result_store
 from broker.platforms.openstack_user_data import ROOT, Data, file_of, plan_of, user_data
-from broker.platforms.places import data_path, storage_path
+from broker.platforms.places import REMOVE_SECONDS, data_path, removal, storage_path
 from broker.platforms.podman_run import container_name
 from federation.about import About
 from federation.clock import Clock
@@ -37,10 +51,13 @@ from reservations.calendar import DISK_GB, MEMORY_MB, VCPU
 from reservations.openstack.connection import Cloud
 from reservations.openstack.flavours import Flavour
 
+log = logging.getLogger(__name__)
 T = TypeVar("T")
 # jobs that the cloud is asked about at the same time
 THREADS = 8
 WHOLE_HOSTS = "physical:host"
+# a release waits so long for results, and is repeated then
+BRING_SECONDS = 120.0
 
 
 class OpenStackPlatform:
@@ -48,7 +65,8 @@ class OpenStackPlatform:
 
     ABOUT = About(
         does="Runs each session on a server of its own in an OpenStack cloud.",
-        cannot="Keeps no results, publishes no ports and shows no notebooks: a server is reached by nobody.",
+        cannot="Publishes no ports and shows no notebooks, for nobody reaches a server; needs a bucket of S3 "
+        "to give back results.",
         modules=("openstack",),
         extra="openstack",
     )
@@ -60,8 +78,13 @@ class OpenStackPlatform:
         self._site, self._platform, self._options = site, site.platform, options
         self._allowed = allowed_at(federation, site)
         self._nova = Nova(site.id, Cloud(options["cloud"], f"site {site.id}", options["request_seconds"]))
+        self._root = work_directory
         self._records = Records(site.id, work_directory)
         self._servers = Servers(site.id, self._nova, self._records, clock, options)
+        self._store: ResultStore | None = None
+        if options["results"]:
+            self._store = result_store(site, federation, options["results"], options["results_seconds"])
+            self._results = Results(work_directory, self._store)
         self._sizes = Sizes(self._nova.flavours, options["flavours"], clock, options["refresh_seconds"])
         self._books = any(space.book not in (None, WHOLE_HOSTS) for space in site.space)
         if not self._books:
@@ -122,33 +145,97 @@ class OpenStackPlatform:
 
     async def prepare(self, job: Job) -> None:
         """There is no server yet: here is found out whether one could be told what to do, and be had."""
+        await self._bound(job)
         await self._in_thread(partial(self._body, job, secrets.token_hex(8), fresh=True))
 
     async def start(self, job: Job) -> Sequence[Connector]:
         word = secrets.token_hex(8)
+        await self._bound(job)
         await self._in_thread(partial(self._servers.start, job.id, word, partial(self._body, job)))
         return ()
 
     async def poll(self, job: Job) -> Status:
-        return await self._in_thread(partial(self._servers.poll, job.id))
+        return await self._in_thread(partial(self._poll, job))
+
+    def _poll(self, job: Job) -> Status:
+        """Of one whose server has ended, when what it wrote is here, or can't be had."""
+        status = self._servers.poll(job.id)
+        if self._store is None or job.storage_gib is None or status.state is not State.EXITED:
+            return status
+        record = self._records.find(job.id)
+        if record is None or record.stopping or status.exit_code is None:
+            return status
+        end: str | None = "its server doesn't say what became of it"
+        if record.sent is not None:
+            end = self._results.look(self._parcel(job.id, record, record.sent))
+        elif status.problem is not None:
+            return status
+        if end is None:
+            return replace(status, state=State.RUNNING, exit_code=None, problem=None)
+        if end:
+            status = replace(status, problem=f"what it wrote can't be had: {end}")
+            self._records.keep(job.id, replace(record, ended=status, sent=None))
+        return status
+
+    def _parcel(self, job_id: str, record: Record, sent: Sent) -> Parcel:
+        data = self._records.data(job_id)
+        return Parcel(job_id, folder(job_id, record.word), sent, tuple(data.by_name), data.most_bytes or 0)
 
     async def stop(self, job: Job) -> None:
         await self._in_thread(partial(self._servers.stop, job.id))
 
     async def release(self, job_id: str, keep: Collection[str] = ()) -> None:
-        await self._in_thread(partial(self._servers.release, job_id))
+        await self._in_thread(partial(self._release, job_id, keep))
+
+    def _release(self, job_id: str, keep: Collection[str]) -> None:
+        if self._store is not None:
+            if keep:
+                self._bring_last(job_id)
+            self._results.give_up(job_id)
+        self._servers.release(job_id, partial(self._empty_store, job_id))
+        try:
+            if paths := results.all_but(self._root, job_id, keep):
+                subprocess.run(removal(paths), check=True, stderr=subprocess.DEVNULL, timeout=REMOVE_SECONDS)
+        except (OSError, subprocess.SubprocessError) as error:
+            raise self._error(f"what the session left can't be removed: {type(error).__name__}") from error
+
+    def _bring_last(self, job_id: str) -> None:
+        """What was sent by a session that was stopped before all of it was here."""
+        record = self._records.find(job_id)
+        if record is None or record.sent is None:
+            return
+        end = self._results.look(self._parcel(job_id, record, record.sent), BRING_SECONDS)
+        if end is None:
+            raise Unreachable(f"site {self._site.id}: what the session wrote is still being fetched")
+        if end:
+            log.warning("session %s: what it wrote can't be had: %s", job_id, end)
+
+    def _empty_store(self, job_id: str, record: Record) -> None:
+        data = self._records.data(job_id)
+        if self._store is not None and data.most_bytes is not None:
+            self._store.remove(folder(job_id, record.word), data.most_bytes)
 
     async def list_files(self, job_id: str, name: str) -> Sequence[StoredFile]:
-        return ()
+        return await self._in_thread(partial(results.list_files, self._root, job_id, name))
 
     async def open_file(self, job_id: str, name: str, path: str) -> FileIO | None:
-        return None
+        return await self._in_thread(partial(results.open_file, self._root, job_id, name, path))
+
+    async def _bound(self, job: Job) -> None:
+        """What its storages may hold is written down, for whoever fetches what is in them."""
+        if self._store is not None and job.storage_gib is not None:
+            most = job.storage_gib * GIB
+            await self._change(job.id, lambda data: replace(data, most_bytes=most))
 
     def _body(self, job: Job, word: str, fresh: bool = False) -> Mapping[str, Any]:
         """What Nova is asked for. Blocks; raises PlatformError."""
         options, name = self._options, container_name(job.id)
+        wanted = self._records.data(job.id)
         try:
-            plan = plan_of(job, word, self._records.data(job.id), self._allowed, options)
+            sends = None
+            if self._store is not None and wanted.most_bytes is not None:
+                sends = self._store.plan(folder(job.id, word), wanted.by_name, wanted.most_bytes)
+            plan = plan_of(job, word, wanted, self._allowed, options, sends)
             data = user_data(plan, options["python"])
         except PlatformError as error:
             raise self._error(str(error)) from error

@@ -2,7 +2,7 @@
 
 Standard library, the mover, and what writes lines on the console. Nobody can reach the server: all that it
 says goes to its console, which the cloud's API shows to the broker. URLs, environment and output of its own
-are never written there, but for the container's.
+are never written there, but for the container's. What the container wrote goes to an object store.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from broker.platforms import openstack_lines
+from broker.platforms import openstack_lines, openstack_sending
 
 CONSOLE = "/dev/console"
 REPORT_SECONDS = 20.0
@@ -56,6 +56,7 @@ class Agent:
             self.prepare()
             self.bring_data()
             end |= self.run_container(self.bring_image())
+            end |= self.send_results()
         except FailedError as failed:
             end["problem"] = str(failed)
         except Exception as error:
@@ -186,6 +187,22 @@ class Agent:
         if code == KILLED and asked.stdout.strip() == b"true":
             end["problem"] = "it wanted more memory than its server had"
         return end
+
+    def send_results(self) -> dict[str, Any]:
+        """Where the object store has what the container wrote; empty where that isn't kept."""
+        told = self.plan["results"]
+        if told is None:
+            return {}
+        self.said_at = 0.0
+
+        def progress(sent: int, size: int) -> None:
+            if time.monotonic() - self.said_at >= REPORT_SECONDS:
+                self.say({"step": "results", "bytes": sent, "size_bytes": size})
+
+        try:
+            return {"results": openstack_sending.send(told, progress)}
+        except openstack_sending.SendError as error:
+            raise FailedError(f"what it wrote can't be kept: {error}") from error
 
     def call(
         self,

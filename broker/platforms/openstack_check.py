@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 from broker.images.references import is_local, is_reference
 from broker.model import Executable, ExecutableKind, Level, Note, Request, StorageItem
 from broker.platforms import PlatformError
 from broker.platforms.openstack_sizes import smallest
+from broker.platforms.openstack_store import STORAGE_LIMIT_GIB
 from broker.platforms.options import check_executable
 from broker.platforms.podman_images import DOCKER_TRANSPORT, as_oci
 from broker.platforms.podman_run import split_environment
 from federation.sites import Platform, Site
 from federation.units import format_seconds
 from reservations.openstack.flavours import Flavour
+
+# a signature is good for a week, and booting and sending take their time
+LONGEST_KEPT = timedelta(days=6)
 
 
 def check(site: Site, platform: Platform, options: Mapping[str, Any], executable: Executable) -> list[Note]:
@@ -70,7 +75,7 @@ def check_request(
 ) -> list[Note]:
     """Why `request` can't run there, and what its client should know. `sizes` None: servers get a flavour
     that is reserved for them."""
-    notes = [*_check_storage(site, options, request.storage), _about_time(site, options, request)]
+    notes = [*_check_storage(site, options, request), _about_time(site, options, request)]
     storage = sum(each.size_gib.minimum for each in request.storage)
     disk = flavour_disk_gib(options, storage)
     if sizes is None:
@@ -102,14 +107,34 @@ def flavour_disk_gib(options: Mapping[str, Any], storage_gib: int) -> int:
     return 0 if options["boot_volume"] else disk_gib(options, storage_gib)
 
 
-def _check_storage(site: Site, options: Mapping[str, Any], storage: Sequence[StorageItem]) -> list[Note]:
+def _check_storage(site: Site, options: Mapping[str, Any], request: Request) -> list[Note]:
+    storage = request.storage
     if not storage:
         return []
+    if options["storage"] == "keep":
+        return _check_kept(site, storage, request.duration)
     if options["storage"] == "refuse":
         text = "{site} can't give back what a container writes: its servers are gone with their disks"
         return [Note("storage-lost", text, {"site": site.id}, path="/storage")]
     text = "what is written into storage at {site} is gone when the session ends"
     return [Note("storage-lost", text, {"site": site.id}, Level.WARN, "/storage")]
+
+
+def _check_kept(site: Site, storage: Sequence[StorageItem], duration: timedelta) -> list[Note]:
+    size = sum(each.size_gib.minimum for each in storage)
+    if size > STORAGE_LIMIT_GIB:
+        text = "{site} can give back {most} GiB of storage at most"
+        return [
+            Note("storage-lost", text, {"site": site.id, "most": str(STORAGE_LIMIT_GIB)}, path="/storage")
+        ]
+    if duration > LONGEST_KEPT:
+        text = "{site} can give back what a container writes for sessions of {most} at most"
+        values = {"site": site.id, "most": format_seconds(LONGEST_KEPT.total_seconds())}
+        return [Note("storage-lost", text, values, path="/schedule/requested/duration")]
+    text = (
+        "what is written into storage at {site} is sent to be kept when the container ends, in the session's"
+    )
+    return [Note("results", f"{text} time", {"site": site.id}, Level.INFO, "/storage")]
 
 
 def _about_time(site: Site, options: Mapping[str, Any], request: Request) -> Note:

@@ -25,7 +25,9 @@ DEFAULTS: dict[str, Any] = {
     "limits": "required",  # "none": the server itself is the only limit
     "processes": 2048,  # of one container at most
     "local_images": [],  # container images that the servers' image brings along
-    "storage": "refuse",  # "scratch": storages are there, and gone with the server
+    "storage": "refuse",  # "scratch": storages are there, and gone with the server; "keep": see `results`
+    "results": {},  # the bucket by which what is in storages comes back: see `openstack_store.result_store`
+    "results_seconds": 1800.0,  # how long a server may try to send it
     "server_disk_gib": 8,  # of a server's disk, what its image and the container's take
     "boot_volume": False,  # servers boot from a volume of theirs, and not from their flavour's disk
     "image_seconds": 0.0,  # P90 of what is done before a session's start: nothing, for there is no server yet
@@ -53,9 +55,13 @@ def openstack_options(site: Site) -> Mapping[str, Any]:
         raise _wrong(site, "image", "the id of an image for servers", options["image"])
     if not options["engine"]:
         raise _wrong(site, "engine", "a command, such as ['podman']", options["engine"])
-    for name, words in {"limits": ("required", "none"), "storage": ("refuse", "scratch")}.items():
+    for name, words in {"limits": ("required", "none"), "storage": ("refuse", "scratch", "keep")}.items():
         if options[name] not in words:
             raise _wrong(site, name, " or ".join(map(repr, words)), options[name])
+    if (options["storage"] == "keep") != bool(options["results"]):
+        raise _wrong(
+            site, "results", "a bucket where storage is 'keep', and nothing else", options["results"]
+        )
     if not options["python"].startswith("/") or any(letter.isspace() for letter in options["python"]):
         raise _wrong(site, "python", "an absolute path without spaces", options["python"])
     for name, value in options.items():

@@ -21,12 +21,20 @@ RECORD_NAME, DATA_NAME = "openstack.json", "openstack-data.json"
 
 
 @dataclass(frozen=True)
+class Sent:
+    """What a server has put into the object store: the size and the checksum of its manifest."""
+
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
 class Record:
     """One job's server. It is written down before the cloud is asked for one, and so may name none yet.
 
     `word`: what the server's reports are known by. `asked`: when one was asked for; with no `server_id`
     nobody knows whether it was made. `stopping`: we are about to end it. `ended`: how it ended, and why the
-    cloud need not be asked any more.
+    cloud need not be asked any more. `sent`: what is to be fetched of it then.
     """
 
     word: str
@@ -36,6 +44,7 @@ class Record:
     stdout: str = field(default="", repr=False)
     stderr: str = field(default="", repr=False)
     ended: Status | None = None
+    sent: Sent | None = None
 
     @property
     def unsure(self) -> datetime | None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from broker.platforms import State, Status, Waiting
-from broker.platforms.openstack_records import Record
+from broker.platforms.openstack_records import Record, Sent
 from federation.units import format_size
 from reservations.openstack.said import meaning
 
@@ -23,12 +24,17 @@ _WAITING = {
 # reports are written by a machine of the client's: no more of them is believed than this
 TEXT_LETTERS = 64 * 1024
 PROBLEM_LETTERS = 1000
+# the list of 10,000 files with long paths
+MANIFEST_BYTES = 16 * 1024 * 1024
+_SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
 def going_status(record: Record, report: Mapping[str, Any]) -> Status:
     """Of one that hasn't ended."""
     if report.get("step") == "run":
         return Status(State.RUNNING, None, _text(report, "stdout"), _text(report, "stderr"))
+    if report.get("step") == "results":
+        return Status(State.RUNNING, None, record.stdout, record.stderr)
     reason = _WAITING.get(str(report.get("step")), _WAITING["booting"])
     came, size = report.get("bytes"), report.get("size_bytes")
     if isinstance(came, int) and isinstance(size, int) and 0 <= came <= size and size:
@@ -45,6 +51,17 @@ def ended_status(record: Record, report: Mapping[str, Any]) -> Status:
         problem = "its server doesn't say how it ended"
     stdout, stderr = _text(report, "stdout"), _text(report, "stderr")
     return Status(State.EXITED, code, stdout or record.stdout, stderr or record.stderr, problem)
+
+
+def sent_of(report: Mapping[str, Any]) -> Sent | None:
+    """Where an end says what was sent, and that can be."""
+    said = report.get("results")
+    if not isinstance(said, dict):
+        return None
+    size, sha256 = said.get("size_bytes"), said.get("sha256")
+    if not isinstance(size, int) or not isinstance(sha256, str) or not _SHA256.fullmatch(sha256):
+        return None
+    return Sent(size, sha256) if 0 < size <= MANIFEST_BYTES else None
 
 
 def broken_status(record: Record, fault: str) -> Status:

@@ -17,7 +17,7 @@ from typing import Any
 from broker.platforms import PlatformError, State, Status, Unreachable
 from broker.platforms.openstack_lines import read
 from broker.platforms.openstack_nova import Nova, Server
-from broker.platforms.openstack_records import Record, Records
+from broker.platforms.openstack_records import Record, Records, Sent
 from broker.platforms.openstack_reports import (
     BOOTING,
     MAKING,
@@ -25,6 +25,7 @@ from broker.platforms.openstack_reports import (
     broken_status,
     ended_status,
     going_status,
+    sent_of,
 )
 from broker.platforms.podman_run import container_name
 from federation.clock import Clock
@@ -113,7 +114,11 @@ class Servers:
         """End what runs: the server halts, which ends its container; then it is removed."""
         with self._turn(job_id):
             record = self._known(job_id)
-            if record is None or record.ended is not None:
+            if record is None:
+                return
+            if record.ended is not None:
+                # its results are waited for no longer
+                self._records.keep(job_id, replace(record, stopping=True))
                 return
             server = self._server(job_id, record)
             if server is None:
@@ -130,8 +135,9 @@ class Servers:
                 self._keep_end(job_id, last, Status(State.EXITED, code, last.stdout, last.stderr, never))
             self._nova.delete(server.id)
 
-    def release(self, job_id: str) -> None:
-        """Leave nothing of it there; and forget what was written down, once that is sure."""
+    def release(self, job_id: str, gone: Callable[[Record], None] = lambda record: None) -> None:
+        """Leave nothing of it there; and forget what was written down, once that is sure. `gone` is called
+        with that when no server of it can do anything any more."""
         with self._turn(job_id):
             record = self._records.find(job_id)
             ids = {each.id for each in self._nova.named(container_name(job_id), job_id)}
@@ -143,6 +149,8 @@ class Servers:
             if unsure is not None and not ids and self._clock.now() - unsure < SETTLE:
                 raise self._unsure()
             self._wait_until_gone(ids)
+            if record is not None:
+                gone(record)
             self._records.forget(job_id)
             self._heard.pop(job_id, None)
             self._seen.pop(job_id, None)
@@ -173,7 +181,7 @@ class Servers:
         console = self._nova.console(server.id)
         found = None if console is None else read(record.word, console)
         if found is not None and found[1].get("step") == "end":
-            return self._keep_end(job_id, record, ended_status(record, found[1]))
+            return self._keep_end(job_id, record, ended_status(record, found[1]), sent_of(found[1]))
         if server.status in HALTED:
             problem = None if record.stopping else f"its server was halted from outside ({server.status})"
             code = TERMINATED if record.stopping else None
@@ -206,8 +214,8 @@ class Servers:
         text = f"its server said nothing for {format_seconds(limit)}: expected an image with cloud-init, "
         return text + f"Python 3.10 at {self._options['python']}, and a console that the cloud keeps"
 
-    def _keep_end(self, job_id: str, record: Record, ended: Status) -> Status:
-        self._records.keep(job_id, replace(record, ended=ended, stdout="", stderr=""))
+    def _keep_end(self, job_id: str, record: Record, ended: Status, sent: Sent | None = None) -> Status:
+        self._records.keep(job_id, replace(record, ended=ended, sent=sent, stdout="", stderr=""))
         return ended
 
     def _known(self, job_id: str) -> Record | None:

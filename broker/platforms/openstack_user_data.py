@@ -35,7 +35,7 @@ ROOT = Path("/var/lib/fairlead")
 # Nova's limit, of what is encoded
 LONGEST = 65_535
 PACKAGES = ("broker", "broker/platforms", "netprobe")
-AGENT, LINES = "broker/platforms/openstack_agent.py", "broker/platforms/openstack_lines.py"
+AGENT = tuple(f"broker/platforms/openstack_{part}.py" for part in ("agent", "lines", "sending"))
 PLAN_NAME = "plan.json"
 # an old Python can read all of it, so that it can say that it is too old
 _SCRIPT = """#!{python}
@@ -60,11 +60,17 @@ Agent(_plan, _place).run()
 @dataclass(frozen=True)
 class Data:
     """What is to be brought: files as `netprobe.mover_file.File` has them, checksums that the mover doesn't
-    know by path, and storages to be made."""
+    know by path, and storages to be made, of `most_bytes` all together where what is in them is kept."""
 
     files: tuple[Mapping[str, Any], ...] = ()
     checksums: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     storages: tuple[str, ...] = ()
+    most_bytes: int | None = None
+
+    @property
+    def by_name(self) -> Mapping[str, str]:
+        """The storages by the names of their directories."""
+        return {PurePosixPath(path).name: path for path in self.storages}
 
 
 def file_of(item: DataItem, move: Move, path: Path) -> Mapping[str, Any]:
@@ -74,8 +80,16 @@ def file_of(item: DataItem, move: Move, path: Path) -> Mapping[str, Any]:
     return asdict(File(move.url, str(path), item.size_bytes, checksum, move.source or OUTSIDE, s3))
 
 
-def plan_of(job: Job, word: str, data: Data, allowed: Allowed, options: Mapping[str, Any]) -> dict[str, Any]:
-    """What the server is to do (`openstack_agent.Agent`). Raises PlatformError for what can't be said."""
+def plan_of(
+    job: Job,
+    word: str,
+    data: Data,
+    allowed: Allowed,
+    options: Mapping[str, Any],
+    results: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """What the server is to do (`openstack_agent.Agent`). `results`: where what is in its storages goes, as
+    `ResultStore.plan` has it. Raises PlatformError for what can't be said."""
     root = job_directory(ROOT, job.id)
     executable = as_oci(job.executable)
     lines, others = split_environment(executable.environment)
@@ -109,6 +123,7 @@ def plan_of(job: Job, word: str, data: Data, allowed: Allowed, options: Mapping[
         "files": [dict(file) for file in data.files],
         "checksums": {path: list(pair) for path, pair in data.checksums.items()},
         "storages": list(data.storages),
+        "results": results,
         "allowed": allowed.document(),
     }
 
@@ -137,6 +152,6 @@ def _modules() -> Sequence[tuple[str, str]]:
     """What the server needs of Fairlead, by the path in the archive. Packages are empty there."""
     top = Path(__file__).parents[2]
     mover = sorted(path.relative_to(top).as_posix() for path in (top / "netprobe").glob("mover*.py"))
-    names = (AGENT, LINES, "netprobe/addresses.py", *mover)
+    names = (*AGENT, "netprobe/addresses.py", *mover)
     packages = [(f"{package}/__init__.py", "") for package in PACKAGES]
     return (*packages, *((name, (top / name).read_text(encoding="utf-8")) for name in names))

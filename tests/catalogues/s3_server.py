@@ -43,7 +43,14 @@ KEYS: dict[str, list[str]] = {}
 READ = {"Effect": "Allow", "Action": ["s3:GetObject", "s3:HeadObject"], "Resource": "*"}
 LIST = {"Effect": "Allow", "Action": ["s3:ListBucket", "s3:HeadBucket"], "Resource": "*"}
 WRITE = {"Effect": "Allow", "Action": ["s3:PutObject"], "Resource": "*"}
-POLICIES = {"reader": [READ, LIST], "blind": [READ], "nobody": [], "writer": [WRITE]}
+REMOVE = {"Effect": "Allow", "Action": ["s3:DeleteObject"], "Resource": "*"}
+POLICIES = {
+    "reader": [READ, LIST],
+    "blind": [READ],
+    "nobody": [],
+    "writer": [WRITE],
+    "keeper": [READ, LIST, WRITE, REMOVE],
+}
 
 
 def _error(start_response: Any, code: str) -> Iterable[bytes]:

@@ -1,4 +1,4 @@
-"""The fixtures `cloud` and `calendar`, for every test that has the mark `cloud`."""
+"""The fixture `cloud`, for every test that has the mark `cloud`; and a bucket by which results come back."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.cloud import environment
+from tests.cloud.bucket import ResultBucket, bucket
 from tests.cloud.cloud import Cloud
 from tests.tool_environments import CannotInstallError
 
@@ -50,3 +51,9 @@ def cloud(running_cloud: Cloud) -> Cloud:
     """A cloud with an empty calendar, its hosts, quotas and settings as at the start."""
     running_cloud.clean()
     return running_cloud
+
+
+@pytest.fixture(scope="session")
+def result_bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ResultBucket]:
+    with bucket(tmp_path_factory.mktemp("bucket")) as found:
+        yield found
