@@ -16,6 +16,7 @@ from broker.images.looking import Images
 from broker.model import Note, Phase, Placement, Request
 from broker.nesting.needs import asks
 from broker.nesting.store import read_nesting
+from broker.offers.by_rule import by_rule
 from broker.offers.candidates import Candidate
 from broker.offers.checks import unknown_sizes
 from broker.offers.engine import MOST_OFFERS, as_information, find_candidates, make_offers
@@ -27,6 +28,7 @@ from broker.offers.spaces import Spaces
 from broker.platforms import Platform
 from broker.records import OfferSetRecord, Owner, SessionRecord
 from broker.sessions import cloud_leases, components, ledger, open_offers, store
+from broker.sessions.brought import delays
 from federation.clock import Clock
 from federation.database import write
 from federation.sites import Federation
@@ -93,6 +95,10 @@ class Answers:
                 known = read_nesting(connection)
             candidates, unable = able(candidates, known)
             reasons += unable
+        if request is not None and any(item.targets for item in request.data):
+            with self._around.engine.connect() as connection:
+                seen = delays(connection, self._around.clock.now())
+            candidates = by_rule(candidates, self._around.forecaster.path, seen)
         candidates, unknown = self._around.spaces.bound(candidates)
         reasons += tuple(unknown)
         candidates = self._beside_held(self._around.purses.known(candidates))
