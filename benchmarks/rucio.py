@@ -26,7 +26,7 @@ from broker.service import Broker
 from federation.clock import SystemClock
 from federation.database import connect, upgrade
 from federation.settings import Settings
-from federation.sites import Federation, Place, Platform, Site
+from federation.sites import Federation, Place, Platform, Policy, Site
 from tests.broker.conftest import KINDS
 from tests.rucio.proxy import proxy
 from tests.rucio.server import Admin, rucio
@@ -88,8 +88,10 @@ def fill(admin: Admin, files: int) -> None:
 
 def a_broker(directory: Path, options: dict[str, Any]) -> Broker:
     platform = Platform("simulated", 64, 256, 10_000)
+    # all storage is at this machine's own address
+    policy = Policy(allowed_networks=("127.0.0.0/8",))
     sites = {
-        name: Site(name, name, Place(10.0 * number, 0.0), rses=(rse,), platform=platform)
+        name: Site(name, name, Place(10.0 * number, 0.0), rses=(rse,), platform=platform, policy=policy)
         for number, (name, rse) in enumerate((("a", "A1"), ("b", "B"), ("c", "C")))
     }
     engine = connect(f"sqlite:///{directory}/broker.db")

@@ -164,7 +164,7 @@ class DataItem:
     checksum: tuple[str, str] | None = None
     files: int = 1
     unpacked: bool = False
-    # where no replica has all of it: what lies where, which `replicas` have together
+    # where not every replica has all of it: what lies where, which `replicas` have together
     parts: tuple[Part, ...] = ()
     # of a file in a folder: the folder's uuid and name; its own name is its path in there
     folder: tuple[str, str] | None = None

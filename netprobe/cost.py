@@ -111,26 +111,96 @@ def plan_staging(
 
     An item without replicas raises ValueError: there is nothing to move it from.
     """
-    outside = from_outside(destination)
-    known: dict[str, Forecast] = {}
-    moves = []
-    for item in items:
-        options = []
-        for url, source in item.replicas:
-            if source is not None and source not in known:
-                known[source] = forecast(source, destination)
-            path = outside if source is None else known[source]
-            seconds = seconds_for(path, item.size_bytes, item.files)
-            options.append(
-                Move(item.key, url, source, destination, item.size_bytes, seconds, path, item.files)
-            )
-        if not options:
-            raise ValueError(f"item {item.key!r} has no replica to bring it from")
-        moves.append(min(options, key=lambda move: (move.seconds.p50, move.seconds.p90)))
+    paths = _Paths(destination, forecast)
+    moves = [_fastest(item, paths) for item in items]
     groups = grouped(moves)
     size_bytes = sum(move.size_bytes for move in moves)
     seconds = together(groups, link_bits_per_second)
     return Staging(destination, tuple(moves), seconds, size_bytes, groups)
+
+
+def plan_files(files: Iterable[Item], destination: str, forecast: ForecastPath) -> tuple[Move, ...]:
+    """A move for each of the files, in their order: those that lie at the same sites all come from the one
+    that is fastest to bring them together, as if they were one item of `plan_staging`.
+
+    So what was planned by such parts, when only their sums were known, is what is moved in the end.
+    """
+    paths, wanted = _Paths(destination, forecast), tuple(files)
+    alike: dict[frozenset[str | None], list[Item]] = {}
+    for file in wanted:
+        alike.setdefault(_places(file), []).append(file)
+    chosen = {}
+    for places, some in alike.items():
+        size_bytes, count = sum(file.size_bytes for file in some), sum(file.files for file in some)
+        chosen[places] = _fastest(Item("", size_bytes, some[0].replicas, count), paths).source
+    return tuple(
+        next(_move(file, one, paths) for one in file.replicas if one[1] == chosen[_places(file)])
+        for file in wanted
+    )
+
+
+def _places(item: Item) -> frozenset[str | None]:
+    return frozenset(source for _, source in item.replicas)
+
+
+class _Paths:
+    """The forecasts of the paths to one destination, each asked for once."""
+
+    def __init__(self, destination: str, forecast: ForecastPath) -> None:
+        self.destination, self._forecast = destination, forecast
+        self._known: dict[str | None, Forecast] = {None: from_outside(destination)}
+
+    def __getitem__(self, source: str | None) -> Forecast:
+        if source is not None and source not in self._known:
+            self._known[source] = self._forecast(source, self.destination)
+        return self._known[source]
+
+
+def _move(item: Item, replica: tuple[str, str | None], paths: _Paths) -> Move:
+    url, source = replica
+    seconds = seconds_for(paths[source], item.size_bytes, item.files)
+    return Move(item.key, url, source, paths.destination, item.size_bytes, seconds, paths[source], item.files)
+
+
+def _fastest(item: Item, paths: _Paths) -> Move:
+    if not item.replicas:
+        raise ValueError(f"item {item.key!r} has no replica to bring it from")
+    # of one place the first
+    options = {source: (url, source) for url, source in reversed(item.replicas)}
+    left = [
+        options[source] for source in _worthwhile(list(dict.fromkeys(s for _, s in item.replicas)), paths)
+    ]
+    if len(left) > 1:
+        medians = [_median(item, paths[source]) for _, source in left]
+        left = [one for one, median in zip(left, medians, strict=True) if median == min(medians)]
+    return min((_move(item, one, paths) for one in left), key=lambda move: move.seconds.p90)
+
+
+def _median(item: Item, forecast: Forecast) -> float:
+    """The median of `seconds_for`, for a third of the work."""
+    rate = forecast.bits_per_second.p50
+    path = PathModel(rate, forecast.rtt_seconds, forecast.mss_bytes, forecast.gain)
+    return equal_seconds(item.size_bytes / item.files, item.files, path) * forecast.correction.p50
+
+
+def _worthwhile(sources: Sequence[str | None], paths: _Paths) -> list[str | None]:
+    """Those than which no other is better in all that the seconds depend on: it is as fast as they get."""
+    worse = {source: _worse(paths[source]) for source in sources}
+    return [
+        source
+        for source in sources
+        if not any(
+            worse[other] != worse[source]
+            and all(theirs <= mine for theirs, mine in zip(worse[other], worse[source], strict=True))
+            for other in sources
+        )
+    ]
+
+
+def _worse(forecast: Forecast) -> tuple[float, ...]:
+    """What makes a median larger, the larger it is."""
+    rate, correction = forecast.bits_per_second.p50, forecast.correction.p50
+    return -rate, -rate * forecast.gain, forecast.rtt_seconds, -forecast.mss_bytes, correction
 
 
 def grouped(moves: Iterable[Move]) -> tuple[Group, ...]:

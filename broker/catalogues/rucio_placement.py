@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from broker.catalogues import MOST_FILES
 from broker.catalogues import rucio_answers as answers
@@ -40,8 +40,9 @@ class Bundle:
 
 @dataclass(frozen=True)
 class Whereabouts:
-    """A data identifier, how much it is, and who has what of it. `bundles` are None where nobody looked file
-    by file. A file in two datasets of a container counts twice, unless somebody did."""
+    """A data identifier, how much it is, and who has what of it. `bundles` are None where all that can be
+    used is whole, or nobody looked file by file. A file in two datasets of a container counts twice, unless
+    somebody did."""
 
     scope: str
     name: str
@@ -59,6 +60,15 @@ class Whereabouts:
         """Those who have all of it on disk, and can be fetched from now."""
         return tuple(each for each in self.holdings if each.files >= self.files and on_disk(each.store))
 
+    def partly(self) -> tuple[Holding, ...]:
+        """Those who have some of it on disk, and can be fetched from now, at sites where nobody has all."""
+        sites = {each.store.site_id for each in self.whole()} - {None}
+        return tuple(
+            each
+            for each in self.holdings
+            if 0 < each.files < self.files and on_disk(each.store) and each.store.site_id not in sites
+        )
+
 
 def usable(store: Store) -> bool:
     return store.readable and store.door is not None
@@ -70,7 +80,8 @@ def on_disk(store: Store) -> bool:
 
 def counted(rucio: Rucio, stores: Stores, did: answers.Did, until: float) -> Whereabouts:
     """By Rucio's own counts: one question, of a container one for each of its datasets. Of a single file
-    nothing is counted, for that is as dear as looking. Raises RucioError."""
+    nothing is counted, for that is as dear as looking; nor where beside whole copies several storages have a
+    part, for nobody knows which. Raises RucioError."""
     if did.type == answers.FILE:
         return by_file(rucio, stores, did, until)
     datasets = [(did.scope, did.name)] if did.type == answers.DATASET else _datasets(rucio, did, until)
@@ -82,7 +93,26 @@ def counted(rucio: Rucio, stores: Stores, did: answers.Did, until: float) -> Whe
         sizes[replica.rse] += replica.available_bytes or 0
     known = stores.named((rse for rse, count in files.items() if count), until)
     holdings = tuple(Holding(store, files[rse], sizes[rse]) for rse, store in known.items())
-    return Whereabouts(did.scope, did.name, did.type, did.length or 0, did.bytes or 0, _most_first(holdings))
+    counts = did.length or 0, did.bytes or 0
+    found = Whereabouts(did.scope, did.name, did.type, *counts, _most_first(holdings))
+    whole, partly = found.whole(), found.partly()
+    if not whole or not partly:
+        return found
+    if len(partly) == 1 and (bundles := _beside(found, whole, partly[0])) is not None:
+        return replace(found, bundles=bundles)
+    return by_file(rucio, stores, did, until) if found.files <= MOST_FILES else found
+
+
+def _beside(found: Whereabouts, whole: Sequence[Holding], part: Holding) -> tuple[Bundle, ...] | None:
+    """One part beside whole copies, which its counts say all of; None where they can't be right."""
+    everywhere = tuple(each.store for each in whole)
+    rest = found.files - part.files, found.size_bytes - part.size_bytes
+    if rest[1] < 0 or part.size_bytes < 0:
+        return None
+    return (
+        Bundle((part.store, *everywhere), part.files, part.size_bytes, found.name),
+        Bundle(everywhere, *rest, found.name),
+    )
 
 
 def looked_at(rucio: Rucio, stores: Stores, did: answers.Did, until: float) -> Whereabouts:

@@ -18,7 +18,7 @@ MOST_NAMED = 8
 def placed(
     found: Whereabouts, name: str, where: str
 ) -> tuple[tuple[Replica, ...], tuple[Part, ...], list[Note]]:
-    """A replica for each site that has all of it; where none has, a part for each set of files that lie at
+    """A replica for each site; and where some have not all of it, a part for each set of files that lie at
     the same sites. Files of two storages of one site are together."""
     if found.bundles is None:
         return _replicas(found, [each.store for each in found.whole()]), (), []
@@ -26,9 +26,6 @@ def placed(
     everywhere = set.intersection(*(set(sites) for sites, _ in at))
     tape = [each for each in found.bundles if all(store.tape for store in each.stores)]
     notes = [_on_tape(tape, name, where)] if tape else []
-    if everywhere:
-        stores = [store for _, each in at for store in each.stores if _site(store) in everywhere]
-        return _replicas(found, stores), (), notes
     merged: dict[frozenset[str], list[Bundle]] = {}
     for sites, each in at:
         merged.setdefault(sites, []).append(each)
@@ -40,12 +37,13 @@ def placed(
         )
         for some in merged.values()
     )
-    template = "no site has all of {name}: it comes in {parts} parts, from {sites}"
-    named = sorted({site for key in merged for site in key})
-    values = {"name": name, "parts": str(len(parts)), "sites": _listed(named)}
-    notes.append(note("data-in-parts", template, where, Level.INFO, **values))
+    if not everywhere:
+        template = "no site has all of {name}: it comes in {parts} parts, from {sites}"
+        named = sorted({site for key in merged for site in key})
+        values = {"name": name, "parts": str(len(parts)), "sites": _listed(named)}
+        notes.append(note("data-in-parts", template, where, Level.INFO, **values))
     every = _replicas(found, [store for each in found.bundles for store in each.stores])
-    return every, parts, notes
+    return every, parts if len(parts) > 1 else (), notes
 
 
 def said(found: Whereabouts, name: str, where: str) -> list[Note]:

@@ -15,7 +15,7 @@ from broker.platforms import PlatformError
 from broker.platforms.places import parts_of
 from federation.sites import Site
 from federation.urls import server_of
-from netprobe.cost import Item, Move, plan_staging
+from netprobe.cost import Item, Move, plan_files
 from netprobe.forecast import ForecastPath
 
 # URLs are signed for so many times the forecast of the move (90 %), and for this many seconds in any case
@@ -75,7 +75,8 @@ class Unpacker:
             Item(part.uuid, part.size_bytes or 0, [(one.url, one.site_id) for one in part.replicas])
             for part in parts.values()
         ]
-        moves = plan_staging(items, site.id, self.forecast).moves
+        # by the same sums as they were priced by, where their catalogue knew them in parts
+        moves = plan_files(items, site.id, self.forecast)
         return [(parts[each.key], each) for each in moves]
 
 

@@ -38,6 +38,14 @@ def sites(found: DataItem) -> list[str | None]:
     return sorted(str(each.site_id) for each in found.replicas)
 
 
+def by_sites(found: DataItem) -> dict[tuple[str, ...], tuple[int, int]]:
+    """Files and bytes of each part, by the sites that have it."""
+    return {
+        tuple(sorted(str(one.site_id) for one in each.replicas)): (each.files, each.size_bytes)
+        for each in found.parts
+    }
+
+
 def total(names: list[str]) -> int:
     return sum(len(content(name)) for name in names)
 
@@ -52,7 +60,9 @@ def test_a_dataset_has_a_replica_for_each_site_that_has_all_of_it(world: World) 
     found = resolve(world, "whole", "DATASET")
     assert found.item is not None
     assert (found.item.size_bytes, found.item.files, found.item.unpacked) == (total(names), 12, True)
-    assert sites(found.item) == ["a", "b"]
+    assert sites(found.item) == ["a", "b", "c"]
+    # what C has may come from there, too
+    assert by_sites(found.item) == {("a", "b", "c"): (5, total(names[:5])), ("a", "b"): (7, total(names[5:]))}
     assert (found.item.namespace, found.item.endpoint) == ("sky", world.rucio.url)
     assert "all at A1 (a), all at B (b), 5 files at C (c)" in where(found)
     assert not told(found, Level.WARN)
@@ -80,8 +90,21 @@ def test_the_attribute_site_names_the_site_where_the_federation_does_not(world: 
 def test_two_storages_of_one_site_may_have_it_all_together(world: World) -> None:
     world.dataset("split-at-a", A1=range(6), A2=range(4, 10), B=range(3))
     found = item(world, "split-at-a")
-    assert sites(found) == ["a"]
-    assert found.parts == ()
+    assert {key: files for key, (files, _) in by_sites(found).items()} == {("a",): 7, ("a", "b"): 3}
+    assert not told(resolve(world, "split-at-a"), Level.WARN)
+    assert "no site has all" not in str(resolve(world, "split-at-a").notes)
+    world.dataset("whole-at-a", A1=range(6), A2=range(4, 10))
+    assert (sites(item(world, "whole-at-a")), item(world, "whole-at-a").parts) == (["a"], ())
+
+
+def test_parts_beside_whole_copies_are_known_file_by_file(world: World) -> None:
+    names = world.dataset("mixed", A1=range(10), B=range(6), C=range(4, 9))
+    assert by_sites(item(world, "mixed")) == {
+        ("a", "b"): (4, total(names[:4])),
+        ("a", "b", "c"): (2, total(names[4:6])),
+        ("a", "c"): (3, total(names[6:9])),
+        ("a",): (1, total(names[9:])),
+    }
 
 
 def test_where_no_site_has_all_of_it_it_comes_in_parts(world: World) -> None:
@@ -103,7 +126,8 @@ def test_a_container_is_all_of_its_datasets(world: World) -> None:
     world.admin.collection("CONTAINER", "sky", "inner-2", ["in-2"])
     world.admin.collection("CONTAINER", "sky", "outer", ["inner-1", "inner-2"])
     found = item(world, "outer", kind="CONTAINER")
-    assert (found.files, found.size_bytes, sites(found)) == (7, total(one + two), ["a"])
+    assert (found.files, found.size_bytes, sites(found)) == (7, total(one + two), ["a", "b"])
+    assert {key: files for key, (files, _) in by_sites(found).items()} == {("a", "b"): 3, ("a",): 4}
     assert {file.path for file in files(world, found)} == {*one, *two}
 
 
