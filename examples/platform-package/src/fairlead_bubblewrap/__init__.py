@@ -12,6 +12,7 @@ import fcntl
 import json
 import os
 import signal
+import subprocess
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from io import FileIO
@@ -111,6 +112,11 @@ class BubblewrapPlatform:
     async def start(self, job: Job) -> Sequence[Connector]:
         """Whoever gets the lock starts the container, which then holds it until its end."""
         await self.prepare(job)
+        # in a thread, which goes on although we are cancelled: asyncio's own children can keep an event loop
+        # from ending that is cancelled while one begins (CPython 3.11)
+        return await asyncio.to_thread(self._start, job)
+
+    def _start(self, job: Job) -> Sequence[Connector]:
         directory = self._run_directory(job.id)
         directory.mkdir(parents=True, exist_ok=True)
         lock = _locked(directory)
@@ -121,13 +127,13 @@ class BubblewrapPlatform:
         try:
             process = self._process(job)
             write_private(directory / "options", "".join(f"{word}\0" for word in self._options(job, process)))
-            started = await asyncio.create_subprocess_exec(
-                *("setsid", "--fork", "sh", "-c", WRAPPER, "sh", *_command(job.executable, process)),
+            subprocess.run(
+                ["setsid", "--fork", "sh", "-c", WRAPPER, "sh", *_command(job.executable, process)],
                 cwd=directory,
                 pass_fds=(lock,),
-                stdin=asyncio.subprocess.DEVNULL,
+                stdin=subprocess.DEVNULL,
+                check=False,
             )
-            await started.wait()
         except OSError as problem:
             raise self._error(f"the container can't be started: {problem}") from problem
         finally:
@@ -197,8 +203,8 @@ class BubblewrapPlatform:
         paths = results.all_but(self._root, job_id, keep)
         if paths:
             # a container can make more levels of directories than Python can go down
-            remove = await asyncio.create_subprocess_exec("rm", "-rf", "--one-file-system", "--", *paths)
-            if await remove.wait() != 0:
+            remove = ["rm", "-rf", "--one-file-system", "--", *map(str, paths)]
+            if await asyncio.to_thread(subprocess.call, remove) != 0:
                 raise self._error("what the job left can't be removed")
 
     async def list_files(self, job_id: str, name: str) -> Sequence[StoredFile]:
