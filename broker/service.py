@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any, BinaryIO
 
 from sqlalchemy import Engine
@@ -19,7 +22,8 @@ from broker.offers.purses import Purses, load_purses
 from broker.offers.reach import Reach
 from broker.offers.spaces import Spaces, load_spaces
 from broker.phases import Actor
-from broker.platforms import Platform, StoredFile, load_platform
+from broker.platforms import Platform, StoredFile, TellsPulls, load_platform
+from broker.pull_times import keep_told
 from broker.records import NotAllowed, OfferSetRecord, Owner, SessionRecord
 from broker.sessions import components, ledger, listing, store
 from broker.sessions.listing import Cursor, Filters, Page
@@ -34,6 +38,11 @@ from netprobe.archive import Archive
 from netprobe.forecast import Forecaster
 from reservations.credits import CreditSource
 from reservations.sources import Placed
+
+log = logging.getLogger(__name__)
+
+# what platforms have seen of their pulls is written down so often
+PULLS_SECONDS = 60.0
 
 
 class Broker:
@@ -65,6 +74,7 @@ class Broker:
             for site in federation
             if site.platform is not None
         }
+        self._images = Images(clock) if online else None
         if sources is None:
             sources = load_spaces(federation, clock) if online else ()
         spaces = Spaces(sources, clock, settings.work_directory.with_name("space"))
@@ -77,7 +87,7 @@ class Broker:
                 engine,
                 clock,
                 self.forecaster,
-                Images(clock) if online else None,
+                self._images,
                 spaces,
                 Purses(credits or (load_purses(federation, clock) if online else {}), clock),
                 reach,
@@ -255,7 +265,24 @@ class Broker:
 
     async def run(self) -> None:
         """Drive the sessions until cancelled. What was going on then is taken up by the next `run`."""
-        await self._supervisor.run()
+        if self._images is None or not any(isinstance(each, TellsPulls) for each in self._platforms.values()):
+            await self._supervisor.run()
+            return
+        keeping = asyncio.create_task(self._keep_pulls(self._images))
+        try:
+            await self._supervisor.run()
+        finally:
+            keeping.cancel()
+            await asyncio.gather(keeping, return_exceptions=True)
+
+    async def _keep_pulls(self, images: Images) -> None:
+        while True:
+            await self._clock.sleep(PULLS_SECONDS)
+            try:
+                keep = partial(keep_told, self._engine, self._platforms, images, self._clock.now())
+                await asyncio.to_thread(keep)
+            except Exception:
+                log.exception("how long images took to come could not be written down")
 
     def _overdue(self, session: SessionRecord) -> bool:
         return (

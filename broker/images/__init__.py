@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -79,6 +79,10 @@ class Image:
     def distinct_layers(self) -> tuple[Layer, ...]:
         """A layer that comes twice is moved once."""
         return tuple({layer.digest: layer for layer in self.layers}.values())
+
+    def missing(self, there: Collection[str]) -> tuple[Layer, ...]:
+        """The layers that are moved to where those `there` are in place, by what they unpack to."""
+        return tuple(each for each in self.distinct_layers if each.diff_id not in there)
 
     @property
     def is_root(self) -> bool:

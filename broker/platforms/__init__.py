@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from broker.images import Access, Image, Wanted
+from broker.images.pulls import Pulled
 from broker.model import Connector, DataItem, Executable, Figure, Job, Note, Outcome, Phase, Request
 from federation.clock import Clock
 from federation.errors import InputError
@@ -176,6 +177,15 @@ class PullsImages(Protocol):
 
     def check_image(self, image: Image) -> Sequence[Note]:
         """What speaks against `image` there (ERROR), and what its client should know (INFO, WARN)."""
+        ...
+
+
+@runtime_checkable
+class TellsPulls(Protocol):
+    """What a platform has besides when it sees how long pulls take: the next forecasts learn of it."""
+
+    def pulled(self) -> Sequence[Pulled]:
+        """The pulls that ended well since this was asked last; each is told once. For any thread."""
         ...
 
 

@@ -16,6 +16,8 @@ from typing import TypeVar
 
 from broker.catalogues.urls import allowed_at
 from broker.images import Access, Image, Wanted
+from broker.images.pulls import Pulled, PullLog
+from broker.images.references import is_local
 from broker.model import Connector, DataItem, Executable, ExecutableKind, Job, Note, Request
 from broker.platforms import (
     PlatformError,
@@ -76,7 +78,7 @@ class SkahaPlatform:
         options = skaha_options(site)
         self._site, self._platform, self._clock, self._options = site, site.platform, clock, options
         self._allowed = allowed_at(federation, site)
-        self._access = skaha_access(federation, site, options)
+        self._access, self._pulls = skaha_access(federation, site, options), PullLog()
         self._files = Files(site.id, options)
         skaha = Skaha(site.id, options, clock)
         self._views = Views(skaha, clock, options.refresh_seconds, work_directory / VIEW_NAME)
@@ -89,6 +91,7 @@ class SkahaPlatform:
             options.log_seconds,
             options.patience_seconds,
             self._files.exit_code,
+            self._add_pull,
         )
         self._threads = ThreadPoolExecutor(THREADS, f"skaha-{site.id}")
         self._overuse = None if options.staging is None else Overuse(options.staging)
@@ -124,6 +127,17 @@ class SkahaPlatform:
 
     def check_image(self, image: Image) -> Sequence[Note]:
         return skaha_images.check_image(self._site, self._views.last(), image)
+
+    def pulled(self) -> Sequence[Pulled]:
+        return self._pulls.take()
+
+    def _add_pull(self, image: str, seconds: float) -> None:
+        """Of an image by Skaha's name, on a node."""
+        last = self._views.last()
+        if not isinstance(last, str) and not is_local(image):
+            wanted = Wanted((image,), architecture=self._platform.architectures[0])
+            access = skaha_images.named_by(last, self._access)
+            self._pulls.add(Pulled(wanted, access, self._clock.now(), seconds))
 
     async def stage(self, job_id: str, wanted: Sequence[tuple[DataItem, Move]], progress: Progress) -> Staged:
         here = self._site, self._allowed, self._clock, self._files.root

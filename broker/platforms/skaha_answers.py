@@ -22,6 +22,10 @@ PENDING, RUNNING, TERMINATING = "Pending", "Running", "Terminating"
 SUCCEEDED, FAILED = frozenset({"Completed", "Succeeded"}), frozenset({"Failed", "Error"})
 INTERACTIVE = frozenset({"notebook", "contributed", "desktop", "carta", "firefly"})
 _AMOUNT = re.compile(r"([0-9]+(?:\.[0-9]+)?)([KMGTPE]?)i?", re.IGNORECASE)
+_GO_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
+_GO_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(h|ms|m|s|us|µs|ns)")
+_DURATION = r"(?:[0-9]+(?:\.[0-9]+)?(?:h|ms|m|s|us|µs|ns))+"
+_PULLED = re.compile(rf" in (?P<pull>{_DURATION})(?: \((?P<whole>{_DURATION}) including waiting\))?")
 _POWERS = {"": -3, "K": -2, "M": -1, "G": 0, "T": 1, "P": 2, "E": 3}
 
 
@@ -61,6 +65,7 @@ class Session:
     connect_url: str | None
     # when Skaha would end it; old versions don't say
     expires: datetime | None = None
+    image: str | None = None
 
 
 def read_images(document: Any) -> tuple[Image, ...]:
@@ -117,7 +122,7 @@ def read_session(document: Any) -> Session:
         raise ValueError("a session is no JSON object")
     if not all(_is_text(document.get(name)) for name in ("id", "status")):
         raise ValueError("a session has no id, or no status")
-    url = document.get("connectURL")
+    url, image = document.get("connectURL"), document.get("image")
     return Session(
         document["id"],
         str(document.get("name") or "").lower(),
@@ -126,6 +131,7 @@ def read_session(document: Any) -> Session:
         _instant(document.get("startTime")),
         url if _is_text(url) and url.startswith(("http://", "https://")) else None,
         _instant(document.get("expiryTime")),
+        image if _is_text(image) else None,
     )
 
 
@@ -160,6 +166,27 @@ def read_events(text: str) -> tuple[Event, ...]:
             message = line[start:] if end < 0 else line[start:end]
             found.append(Event(words[0], words[1], " ".join(message.split())))
     return tuple(found)
+
+
+def pull_seconds(events: Sequence[Event], image: str) -> float | None:
+    """How long a node took to have `image`: 0 where it had it already, None where no event says so.
+
+    The kubelet says "Successfully pulled image "X" in 2.1s (1m3.5s including waiting). Image size: ...", of
+    which waiting for other pulls is part; versions before 1.27 know no waiting.
+    """
+    for event in events:
+        if event.reason == "Pulled" and f'"{image}"' in event.message:
+            found = _PULLED.search(event.message.partition(f'"{image}"')[2])
+            if found is not None:
+                return _seconds(found["whole"] or found["pull"])
+            if "already present" in event.message:
+                return 0.0
+    return None
+
+
+def _seconds(text: str) -> float:
+    """A duration as Go writes it: "1h2m3.5s", "345.6ms", "12µs"."""
+    return sum(float(number) * _GO_UNITS[unit] for number, unit in _GO_DURATION.findall(text))
 
 
 def _instant(text: Any) -> datetime | None:

@@ -51,9 +51,14 @@ def wanted_image(
         return None
     digest = None if executable.kind is ExecutableKind.NOTEBOOK else _digest(executable)
     wanted = Wanted((qualified(name),), digest, executable.architecture, executable.os)
-    # a Skaha's own registry may have a private address, as other sites' storage may
+    return wanted, named_by(view, access)
+
+
+def named_by(view: View, access: Access) -> Access:
+    """The access to registries once Skaha has named its own: they may have private addresses, as the storage
+    of other sites may."""
     peers = dict.fromkeys((*access.allowed.peers, *view.hosts))
-    return wanted, replace(access, allowed=replace(access.allowed, peers=tuple(peers)))
+    return replace(access, allowed=replace(access.allowed, peers=tuple(peers)))
 
 
 def _digest(executable: Executable) -> str | None:

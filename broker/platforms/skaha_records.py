@@ -22,7 +22,7 @@ class Record:
 
     `unsure`: when one was asked for before, of which nobody knows whether it was made. `seen`: when Skaha
     last listed it. `stopping`: we are about to end it. `ended`: how it ended, and why
-    Skaha need not be asked any more.
+    Skaha need not be asked any more. `pull_told`: how long its image took was looked for.
     """
 
     asked: datetime
@@ -33,6 +33,7 @@ class Record:
     output: str = ""
     ended: Status | None = None
     connectors: tuple[Connector, ...] = ()
+    pull_told: bool = False
 
 
 class Records:

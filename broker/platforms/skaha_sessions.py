@@ -23,6 +23,7 @@ from broker.platforms.skaha_answers import (
     TERMINATING,
     Event,
     Session,
+    pull_seconds,
 )
 from broker.platforms.skaha_client import Parameters, Skaha
 from broker.platforms.skaha_launch import session_name
@@ -59,7 +60,8 @@ class Asked:
 
 
 class Sessions:
-    """All raise PlatformError. `exit_code` reads what a session's script left, where there is one."""
+    """All raise PlatformError. `exit_code` reads what a session's script left, where there is one. `pulled`
+    is told once a session which image it has, and how many seconds that took."""
 
     def __init__(
         self,
@@ -71,10 +73,12 @@ class Sessions:
         log_seconds: float,
         patience_seconds: float,
         exit_code: Callable[[str], int | None],
+        pulled: Callable[[str, float], None],
     ) -> None:
         self._site_id, self._skaha, self._records, self._clock = site_id, skaha, records, clock
         self._poll, self._log_seconds = timedelta(seconds=poll_seconds), log_seconds
         self._patience, self._exit_code = timedelta(seconds=patience_seconds), exit_code
+        self._pulled = pulled
         # one thing at a time is done with a job; jobs share these by chance
         self._turns = [threading.Lock() for _ in range(TURNS)]
         self._listing = Listing(site_id, skaha, clock)
@@ -204,6 +208,8 @@ class Sessions:
             old = record.session_id != found.id or record.seen is None or now - record.seen >= SEEN
             record = replace(record, session_id=found.id, seen=now)
             self._records.keep(job_id, record, write=old)
+        if found.status not in (PENDING, TERMINATING) and not record.pull_told:
+            record = self._tell_pull(job_id, record, found)
         if found.status in SUCCEEDED | FAILED:
             return self._ended(job_id, record, found)
         if found.status == TERMINATING:
@@ -221,6 +227,15 @@ class Sessions:
             # long output is looked at seldom: all of it is sent each time
             self._put_off(job_id, "output", max(self._log_seconds, 10 * (time.monotonic() - began)))
         return self._running(record)
+
+    def _tell_pull(self, job_id: str, record: Record, found: Session) -> Record:
+        record = replace(record, pull_told=True)
+        self._records.keep(job_id, record)
+        if found.image is not None:
+            seconds = pull_seconds(self._events(found.id), found.image)
+            if seconds is not None:
+                self._pulled(found.image, seconds)
+        return record
 
     def _prolong(self, job_id: str, found: Session) -> None:
         """Skaha ends interactive sessions after some days, unless they are renewed."""

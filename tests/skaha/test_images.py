@@ -12,16 +12,18 @@ from broker.images import Looked, Trouble
 from broker.images.looking import Images
 from broker.model import Executable, ExecutableKind, Level
 from broker.offers.images import judged
-from broker.platforms import PullsImages
+from broker.platforms import PullsImages, State, TellsPulls
 from broker.platforms.skaha import SkahaPlatform
+from broker.platforms.skaha_answers import Event, pull_seconds
 from federation.clock import SystemClock
 from federation.errors import InputError
 from federation.sites import Place
 from federation.sites import Site as Here
 from tests.broker.images.fake import FakeRegistry, Said, fake_registry, serving
 from tests.broker.images.real import Made, make_image, make_layer
-from tests.skaha.platform_support import NOTEBOOK, TERMINAL, Site
+from tests.skaha.platform_support import NOTEBOOK, TERMINAL, Site, begun, ended, job_of, live
 from tests.skaha.serving import registries_at
+from tests.skaha.simulator_app import Fault
 
 PRIVATE = "images.canfar.net/private/tool:1"
 LAYER = make_layer({"bin/tool": b"x" * 3000})
@@ -131,6 +133,58 @@ def test_whose_the_image_is(
     [note] = judged(Here("here", "Here", Place(0, 0)), platform, looked, executable)
     assert (note.kind, note.level) == ("image-user", level)
     assert words in note.text
+
+
+@pytest.mark.parametrize(
+    ("message", "seconds"),
+    [
+        (
+            'Successfully pulled image "a/b:1" in 1.5s (1m2.25s including waiting). Image size: 3000 bytes.',
+            62.25,
+        ),
+        ('Successfully pulled image "a/b:1" in 345.6ms (345.6ms including waiting)', 0.3456),
+        ('Successfully pulled image "a/b:1" in 1h2m3.5s', 3723.5),
+        ('Container image "a/b:1" already present on machine', 0.0),
+        ('Successfully pulled image "a/b:10" in 1s', None),
+        ('Successfully pulled image "a/b:1" in a while', None),
+    ],
+)
+def test_what_the_kubelet_says_of_a_pull(message: str, seconds: float | None) -> None:
+    events = [Event("Normal", "Scheduled", "x"), Event("Normal", "Pulled", message)]
+    found = pull_seconds(events, "a/b:1")
+    assert found == (None if seconds is None else pytest.approx(seconds))
+
+
+def test_how_long_a_node_took_to_have_an_image_is_told_once_also_through_a_restart(site: Site) -> None:
+    async def story() -> None:
+        platform = site.platform()
+        assert isinstance(platform, TellsPulls)
+        job = await begun(platform, job_of("sleep", "60"))
+        assert (await platform.poll(job)).state is State.RUNNING
+        [pulled] = platform.pulled()
+        assert (pulled.wanted.locations, pulled.seconds, pulled.there) == ((TERMINAL,), 62.25, frozenset())
+        again = site.platform()
+        assert (await again.poll(job)).state is State.RUNNING
+        assert not again.pulled()
+        await platform.release(job.id)
+        # one that has ended when it is looked at first
+        await ended(platform, job_of("true"))
+        assert len(platform.pulled()) == 1
+
+    live(story)
+
+
+def test_a_session_of_whose_image_nothing_is_known_goes_on(site: Site) -> None:
+    async def story() -> None:
+        site.served.app.faults.append(Fault("GET /session/", (503, "text/plain", b"busy")))
+        platform = site.platform()
+        job = await begun(platform, job_of("sleep", "60"))
+        assert (await platform.poll(job)).state is State.RUNNING
+        assert not platform.pulled()
+        site.served.app.faults.clear()
+        await platform.release(job.id)
+
+    live(story)
 
 
 def test_the_operator_says_what_pulls_get(site: Site) -> None:
