@@ -25,7 +25,7 @@ FAILED = 255
 # between SIGTERM and SIGKILL, there and then here
 GRACE_SECONDS = 2
 # a list of ten thousand files with signed URLs has some megabytes; the other side holds it in memory, twice
-MOST_INPUT_BYTES = 32 * 1024 * 1024
+MOST_INPUT_BYTES = 64 * 1024 * 1024
 _BLOCK_BYTES = 65536
 
 # What the login shell there becomes, and what it starts in a session of its own, so that signals reach all

@@ -3,9 +3,10 @@
 `head URL` asks how large a file is, `ask` sends small requests and tells the answers (`mover_ask`).
 
 Runs as a child process at the site that receives (in its namespace, or over SSH), hence the standard library
-alone: httpx takes longer to import than a small file takes to move. LIST is a file of JSON: the objects of
-`mover_file.File`. (On the command line everybody could read the URLs, and what is signed in them.) Bearer
-tokens (`mover_http.Connections`) come over standard input, with --bearers as one JSON object.
+alone: httpx takes longer to import than a small file takes to move. On a command line everybody could read
+URLs, and what is signed in them. So "-" as LIST or URL is a JSON object on standard input: {"files"} with
+objects of `mover_file.File`, or {"url"}, and in both "bearers", tokens by server (`mover_http.Connections`).
+LIST may also be a file with the list of files alone.
 
 Standard output is one JSON object a line: {"event": "progress", "bytes", "seconds"} a few times a second, of
 a list {"event": "file", "number", ...} for each that is done, at last {"event": "done", ...} or
@@ -20,15 +21,19 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from netprobe import mover_ask, mover_batch, mover_file, mover_http
 from netprobe.addresses import Allowed, allowed_from
 from netprobe.mover_file import ATTEMPTS, STALL_SECONDS, Done, File
 from netprobe.mover_http import MoverError
 
+T = TypeVar("T")
+# in place of a URL or a file's name: it comes over standard input
+GIVEN = "-"
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -64,13 +69,11 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
     one.add_argument("--checksum", help="sha256:HEX that it must have")
     one.add_argument("--s3", action="store_true", help="ask an S3 store for the object's checksum")
     many = commands.add_parser("fetch-all", help="bring all files of LIST, several at a time")
-    many.add_argument("list", type=Path)
+    many.add_argument("list")
     many.add_argument("--workers", type=int, default=mover_batch.WORKERS, help="files of a group at a time")
     two = commands.add_parser("head", help="say how large the file at URL is")
     two.add_argument("url")
     three = commands.add_parser("ask", help="send the requests on standard input, and say the answers")
-    for each in (many, two):
-        each.add_argument("--bearers", action="store_true", help="bearer tokens are on standard input")
     for each in (one, many):
         each.add_argument("--attempts", type=int, default=ATTEMPTS, help="how often each is tried at most")
     for each in (one, many, two, three):
@@ -95,16 +98,17 @@ def main(argv: list[str] | None = None) -> int:
         signal.signal(number, _stop)
     try:
         if chosen.command == "head":
-            limits = chosen.stall_seconds, chosen.allow
-            _say(asdict(mover_http.head(chosen.url, *limits, _bearers(chosen))))
+            url, bearers = _given("url", str) if chosen.url == GIVEN else (chosen.url, {})
+            _say(asdict(mover_http.head(url, chosen.stall_seconds, chosen.allow, bearers)))
         elif chosen.command == "ask":
             asked = mover_ask.read(sys.stdin.read())
             mover_ask.ask_all(asked, chosen.allow, chosen.stall_seconds, lambda each: _say(asdict(each)))
         elif chosen.command == "fetch":
             file = File(chosen.url, chosen.path, chosen.size, chosen.checksum, s3=chosen.s3)
-            _say(asdict(_fetch_all(chosen, [file], 1).files[0]))
+            _say(asdict(_fetch_all(chosen, [file], 1, {}).files[0]))
         else:
-            batch = _fetch_all(chosen, _listed(chosen.list), chosen.workers)
+            listed, bearers = _given("files", list) if chosen.list == GIVEN else (_read(chosen.list), {})
+            batch = _fetch_all(chosen, _files(chosen.list, listed), chosen.workers, bearers)
             groups = {name: asdict(group) for name, group in batch.groups.items()}
             _say({"event": "done", "seconds": batch.seconds, "groups": groups})
     except MoverError as problem:
@@ -121,7 +125,9 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def _fetch_all(chosen: argparse.Namespace, files: list[File], workers: int) -> mover_batch.Batch:
+def _fetch_all(
+    chosen: argparse.Namespace, files: list[File], workers: int, bearers: Mapping[str, str]
+) -> mover_batch.Batch:
     def progress(size: int, seconds: float) -> None:
         _say({"event": "progress", "bytes": size, "seconds": round(seconds, 3)})
 
@@ -130,24 +136,36 @@ def _fetch_all(chosen: argparse.Namespace, files: list[File], workers: int) -> m
             _say({**asdict(done), "event": "file", "number": number})
 
     limits = chosen.stall_seconds, chosen.attempts
-    bearers = _bearers(chosen) if chosen.command == "fetch-all" else None
     return mover_batch.fetch_all(files, chosen.allow, workers, *limits, progress, finished, bearers)
 
 
-def _bearers(chosen: argparse.Namespace) -> dict[str, str] | None:
-    if not chosen.bearers:
-        return None
+def _given(name: str, kind: type[T]) -> tuple[T, dict[str, str]]:
+    """That member of the object on standard input, and the tokens beside it."""
     try:
-        return {str(server): str(token) for server, token in json.loads(sys.stdin.read()).items()}
-    except (AttributeError, ValueError) as problem:
-        raise MoverError("expected bearer tokens by server as JSON on standard input") from problem
+        document = json.loads(sys.stdin.buffer.read())
+        wanted = document[name]
+        if isinstance(wanted, kind):
+            return wanted, {str(server): str(token) for server, token in document["bearers"].items()}
+    except (AttributeError, KeyError, TypeError, ValueError):
+        pass
+    # not what it is: it may hold tokens, and URLs that are signed
+    raise MoverError(f"expected {name} and bearers as JSON on standard input")
 
 
-def _listed(path: Path) -> list[File]:
+def _read(path: str) -> object:
     try:
-        return mover_batch.read_files(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as problem:
+        return json.loads(Path(path).read_bytes())
+    except (OSError, ValueError) as problem:
         raise MoverError(f"{path}: expected a list of files as JSON: {problem}") from problem
+
+
+def _files(source: str, listed: object) -> list[File]:
+    try:
+        if isinstance(listed, list):
+            return mover_batch.read_files(listed)
+    except TypeError:
+        pass
+    raise MoverError(f"{source}: expected a list of files as JSON")
 
 
 if __name__ == "__main__":

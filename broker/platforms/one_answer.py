@@ -50,8 +50,7 @@ class OneAnswer(Generic[T]):
                 await self._drop(question)
 
     async def _drop(self, question: _Question[T]) -> None:
-        """End a question that nobody asks any more. A program that is being started when its event loop ends
-        would keep that from ending for ever (CPython 3.11), so nothing goes on behind the last asker."""
+        """End a question that nobody asks any more: nothing goes on behind the last asker."""
         if self._next is question:
             self._next = None
         question.answer.cancel()

@@ -32,10 +32,6 @@ def allow(allowed: Allowed | None) -> list[str]:
     return [] if allowed is None else ["--allow", json.dumps(allowed.document(), separators=(",", ":"))]
 
 
-def with_bearers(bearers: Mapping[str, str] | None) -> list[str]:
-    return ["--bearers"] if bearers else []
-
-
 async def last_said(
     host: Host,
     command: list[str],

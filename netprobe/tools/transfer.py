@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
@@ -19,7 +18,7 @@ from federation.about import About
 from federation.clock import Clock, SystemClock
 from federation.errors import InputError
 from federation.hosts import Host
-from netprobe import mover_ask, mover_batch
+from netprobe import mover, mover_ask, mover_batch
 from netprobe.addresses import Allowed
 from netprobe.measurement import Kind, Measurement, Origin
 from netprobe.mover_ask import Answer, Asked
@@ -96,8 +95,8 @@ async def fetch_all(
     for, and allows everything. `bearers` are tokens by the server that each is for ("https://HOST:PORT").
 
     Raises TransferError for the first that can't be had: then nothing is at its path that wasn't there
-    before, others may be done. Cancelled: the mover has ended before CancelledError leaves. The list of files
-    lies beside the first of them meanwhile, readable by this user alone.
+    before, others may be done. Cancelled: the mover has ended before CancelledError leaves. URLs and tokens
+    are on no command line, in no environment and on no disk.
     """
     if not files:
         return Batch((), {}, 0.0)
@@ -111,26 +110,12 @@ async def fetch_all(
             done[number] = _moved(Path(files[number].path), document)
 
     about = shown(files[0].url) if len(files) == 1 else f"{len(files)} files"
-    with _listed(files) as name:
-        command = [sys.executable, "-m", "netprobe.mover", "fetch-all", name]
-        command += ["--workers", str(workers), *_mover.allow(allowed), *_mover.with_bearers(bearers)]
-        given = json.dumps(dict(bearers)) if bearers else None
-        end = await _mover.last_said(host, command, about, time_limit_seconds, on_document, given)
+    command = [sys.executable, "-m", "netprobe.mover", "fetch-all", mover.GIVEN]
+    command += ["--workers", str(workers), *_mover.allow(allowed)]
+    given = json.dumps({"files": mover_batch.document(files), "bearers": dict(bearers or {})})
+    end = await _mover.last_said(host, command, about, time_limit_seconds, on_document, given)
     groups = {name: Group(**group) for name, group in end["groups"].items()}
     return Batch(tuple(done[number] for number in range(len(files))), groups, end["seconds"])
-
-
-@contextlib.contextmanager
-def _listed(files: Sequence[File]) -> Iterator[str]:
-    """The name of the list that the mover reads."""
-    directory = Path(files[0].path).absolute().parent
-    try:
-        with tempfile.NamedTemporaryFile("w", dir=directory, prefix=".fairlead-", suffix=".list") as listed:
-            json.dump(mover_batch.document(files), listed)
-            listed.flush()
-            yield listed.name
-    except OSError as problem:
-        raise TransferError(f"{directory}: can't be written: {problem.strerror}") from problem
 
 
 def _moved(path: Path, document: Mapping[str, Any]) -> Moved:
@@ -157,9 +142,8 @@ async def head(
 
     Keys: size_bytes (None: not said), accept_ranges, etag, last_modified. Raises TransferError.
     """
-    command = [sys.executable, "-m", "netprobe.mover", "head", url]
-    command += [*_mover.allow(allowed), *_mover.with_bearers(bearers)]
-    given = json.dumps(dict(bearers)) if bearers else None
+    command = [sys.executable, "-m", "netprobe.mover", "head", mover.GIVEN, *_mover.allow(allowed)]
+    given = json.dumps({"url": url, "bearers": dict(bearers or {})})
     return await _mover.last_said(host, command, shown(url), time_limit_seconds, given=given)
 
 

@@ -99,8 +99,11 @@ def test_silence_is_a_failure_of_all(server: Answering) -> None:
         asyncio.run(ask(LocalHost(), Asked((Request(server.url("/a")),)), 0.5, HERE))
 
 
-@pytest.mark.parametrize("command", [["ask"], ["head", "http://127.0.0.1:1/", "--bearers"]])
-@pytest.mark.parametrize("given", ["", "s3cret", '{"requests": [{"s3cret": 1}], "bearers": {}}', "[1]"])
+AMISS = ["", "s3cret", '{"requests": [{"s3cret": 1}], "files": [{"s3cret": 1}], "bearers": {}}', "[1]"]
+
+
+@pytest.mark.parametrize("command", [["ask"], ["head", "-"], ["fetch-all", "-"]])
+@pytest.mark.parametrize("given", AMISS)
 def test_what_it_is_given_amiss_it_does_not_repeat(command: list[str], given: str) -> None:
     end = subprocess.run(
         [sys.executable, "-m", "netprobe.mover", *command],

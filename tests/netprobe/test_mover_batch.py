@@ -134,7 +134,7 @@ def test_a_file_system_without_unnamed_files_is_left_clean_too(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["0", "1", "2"]
 
 
-def test_what_cancels_leaves_neither_mover_nor_list(tmp_path: Path) -> None:
+def test_what_cancels_leaves_no_mover(tmp_path: Path) -> None:
     with file_server(b"x" * 400_000) as server:
 
         async def cancelled() -> None:
