@@ -26,6 +26,7 @@ from broker.offers.reach import Reach
 from broker.offers.refusal import explain
 from broker.offers.spaces import Spaces
 from broker.platforms import Platform
+from broker.pull_times import by_pulls
 from broker.records import OfferSetRecord, Owner, SessionRecord
 from broker.sessions import cloud_leases, components, ledger, open_offers, store
 from broker.sessions.brought import delays
@@ -90,6 +91,7 @@ class Answers:
                 self._around.images,
                 self._around.reach,
             )
+            candidates = by_pulls(candidates, self._around.engine, self._around.clock.now())
         if request is not None and asks(request.executable):
             with self._around.engine.connect() as connection:
                 known = read_nesting(connection)
