@@ -42,6 +42,9 @@ class StandIn:
     def __str__(self) -> str:
         return "cloud 'stand-in'"
 
+    def offers(self, service: str) -> bool:
+        return service == "compute"
+
     def ask(
         self, service: str, method: str, path: str, body: Mapping[str, Any] | None = None, **more: Any
     ) -> Answer:
@@ -94,9 +97,19 @@ class StandIn:
             return Answer(200, {"server": found})
         if method == "DELETE":
             found["OS-EXT-STS:task_state"] = "deleting"
+            self.removed(names[1])
             return Answer(204, None)
         assert body is not None
         if "os-stop" in body:
-            self.on_halt(names[1])
+            self.halt(names[1])
             return Answer(202, None)
-        return Answer(200, {"output": self.consoles.get(names[1], "")})
+        return Answer(200, {"output": self.console(names[1])})
+
+    def console(self, server_id: str) -> str:
+        return self.consoles.get(server_id, "")
+
+    def halt(self, server_id: str) -> None:
+        self.on_halt(server_id)
+
+    def removed(self, server_id: str) -> None:
+        """It does nothing any more."""

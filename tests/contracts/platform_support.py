@@ -70,3 +70,13 @@ async def until_exited(platform: Platform, job: Job, time_limit_seconds: float =
         assert time.monotonic() < deadline, f"still {status}"
         await asyncio.sleep(0.05)
     return status
+
+
+async def until_begun(platform: Platform, job: Job, time_limit_seconds: float = 20.0) -> Status:
+    """The status of `job` when its container runs, and waits for nothing any more. Fails where it doesn't."""
+    deadline = time.monotonic() + time_limit_seconds
+    while (status := await platform.poll(job)).waiting is not None:
+        assert time.monotonic() < deadline, f"still {status}"
+        await asyncio.sleep(0.05)
+    assert status.state is State.RUNNING, status
+    return status

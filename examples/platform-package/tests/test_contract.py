@@ -11,9 +11,11 @@ import pytest
 
 from broker.model import Executable
 
-# all of them, with the fixtures that they use
+# all of them, with the fixture that they use
+from tests.contracts.platform_cases import Case as AnyCase
+from tests.contracts.platform_cases import server as server
 from tests.contracts.test_platforms import *  # noqa: F403
-from tests.contracts.test_platforms import Case as AnyCase
+from tests.contracts.test_platforms_running import *  # noqa: F403
 
 IMAGE = "example.org/busybox:1"
 APPLETS = ("cat", "sh", "sleep", "true")
