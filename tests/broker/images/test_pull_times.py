@@ -28,12 +28,13 @@ from broker.images.pulls import (
 from broker.offers.candidates import Candidate, assess
 from broker.platforms import TellsPulls
 from broker.pull_times import by_pulls, keep_told
+from broker.records import Owner
 from broker.service import PULLS_SECONDS, Broker
 from federation.database import write
 from federation.sites import Federation, Place, Site
 from federation.sites import Platform as SitePlatform
 from netprobe.quantiles import Quantiles
-from tests.broker.conftest import NOW, make_request
+from tests.broker.conftest import NOW, make_document, make_request
 from tests.broker.offering import forecast as path_forecast
 
 MB = 1_000_000
@@ -185,7 +186,7 @@ class Known:
     image: Image | None = IMAGE
     asked: list[object] = field(default_factory=list)
 
-    def look(self, questions):
+    def look(self, questions, seconds=6.0):
         found = list(questions)
         self.asked += found
         return {question: Looked(self.image) for question in found}
@@ -216,20 +217,31 @@ def test_the_next_offer_there_knows_what_pulls_took(engine: Engine) -> None:
     assert after.prepare == before.staging.seconds + after.pull.seconds
     [note] = [each for each in after.warnings if each.kind == "image"]
     assert "5 pulls from there, the newest 2 h ago, make it 2 times what was forecast" in note.text
+    # of what no registry knows any more nobody can say how large it was
+    backend.log.add(pulled)
+    assert keep_told(engine, {"perth": backend}, Known(None), NOW) == 0
     [elsewhere] = by_pulls([replace(candidate(backend), site=replace(SITE, id="lausanne"))], engine, NOW)
     assert elsewhere.pull == before.pull
 
 
-def test_pulls_of_what_no_registry_knows_any_more_say_nothing(engine: Engine) -> None:
-    backend = Backend()
-    backend.log.add(Pulled(Wanted(("r.example/tool:1",)), Access(), NOW, 5.0))
-    assert keep_told(engine, {"perth": backend}, Known(None), NOW) == 0
+@pytest.fixture
+def make(engine, clock, settings, monkeypatch):
+    """A broker with one site, and registries that know IMAGE."""
+    monkeypatch.setattr("broker.service.Images", lambda clock: Known())
+    return lambda backend: Broker(settings, FEDERATION, engine, clock, True, {"perth": backend}, [], {})
 
 
-def test_a_broker_writes_down_what_its_platforms_see(engine, clock, settings, monkeypatch):
+def test_a_broker_s_offers_know_what_was_seen(engine, make):
+    kept(engine, *(pull(90.0) for _ in range(5)))
+    answer = make(Backend()).request(make_document(), Owner("ada", "ada"))
+    assert answer.yes
+    said = [note.text for note in answer.sessions[0].placement.notes]
+    assert any("5 pulls from there" in each for each in said), said
+
+
+def test_a_broker_writes_down_what_its_platforms_see(engine, clock, make):
     backend = Backend()
-    broker = Broker(settings, FEDERATION, engine, clock, True, {"perth": backend}, [], {})
-    monkeypatch.setattr(broker, "_images", Known())
+    broker = make(backend)
 
     async def story() -> None:
         running = asyncio.create_task(broker.run())
