@@ -110,7 +110,8 @@ def planned(parts: Sequence[Part], destination: str, forecaster: Forecaster) -> 
 
 
 def bring(lab: MeasuredLab, dataset: Dataset, item: DataItem, staging: Staging) -> tuple[float, bool]:
-    """Seconds that it took, and whether it came from where it was priced."""
+    """Seconds that it took, and whether it came from where it was priced. What was moved goes into the
+    archive, as that of a session does."""
     site = lab.federation[dataset.destination]
     unpacker = Unpacker(
         {KIND: Shelf(lab, dataset)}, Forecaster(lab.archive, lab.federation, SystemClock()).path
@@ -122,7 +123,11 @@ def bring(lab: MeasuredLab, dataset: Dataset, item: DataItem, staging: Staging) 
             File(move.url, str(Path(directory) / str(n)), move.size_bytes, None, move.source or "")
             for n, (_, move) in enumerate(wanted)
         ]
+        started = SystemClock().now()
         batch = asyncio.run(transfer.fetch_all(site.host, files))
+    for source, group in batch.groups.items():
+        here = [one for (_, move), one in zip(wanted, batch.files, strict=True) if move.source == source]
+        lab.archive.add([transfer.group_measurement(here, group.seconds, source, site.id, started, None)])
     seconds = max(group.seconds for group in batch.groups.values())
     return seconds, moved == {(one.source, one.files, one.size_bytes) for one in staging.groups}
 
