@@ -24,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from broker.platforms.podman_cli import podman_ok
 from broker.platforms.slurm_cli import Slurm
+from broker.platforms.slurm_commands import Commands
 from broker.platforms.slurm_jobs import PREFIX, SlurmJobs
 from fairlead.demo_image import build_checksum_image, remove_checksum_image
 from federation.hosts import LocalHost
@@ -73,7 +74,7 @@ def looks(cluster: Cluster, count: int) -> None:
 
     def ours() -> float:
         began = time.perf_counter()
-        asyncio.run(SlurmJobs(slurm, 0.0).find("nobody"))
+        asyncio.run(SlurmJobs(Commands(slurm).jobs, 0.0).find("nobody"))
         return time.perf_counter() - began
 
     def document() -> float:

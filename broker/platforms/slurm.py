@@ -1,4 +1,5 @@
-"""Containers as Slurm jobs, by Slurm's commands on the site's host: this machine, or a login node over SSH.
+"""Containers as Slurm jobs, by Slurm's commands on the site's host (this machine, or a login node over SSH),
+or by slurmrestd.
 
 The site's shared file system holds what is staged, the job's script and what came of it; this machine and the
 nodes see it under the same path.
@@ -9,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from io import FileIO
 from pathlib import Path
+from typing import Any
 
 from broker.catalogues.urls import allowed_at
 from broker.images import Access, Image, Wanted
@@ -35,13 +37,13 @@ from broker.platforms.podman_run import container_name
 from broker.platforms.podman_store import Images
 from broker.platforms.slurm_checks import check_container
 from broker.platforms.slurm_cli import SSH_FAILED, Slurm, complaint
+from broker.platforms.slurm_commands import Commands
 from broker.platforms.slurm_images import WEB, ImageBringer, check_image
 from broker.platforms.slurm_jobs import SlurmJobs
-from broker.platforms.slurm_options import slurm_options
-from broker.platforms.slurm_script import (
-    ENDED_NAME,
-    SCRIPT_NAME,
-)
+from broker.platforms.slurm_options import rest_of, slurm_options
+from broker.platforms.slurm_rest import Rest
+from broker.platforms.slurm_scheduler import Scheduler
+from broker.platforms.slurm_script import ENDED_NAME, SCRIPT_NAME
 from broker.platforms.slurm_submission import IMAGE_ID_NAME, Submission
 from broker.platforms.slurm_watch import SlurmWatch, batch_directory
 from broker.platforms.staging import make_job_directory, make_open_storage, stage_files
@@ -54,6 +56,7 @@ from federation.sites import Federation, Site
 from netprobe.cost import Move
 from netprobe.forecast import from_outside
 from netprobe.quantiles import Quantiles
+from reservations.sources.slurm_rest import SlurmRest
 
 __all__ = ["SlurmPlatform"]
 
@@ -84,15 +87,16 @@ class SlurmPlatform:
         self._allowed = allowed_at(federation, site)
         self._root = Path(options["staging"]) if options["staging"] else work_directory.absolute()
         self._slurm = Slurm(site.id, site.host, options["conf"], options["command_seconds"])
-        self._jobs = SlurmJobs(self._slurm, options["poll_seconds"])
+        self._scheduler = _scheduler(site, self._slurm, options)
+        self._jobs = SlurmJobs(self._scheduler.jobs, options["poll_seconds"])
         self._engine = options["engine"] or [options["runtime"]]
         local = options["runtime"] == "podman" and not options["engine"] and isinstance(site.host, LocalHost)
         self._store = Images() if local else None
         self._access = podman_access(federation, site, PODMAN_S_OWN)
         self._bringer = ImageBringer(self._slurm, self._engine, options)
         self._overuse = Overuse(self._root)
-        self._watch = SlurmWatch(self._slurm, self._jobs, self._root, self._overuse, options["partition"])
-        self._submission = Submission(self._slurm, self._engine, options, clock)
+        self._watch = SlurmWatch(self._scheduler, self._jobs, self._root, self._overuse, options["partition"])
+        self._submission = Submission(self._scheduler, self._engine, options, clock)
         self._known_images: set[tuple[str, ...]] = set()
         self._bringing: dict[tuple[str, ...], asyncio.Lock] = {}
         # by job, until its release
@@ -215,7 +219,7 @@ class SlurmPlatform:
 
     async def _cancel(self, job_id: str, name: str) -> None:
         """Cancel every job of that name, and wait until nothing of them runs."""
-        await self._slurm.order("scancel", f"--name={name}")
+        await self._scheduler.cancel(name)
         deadline = time.monotonic() + CANCEL_SECONDS
         while (found := await self._jobs.find(name)) is not None and not found.over:
             if found.state == "COMPLETING" and (batch_directory(self._root, job_id) / ENDED_NAME).exists():
@@ -301,3 +305,10 @@ class SlurmPlatform:
 
     def _error(self, text: str) -> PlatformError:
         return PlatformError(f"site {self._site.id}: {text}")
+
+
+def _scheduler(site: Site, slurm: Slurm, options: Mapping[str, Any]) -> Scheduler:
+    rest = rest_of(site, options)
+    if rest is None:
+        return Commands(slurm, options["sbatch"])
+    return Rest(SlurmRest(site.id, rest, options["command_seconds"]), options["rest_job"])

@@ -11,6 +11,7 @@ from broker.platforms.podman_options import outside_rate
 from federation.errors import InputError
 from federation.hosts import SshHost
 from federation.sites import Site
+from reservations.sources.slurm_rest import RestOptions, rest_options
 
 RUNTIMES = ("podman", "apptainer", "singularity", "none")
 DEFAULTS: dict[str, Any] = {
@@ -22,6 +23,11 @@ DEFAULTS: dict[str, Any] = {
     "qos": None,
     "constraint": None,
     "sbatch": [],  # more options of sbatch, such as "--exclusive"
+    "rest_url": None,  # slurmrestd instead of commands: https://HOST:PORT, or unix:/PATH
+    "rest_user": None,  # who asks there; the broker's own account where unset
+    "rest_token_file": None,  # a file with that user's token; SLURM_JWT of the environment where unset
+    "rest_ca_file": None,  # who signs its certificate, where the machine doesn't know
+    "rest_job": {},  # more fields of a job there, such as exclusive = "exclusive"
     "runtime": "podman",  # one of RUNTIMES
     "engine": [],  # the engine's command and its general options; the runtime's name where empty
     "engine_run": [],  # more options of its `run`
@@ -76,9 +82,24 @@ def slurm_options(site: Site) -> Mapping[str, Any]:
     except InputError as problem:
         raise InputError(f"site {site.id!r}: option 'outside_rate': {problem}") from None
     _check_staging(site, options["staging"])
+    rest_of(site, options)
     if options["privileged"] and options["runtime"] != "podman":
         raise _wrong(site, "privileged", f"false with runtime {options['runtime']!r}", True)
     return options
+
+
+def rest_of(site: Site, options: Mapping[str, Any]) -> RestOptions | None:
+    """Where slurmrestd is, and who asks; None: it is not used. Raises InputError."""
+    url = options["rest_url"]
+    if url is None:
+        unused = [name for name in DEFAULTS if name.startswith("rest_") and options[name] != DEFAULTS[name]]
+        if unused:
+            raise _wrong(site, unused[0], "'rest_url' with it", options[unused[0]])
+        return None
+    if options["sbatch"]:
+        raise _wrong(site, "sbatch", "none with 'rest_url' (see 'rest_job')", options["sbatch"])
+    files = options["rest_token_file"], options["rest_ca_file"]
+    return rest_options(f"site {site.id!r}: option", url, options["rest_user"], *files)
 
 
 def _check_staging(site: Site, staging: str | None) -> None:

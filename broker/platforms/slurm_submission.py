@@ -1,11 +1,10 @@
-"""From a session's job to a Slurm job: its script, what that needs beside it, and sbatch."""
+"""From a session's job to a Slurm job: its script, what that needs beside it, and what is submitted."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import math
-import re
 from collections.abc import Coroutine, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,8 +14,8 @@ from broker.platforms import PlatformError, slurm_apptainer
 from broker.platforms.places import write_private
 from broker.platforms.podman_run import write_environment_files
 from broker.platforms.slurm_apptainer import apptainer_body, bare_body
-from broker.platforms.slurm_cli import Slurm, submit_arguments
 from broker.platforms.slurm_podman import podman_body
+from broker.platforms.slurm_scheduler import Batch, Scheduler
 from broker.platforms.slurm_script import (
     SCRIPT_NAME,
     SLURM_OUTPUT_NAME,
@@ -38,8 +37,10 @@ SPARE_SECONDS = 3.0
 class Submission:
     """`engine` is the container engine's command on the nodes, `options` the platform's."""
 
-    def __init__(self, slurm: Slurm, engine: list[str], options: Mapping[str, Any], clock: Clock) -> None:
-        self._slurm, self._engine, self._options, self._clock = slurm, engine, options, clock
+    def __init__(
+        self, scheduler: Scheduler, engine: list[str], options: Mapping[str, Any], clock: Clock
+    ) -> None:
+        self._scheduler, self._engine, self._options, self._clock = scheduler, engine, options, clock
         self._kill_wait: float | None = None
 
     async def submit(self, job: Job, name: str, batch: Path) -> None:
@@ -49,22 +50,20 @@ class Submission:
         body = self.body(job, batch, minutes * 60)
         script = job_script(job.id, batch, await self._grace_seconds(), body)
         write_private(batch / SCRIPT_NAME, script)
-        options = submit_arguments(
+        named = {each: self._options[each] for each in ("partition", "account", "qos", "constraint")}
+        wanted = Batch(
             name,
             f"fairlead:{job.id}",
-            [
-                ("chdir", str(batch)),
-                ("output", str(batch / SLURM_OUTPUT_NAME)),
-                ("cpus-per-task", str(job.cores)),
-                ("mem", f"{job.memory_gib * 1024}M"),
-                ("time", str(minutes)),
-                *((each, self._options[each]) for each in ("partition", "account", "qos", "constraint")),
-                ("reservation", None if job.lease is None else job.lease.reservation or job.lease.name),
-            ],
+            batch / SCRIPT_NAME,
+            batch / SLURM_OUTPUT_NAME,
+            job.cores,
+            job.memory_gib * 1024,
+            minutes,
+            reservation=None if job.lease is None else job.lease.reservation or job.lease.name,
+            **named,
         )
-        sbatch = ("sbatch", *options, *self._options["sbatch"], str(batch / SCRIPT_NAME))
         # once it is on its way it can't be taken back: whoever gives up waits until it has arrived
-        await _to_its_end(self._slurm.order(*sbatch, clean=True))
+        await _to_its_end(self._scheduler.submit(wanted))
 
     def _minutes(self, job: Job) -> int:
         """How long the Slurm job may last: as its session, and what starting the container takes; of what is
@@ -100,9 +99,8 @@ class Submission:
     async def _grace_seconds(self) -> float:
         """How long a container has from SIGTERM to SIGKILL: less than Slurm lets its script live."""
         if self._kill_wait is None:
-            said = await self._slurm.ask("scontrol", "show", "config")
-            found = re.search(r"^KillWait\s*=\s*(\d+) sec", said, re.MULTILINE)
-            self._kill_wait = KILL_WAIT_SECONDS if found is None else float(found[1])
+            found = await self._scheduler.kill_wait_seconds()
+            self._kill_wait = KILL_WAIT_SECONDS if found is None else found
         return max(min(float(self._options["stop_seconds"]), self._kill_wait - SPARE_SECONDS), 0.0)
 
 

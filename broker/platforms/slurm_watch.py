@@ -13,10 +13,9 @@ from broker.model import Job
 from broker.platforms import PlatformError, State, Status
 from broker.platforms.places import job_directory
 from broker.platforms.podman_run import container_name
-from broker.platforms.slurm_cli import Slurm
 from broker.platforms.slurm_jobs import SlurmJob, SlurmJobs
-from broker.platforms.slurm_nodes import reasons
 from broker.platforms.slurm_output import read_output
+from broker.platforms.slurm_scheduler import Scheduler
 from broker.platforms.slurm_script import (
     BATCH_NAME,
     BEGUN_NAME,
@@ -43,9 +42,9 @@ class SlurmWatch:
     """`overuse` knows which jobs this broker has stopped."""
 
     def __init__(
-        self, slurm: Slurm, jobs: SlurmJobs, root: Path, overuse: Overuse, partition: str | None
+        self, scheduler: Scheduler, jobs: SlurmJobs, root: Path, overuse: Overuse, partition: str | None
     ) -> None:
-        self._slurm, self._jobs, self._root, self._overuse = slurm, jobs, root, overuse
+        self._scheduler, self._jobs, self._root, self._overuse = scheduler, jobs, root, overuse
         self._partition = partition
         self._nodes: tuple[float, Sequence[str]] = (-math.inf, ())
         # when a job was first seen to be over, though it isn't known how
@@ -102,7 +101,7 @@ class SlurmWatch:
             return ()
         if time.monotonic() - self._nodes[0] > NODES_SECONDS:
             with contextlib.suppress(PlatformError):
-                seen = await reasons(self._slurm, partition=self._partition)
+                seen = await self._scheduler.out_of_use(partition=self._partition)
                 self._nodes = (time.monotonic(), seen)
         return self._nodes[1]
 
@@ -111,7 +110,7 @@ class SlurmWatch:
         if found is None or found.state not in NODE_FAILURES or found.node is None:
             return ()
         with contextlib.suppress(PlatformError):
-            return await reasons(self._slurm, nodes=found.node)
+            return await self._scheduler.out_of_use(nodes=found.node)
         return ()
 
 

@@ -8,9 +8,14 @@
     conf = "/etc/slurm/slurm.conf" # SLURM_CONF there (as Slurm finds it)
     seconds = 30                   # how long a command may take (30)
     users = "fairlead"             # who may use what is reserved (whoever asks)
+    rest_url = "https://slurm.perth.example:6820"  # slurmrestd instead of commands (none); unix:/PATH, too
+    rest_user = "fairlead"         # who asks there (the account that this runs as)
+    rest_token_file = "/run/fairlead/slurm.jwt"    # (SLURM_JWT of the environment)
+    rest_ca_file = "/etc/ssl/perth.pem"            # who signs its certificate (what the machine knows)
 
 Slurm's commands run where the site's `host` says: on this machine, or on a login node over SSH. Needed are
-`scontrol` and `squeue --json` (Slurm 21.08 or later).
+`scontrol` and `squeue --json` (Slurm 21.08 or later). slurmrestd tells all but the accounts, and makes no
+reservations in the releases that we know: for both the commands are needed beside it.
 
 `sbatch --test-only` is not asked: it uses up a job's number, its answer may lie on either side of what the
 scheduler then plans, and a reservation of all nodes makes it say "never" for what would start after it.
@@ -18,7 +23,6 @@ scheduler then plans, and a reservation of all nodes makes it say "never" for wh
 
 from __future__ import annotations
 
-import json
 import subprocess
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -45,9 +49,11 @@ from reservations.calendar import (
 )
 from reservations.history.past import Past
 from reservations.sources import slurm_past
+from reservations.sources.slurm_asks import ByCommands, ByRest
 from reservations.sources.slurm_jobs import Plan, planned, running, waiting
 from reservations.sources.slurm_leases import PREFIX, Said, SlurmLeases
-from reservations.sources.slurm_words import fields, gpus, instant, node_names, time_limit, value_of
+from reservations.sources.slurm_rest import RestOptions, rest_at, rest_options
+from reservations.sources.slurm_words import gpus, instant, node_names, time_limit, value_of
 from reservations.tables import Table
 
 _OUT = ("BLOCKED", "DOWN", "DRAIN", "DRAINED", "DRAINING", "ERROR", "FAIL", "FAILING", "FUTURE", "INVAL")
@@ -75,6 +81,7 @@ class _Options:
     conf: str | None
     seconds: float
     users: str | None
+    rest: RestOptions | None
 
 
 @dataclass(frozen=True)
@@ -97,7 +104,7 @@ class SlurmSource:
 
     ABOUT = About(
         does="What a Slurm cluster has, runs, plans and has reserved.",
-        cannot="Needs Slurm 21.08 or later, and commands that may be run there.",
+        cannot="Needs Slurm 21.08 or later, and commands that may be run there or slurmrestd.",
         programs=("scontrol", "squeue"),
     )
 
@@ -182,34 +189,18 @@ class SlurmSource:
         )
 
     def _look(self, options: _Options, now: datetime) -> _Seen:
+        ask: ByCommands | ByRest = ByCommands(partial(self._run, options))
+        if options.rest is not None:
+            ask = ByRest(rest_at(self.site.id, options.rest, options.seconds))
         for _ in range(_LOOKS):
-            jobs = _jobs(self._run(options, "squeue", "--all", "--json"))
-            nodes = {
-                each["NodeName"]: each
-                for each in map(
-                    fields, self._run(options, "scontrol", "--oneliner", "show", "node").splitlines()
-                )
-                if "NodeName" in each
-            }
+            jobs = ask.jobs()
+            nodes = {each["NodeName"]: each for each in ask.nodes() if "NodeName" in each}
             busy = list(running(jobs, {name: _threads(node) for name, node in nodes.items()}, now))
             hidden = list(_hidden(nodes, busy, now))
             if not hidden:
                 break
-        show = ("scontrol", "--oneliner", "show")
-        plans = self._run(options, "squeue", "--all", "--noheader", "--states=PENDING", "--format=%A|%S|%Y")
-        return _Seen(
-            nodes,
-            [fields(line) for line in self._run(options, *show, "partition").splitlines() if line.strip()],
-            [
-                fields(line)
-                for line in self._run(options, *show, "reservation").splitlines()
-                if line.startswith("ReservationName=")
-            ],
-            jobs,
-            _plans(plans),
-            busy,
-            hidden,
-        )
+        plans = ask.plans(jobs)
+        return _Seen(nodes, ask.partitions(), ask.reservations(), jobs, plans, busy, hidden)
 
     def leases(self) -> SlurmLeases:
         """Slurm's advance reservations; making one takes an operator's rights."""
@@ -241,40 +232,20 @@ class SlurmSource:
         return Said(done.returncode, *(each.decode(errors="replace") for each in (done.stdout, done.stderr)))
 
     def _options(self) -> _Options:
-        table = Table(self.space.options, f"[sites.{self.site.id}.space.options]")
-        options = _Options(
-            table.text("partition", None),
-            table.text("reservation", None),
+        where = f"[sites.{self.site.id}.space.options]"
+        table = Table(self.space.options, where)
+        partition, reservation = table.text("partition", None), table.text("reservation", None)
+        conf, seconds, users = (
             table.text("conf", None),
             table.number("seconds", 30.0),
             table.text("users", None),
         )
+        url, *of_rest = (
+            table.text(f"rest_{name}", None) for name in ("url", "user", "token_file", "ca_file")
+        )
         table.end()
-        return options
-
-
-def _jobs(text: str) -> Sequence[Mapping[str, Any]]:
-    try:
-        document = json.loads(text)
-        jobs, errors = document["jobs"], document.get("errors")
-    except (ValueError, KeyError, TypeError, AttributeError):
-        jobs, errors = None, None
-    if errors:
-        # a controller that is away is no jobs, status 0 and an error in the document
-        raise OutsideError(f"Slurm: squeue --json failed: {' '.join(json.dumps(errors).split())[:300]}")
-    if not isinstance(jobs, list) or not all(isinstance(job, dict) for job in jobs):
-        raise OutsideError("Slurm: expected a list of jobs from squeue --json, got something else")
-    return jobs
-
-
-def _plans(text: str) -> Mapping[int, Plan]:
-    found: dict[int, Plan] = {}
-    for line in text.splitlines():
-        number, start, nodes = (*line.split("|", 2), "", "")[:3]
-        when, where = instant(start), value_of({"nodes": nodes}, "nodes")
-        if number.isdecimal() and when is not None and where is not None:
-            found[int(number)] = Plan(when, node_names(where))
-    return found
+        rest = None if url is None else rest_options(f"{where}:", url, *of_rest)
+        return _Options(partition, reservation, conf, seconds, users, rest)
 
 
 def _hidden(nodes: Mapping[str, Mapping[str, str]], busy: Sequence[Taken], now: datetime) -> Iterator[Taken]:

@@ -1,7 +1,7 @@
 """Jobs as `squeue --json` tells them: which part of which node is taken until when.
 
-The documents differ between releases: numbers are plain or {"set", "infinite", "number"}, states a text or a
-list, and what a job has on each node stands in one of three places. All are read here.
+The documents differ between releases (`slurm_json`), and what a job has on each node stands in one of three
+places. All are read here.
 """
 
 from __future__ import annotations
@@ -9,10 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from reservations.calendar import MEMORY_MB, PGPU, VCPU, Amounts, Taken
+from reservations.sources import slurm_json
+from reservations.sources.slurm_json import number, of
 from reservations.sources.slurm_leases import PREFIX
 from reservations.sources.slurm_words import gpus, node_names, tres
 
@@ -36,7 +38,7 @@ def running(jobs: Sequence[Mapping[str, Any]], threads: Mapping[str, int], now: 
         states = _states(job)
         if "PENDING" in states or (states & _OVER and "COMPLETING" not in states):
             continue
-        start, end = _instant(job.get("start_time")) or now, _end(job, now)
+        start, end = slurm_json.instant(job.get("start_time")) or now, _end(job, now)
         for node, amounts in _parts(job, threads):
             yield _taken(job, node, min(start, now), end, amounts)
 
@@ -44,11 +46,11 @@ def running(jobs: Sequence[Mapping[str, Any]], threads: Mapping[str, int], now: 
 def planned(jobs: Sequence[Mapping[str, Any]], plans: Mapping[int, Plan], now: datetime) -> Iterator[Taken]:
     """What waiting jobs will have, as far as it is planned where and when: of an array, one task."""
     for job in jobs:
-        plan = plans.get(_number(job.get("job_id")) or 0)
+        plan = plans.get(number(job.get("job_id")) or 0)
         if plan is None or "PENDING" not in _states(job) or not plan.nodes:
             continue
         start = max(plan.start, now)
-        limit = _number(job.get("time_limit"))
+        limit = number(job.get("time_limit"))
         amounts = _each(job, len(plan.nodes))
         for node in plan.nodes:
             end = None if limit is None else start + timedelta(minutes=limit)
@@ -60,7 +62,7 @@ def waiting(jobs: Sequence[Mapping[str, Any]], plans: Mapping[int, Plan], partit
     return sum(
         "PENDING" in _states(job)
         and partition in str(job.get("partition", "")).split(",")
-        and _number(job.get("job_id")) not in plans
+        and number(job.get("job_id")) not in plans
         and "held" not in str(job.get("state_reason", "")).lower()
         for job in jobs
     )
@@ -69,16 +71,16 @@ def waiting(jobs: Sequence[Mapping[str, Any]], plans: Mapping[int, Plan], partit
 def _taken(
     job: Mapping[str, Any], node: str, start: datetime, end: datetime | None, amounts: Amounts
 ) -> Taken:
-    number = _number(job.get("job_id"))
+    job_id = number(job.get("job_id"))
     name, user = (str(job[key]) if job.get(key) else None for key in ("name", "user_name"))
     ours = name.removeprefix(PREFIX) if name is not None and name.startswith(PREFIX) else None
-    return Taken(node, start, end, amounts, f"job {number}", name, user, ours)
+    return Taken(node, start, end, amounts, f"job {job_id}", name, user, ours)
 
 
 def _end(job: Mapping[str, Any], now: datetime) -> datetime | None:
     """When a running job will be over at the latest, None where it has no limit."""
-    end = _instant(job.get("end_time"))
-    if _number(job.get("time_limit")) is None or end is None:
+    end = slurm_json.instant(job.get("end_time"))
+    if number(job.get("time_limit")) is None or end is None:
         return None
     return max(end, now + _OVERTIME)
 
@@ -94,27 +96,27 @@ def _parts(job: Mapping[str, Any], threads: Mapping[str, int]) -> Iterator[tuple
     for node in nodes:
         found = known.get(node, {})
         cpus = _cpus(found, threads.get(node, 1))
-        memory = found.get("memory_allocated", _of(found.get("memory"), "allocated"))
+        memory = found.get("memory_allocated", of(found.get("memory"), "allocated"))
         yield (
             node,
             {
                 VCPU: even[VCPU] if cpus is None else cpus,
-                MEMORY_MB: even[MEMORY_MB] if _number(memory) is None else _number(memory) or 0,
+                MEMORY_MB: even[MEMORY_MB] if number(memory) is None else number(memory) or 0,
                 PGPU: gpus(str(detail[node])) if node in detail else even[PGPU],
             },
         )
 
 
 def _allocated(resources: Any) -> Sequence[Mapping[str, Any]]:
-    found = _of(resources, "allocated_nodes")
+    found = of(resources, "allocated_nodes")
     if found is None:
-        found = _of(_of(resources, "nodes"), "allocation")
+        found = of(of(resources, "nodes"), "allocation")
     listed = list(found.values()) if isinstance(found, Mapping) else found
     return [each for each in listed if isinstance(each, Mapping)] if isinstance(listed, list) else []
 
 
 def _cpus(node: Mapping[str, Any], threads: int) -> int | None:
-    count = _number(_of(node.get("cpus"), "count"))
+    count = number(of(node.get("cpus"), "count"))
     if count is not None:
         return count
     sockets = node.get("sockets")
@@ -126,18 +128,18 @@ def _cpus(node: Mapping[str, Any], threads: int) -> int | None:
 
 
 def _cores(socket: Any) -> list[Any]:
-    cores = _of(socket, "cores")
+    cores = of(socket, "cores")
     if isinstance(cores, Mapping):
         return [state for state in cores.values() if state]
     if isinstance(cores, list):
-        return [each for each in cores if _of(each, "status") is None or _of(each, "status")]
+        return [each for each in cores if of(each, "status") is None or of(each, "status")]
     return []
 
 
 def _each(job: Mapping[str, Any], nodes: int) -> dict[str, int]:
     """What a job has on each of its nodes where nothing says more: an even share, rounded up."""
     total = tres(str(job.get("tres_alloc_str") or job.get("tres_req_str") or ""))
-    cpus = total.get("cpu") or _number(job.get("cpus")) or 0
+    cpus = total.get("cpu") or number(job.get("cpus")) or 0
     on_node = gpus(str(job.get("tres_per_node") or ""))
     devices = total.get("gres/gpu") or gpus(str(job.get("tres_per_job") or ""))
     return {
@@ -148,22 +150,4 @@ def _each(job: Mapping[str, Any], nodes: int) -> dict[str, int]:
 
 
 def _states(job: Mapping[str, Any]) -> frozenset[str]:
-    state = job.get("job_state")
-    return frozenset(str(each).upper() for each in (state if isinstance(state, list) else [state]))
-
-
-def _of(document: Any, key: str) -> Any:
-    return document.get(key) if isinstance(document, Mapping) else None
-
-
-def _number(value: Any) -> int | None:
-    """A number of any release; None where it is not set, or has no limit."""
-    if isinstance(value, Mapping):
-        usable = value.get("set", True) and not value.get("infinite", False)
-        value = value.get("number") if usable else None
-    return int(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
-
-
-def _instant(value: Any) -> datetime | None:
-    seconds = _number(value)
-    return datetime.fromtimestamp(seconds, UTC) if seconds else None
+    return frozenset(slurm_json.words(job.get("job_state")))

@@ -23,7 +23,8 @@ def fields(line: str) -> Mapping[str, str]:
     """
     found: dict[str, str] = {}
     keys = list(_KEY.finditer(line))
-    for key, following in zip(keys, [*keys[1:], None], strict=True):
+    # a sentence, such as that there are none of them, has no keys
+    for key, following in zip(keys, [*keys[1:], None], strict=False):
         value = line[key.end() : len(line) if following is None else following.start()]
         found.setdefault(key[1], value.strip())
     return found

@@ -161,6 +161,7 @@ def test_an_unknown_option_is_told():
 
 
 def test_slurms_own_notations():
+    assert fields("No reservations in the system") == {}
     assert node_names("n[1-3,07],m1,r[1-2]c[1-2]") == [
         "n1", "n2", "n3", "n07", "m1", "r1c1", "r1c2", "r2c1", "r2c2",
     ]  # fmt: skip

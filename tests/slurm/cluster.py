@@ -26,6 +26,7 @@ SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
 AuthInfo=socket={directory}/munge.socket
+{tokens}
 CommunicationParameters=NoCtldInAddrAny,NoInAddrAny
 SlurmctldPort={ports[0]}
 StateSaveLocation={directory}/state
@@ -53,6 +54,8 @@ SlurmdTimeout=5
 {nodes}
 PartitionName=batch Nodes={prefix}[1-{count}] Default=YES MaxTime=1-00:00:00 DefaultTime=01:00:00 State=UP
 """
+# what lets a slurmrestd in, where it is installed
+TOKENS = "AuthAltTypes=auth/jwt\nAuthAltParameters=jwt_key={directory}/jwt.key"
 CONTROL_GROUPS = "CgroupPlugin=cgroup/v1\nCgroupAutomount=no\nConstrainRAMSpace=yes\nConstrainCores=no\n"
 NODE = (
     "NodeName={prefix}{number} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs=2 Sockets=1 "
@@ -67,6 +70,15 @@ def slurm_is_impossible() -> str | None:
         return "Slurm's daemons need root"
     missing = [command for command in (*COMMANDS, "setpriv") if shutil.which(command) is None]
     return f"Slurm needs the commands {', '.join(missing)}" if missing else None
+
+
+@cache
+def rest_is_impossible() -> str | None:
+    """Why slurmrestd can't run here, or None where it can."""
+    if shutil.which("slurmrestd") is None:
+        return "there is no slurmrestd"
+    plugins = [*Path("/usr/lib").glob("*/slurm*/auth_jwt.so"), *Path("/usr/lib64").glob("slurm/auth_jwt.so")]
+    return None if plugins else "Slurm has no auth/jwt"
 
 
 @dataclass(frozen=True)
@@ -157,7 +169,7 @@ class Cluster:
                 self.run("scontrol", "delete", f"ReservationName={name}")
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     with contextlib.ExitStack() as stack:
         found = [stack.enter_context(socket.socket()) for _ in range(count)]
         for each in found:
@@ -179,15 +191,19 @@ def running(count: int = 2, control_groups: bool = False, job_age_seconds: int =
     cluster, host, ports = (
         Cluster(directory, {}, prefix),
         socket.gethostname().split(".")[0],
-        _free_ports(count + 1),
+        free_ports(count + 1),
     )
     (directory / "state").mkdir()
     key = directory / "munge.key"
     key.write_bytes(os.urandom(64))
     key.chmod(0o600)
+    secret = directory / "jwt.key"
+    secret.write_bytes(os.urandom(32))
+    secret.chmod(0o600)
     nodes = [NODE.format(number=n, host=host, port=ports[n], prefix=prefix) for n in range(1, count + 1)]
     text = CONFIGURATION.format(
         directory=directory,
+        tokens="" if rest_is_impossible() else TOKENS.format(directory=directory),
         host=host,
         ports=ports,
         nodes="\n".join(nodes),

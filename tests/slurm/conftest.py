@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from fairlead.demo_image import build_checksum_image, remove_checksum_image
-from tests.slurm.cluster import Cluster, running, slurm_is_impossible
+from tests.slurm.cluster import Cluster, rest_is_impossible, running, slurm_is_impossible
+from tests.slurm.rest import Restd, restd
 
 
 @pytest.fixture(scope="package")
@@ -25,6 +26,21 @@ def slurm(grouped: Cluster) -> Iterator[Cluster]:
     grouped.clean()
     yield grouped
     grouped.clean()
+
+
+@pytest.fixture(scope="package")
+def rest_daemon(grouped: Cluster) -> Iterator[Restd]:
+    reason = rest_is_impossible()
+    if reason is not None:
+        pytest.skip(reason)
+    with restd(grouped) as found:
+        yield found
+
+
+@pytest.fixture
+def rest(rest_daemon: Restd, slurm: Cluster) -> Restd:
+    """A slurmrestd beside the cluster that `slurm` is."""
+    return rest_daemon
 
 
 @pytest.fixture(scope="package")

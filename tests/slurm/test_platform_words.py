@@ -16,8 +16,9 @@ from broker.model import Executable, ExecutableKind, Port
 from broker.platforms import Status
 from broker.platforms.slurm import SlurmPlatform
 from broker.platforms.slurm_cli import AWAY, complaint
+from broker.platforms.slurm_commands import read_line, read_lines
 from broker.platforms.slurm_images import check_image
-from broker.platforms.slurm_jobs import SlurmJob, read_line, read_lines
+from broker.platforms.slurm_jobs import SlurmJob
 from broker.platforms.slurm_options import DEFAULTS, slurm_options
 from broker.platforms.slurm_output import read_output
 from broker.platforms.slurm_script import Body, Ended, exports, job_script, line, read_ended
