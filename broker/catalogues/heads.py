@@ -3,7 +3,7 @@
 They are asked at the site that serves the URL, because often nobody else can reach it. What no site serves is
 asked for from here where its address is public, and otherwise at a site whose policy allows the address,
 which may have a name there alone. The check is made where the request is sent from, for names mean what they
-mean there. A site that is reached over SSH is handed no tokens and no signatures: those are sent from here.
+mean there.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from broker.catalogues.urls import allowed_at
-from federation.hosts import Host, LocalHost, SshHost
+from federation.hosts import Host, LocalHost
 from federation.sites import Federation, Site
 from netprobe.addresses import Allowed
 from netprobe.mover_ask import Answer, Asked, Request
@@ -49,7 +49,7 @@ def head(
     site = federation.site_of_url(url)
     end = time.monotonic() + time_limit_seconds
     refused: transfer.TransferError | None = None
-    for _, host, allowed in senders(federation, url, bool(bearers)):
+    for _, host, allowed in senders(federation, url):
         left = end - time.monotonic()
         if refused is not None and left <= 0:
             break
@@ -76,7 +76,7 @@ def ask(
     (time.monotonic) at most. Raises nothing: a request without an answer says why."""
     asked = Asked(tuple(requests), bearers or {})
     answers: Sequence[Answer] = ()
-    for _, host, allowed in senders(federation, requests[0].url, True):
+    for _, host, allowed in senders(federation, requests[0].url):
         left = until - time.monotonic()
         if left <= 0:
             break
@@ -97,13 +97,11 @@ def is_refusal(status: int | None) -> bool:
     return status is not None and 400 <= status < 500 and status != _BUSY
 
 
-def senders(federation: Federation, url: str, secret: bool) -> Iterator[tuple[Site | None, Host, Allowed]]:
+def senders(federation: Federation, url: str) -> Iterator[tuple[Site | None, Host, Allowed]]:
     """Where to ask the server of `url` from, one after the other: the site (None: this broker itself), its
-    host, and what may be sent to from there. `secret`: what is sent isn't for a command line."""
+    host, and what may be sent to from there."""
     site = federation.site_of_url(url)
-    for place in [site] if site else [None, *(each for each in federation if each.policy.allowed_networks)]:
-        if place is None or (secret and isinstance(place.host, SshHost)):
-            # over SSH there is no other way
-            yield None, LocalHost(), allowed_at(federation, None)
-        else:
-            yield place, place.host, allowed_at(federation, place)
+    if site is None:
+        yield None, LocalHost(), allowed_at(federation, None)
+    for place in [site] if site else [each for each in federation if each.policy.allowed_networks]:
+        yield place, place.host, allowed_at(federation, place)

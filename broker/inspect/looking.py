@@ -20,7 +20,7 @@ from broker.inspect.describe import Hdu, describe
 from broker.inspect.far import NOT_FITS
 from broker.inspect.walk import RawHdu
 from federation.errors import FairleadError, InputError, OutsideError
-from federation.hosts import Host, LocalHost, SshHost
+from federation.hosts import Host, LocalHost
 from federation.sites import Federation
 from federation.units import format_size
 from netprobe.addresses import Allowed
@@ -109,7 +109,7 @@ def look(
             asked, bearers = authorised(federation, plain)
         except CatalogueError as problem:
             raise OutsideError(f"{shown(plain)}: {problem}") from None
-    for site, host, allowed in _places(federation, asked, anywhere, bool(bearers)):
+    for site, host, allowed in _places(federation, asked, anywhere):
         left = end - time.monotonic()
         if refused is not None and left <= 0:
             break
@@ -134,14 +134,13 @@ def look(
 
 
 def _places(
-    federation: Federation | None, url: str, anywhere: bool, secret: bool
+    federation: Federation | None, url: str, anywhere: bool
 ) -> Iterator[tuple[str | None, Host, Allowed | None]]:
     """Where it may be read from: the site, its host, and what may be fetched there."""
     if anywhere or federation is None:
         yield None, LocalHost(), None if anywhere else Allowed()
         return
-    # a signature is in the query
-    for site, host, allowed in senders(federation, url, secret or "?" in url):
+    for site, host, allowed in senders(federation, url):
         yield None if site is None else site.id, host, allowed
 
 
@@ -149,9 +148,6 @@ async def _read(
     host: Host, url: str, allowed: Allowed | None, left: float, bearers: Mapping[str, str]
 ) -> dict[str, Any]:
     command = [sys.executable, "-m", "broker.inspect.far", *_mover.allow(allowed)]
-    if isinstance(host, SshHost):
-        # it hands on no standard input
-        command += ["--url", url]
     given = json.dumps({"url": url, "bearers": dict(bearers)})
     about = shown(url)
     finished = await _mover.run(host, command, about, left, None, given)

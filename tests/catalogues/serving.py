@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from broker.catalogues import Resolved, Unpacks, load_catalogues
 from broker.catalogues.http_tokens import Tokens
 from broker.model import DataItem, Level, Note
+from broker.platforms import Platform
+from broker.platforms.slurm import SlurmPlatform
 from broker.sessions.staging import stage
 from broker.sessions.unpacking import Unpacker
 from federation.clock import SystemClock
 from federation.sites import Federation, Place, Site
+from federation.sites import Platform as SitePlatform
 from netprobe.cost import Item, plan_staging
 from netprobe.forecast import from_outside
 from netprobe.measurement import Measurement
 from tests.catalogues.environment import python
 from tests.contracts.platform_support import make_platform
+from tests.federation.sshd import Server as SshServer
 
 HERE = Path(__file__).parent
 
@@ -68,9 +73,10 @@ def files(federation: Federation, kind: str, resolved: Resolved) -> Any:
 
 
 def staged(
-    federation: Federation, root: Path, item: DataItem
+    federation: Federation, root: Path, item: DataItem, platform: Platform | None = None
 ) -> tuple[Path, Sequence[tuple[Measurement, Note]]]:
-    """Where the item lies once it was brought to the site by the mover, and what was measured."""
+    """Where the item lies once it was brought to the site by the mover, and what was measured. `platform` is
+    the site's, None: podman's."""
     unpacker = Unpacker(
         load_catalogues(federation, True),
         lambda source, destination: from_outside(destination),
@@ -83,7 +89,7 @@ def staged(
     where, moved = asyncio.run(
         stage(
             SystemClock(),
-            make_platform("podman", root),
+            platform or make_platform("podman", root),
             "job",
             [item],
             planned,
@@ -92,6 +98,23 @@ def staged(
         )
     )
     return where[item.uuid], moved
+
+
+def over_ssh(server: SshServer, root: Path, options: dict[str, Any]) -> Federation:
+    """The site is a cluster whose login node is another machine; files lie in `root`. Its servers are on its
+    loopback, which is no address that this broker goes to by itself."""
+    root.mkdir()
+    around = federation(options)
+    slurm = SitePlatform("slurm", cores=1, memory_gib=1, storage_gib=1, options={"staging": str(root)})
+    return replace(around, sites={"north": replace(around["north"], host=server.host, platform=slurm)})
+
+
+def brought(around: Federation, root: Path, item: DataItem) -> tuple[Mapping[str, bytes], str]:
+    """The files that lie at that site in the end, by name, and what is kept of how they came."""
+    platform = SlurmPlatform(around["north"], around, SystemClock(), root)
+    where, moved = staged(around, root, item, platform)
+    found = [where] if where.is_file() else [each for each in where.rglob("*") if each.is_file()]
+    return {each.name: each.read_bytes() for each in found}, repr(moved)
 
 
 def error(resolved: Resolved) -> tuple[str, str]:

@@ -24,7 +24,8 @@ from broker.model import DataItem, Replica
 from federation.errors import InputError
 from federation.sites import Federation
 from tests.catalogues.answering import answering
-from tests.catalogues.serving import error, federation, files, resolve, served, staged
+from tests.catalogues.serving import brought, error, federation, files, over_ssh, resolve, served, staged
+from tests.federation.sshd import ssh_server
 
 KIND = "S3-data-resource"
 SURVEY = {"one.fits": b"1" * 300, "deep/two + 2~ü.fits": b"2" * 50, "empty": b""}
@@ -88,6 +89,17 @@ def test_a_prefix_is_a_folder(service: Service, tmp_path: Path) -> None:
     found = {path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     assert found == set(SURVEY.values())
     assert "Signature" not in repr(moved)
+
+
+def test_over_ssh_objects_come_by_urls_that_are_signed(service: Service, tmp_path: Path) -> None:
+    keys = with_key(tmp_path, service.endpoint, service.keys["reader"]).catalogues
+    with ssh_server(tmp_path) as server:
+        around = over_ssh(server, tmp_path / "site", dict(keys))
+        item = look(around, service.endpoint, object="survey/").item
+        assert item is not None
+        found, moved = brought(around, tmp_path / "site", replace(item, kind=KIND))
+    assert sorted(found.values()) == sorted(SURVEY.values())
+    assert "Signature" not in moved
 
 
 def test_a_bucket_of_more_than_a_page_is_listed_whole(service: Service, tmp_path: Path) -> None:

@@ -23,7 +23,8 @@ from netprobe.mover_ask import Answer, Request
 from netprobe.mover_file import File
 from netprobe.tools.transfer import fetch, fetch_all
 from tests.catalogues.answering import answering
-from tests.catalogues.serving import error, federation, files, resolve, served, staged
+from tests.catalogues.serving import brought, error, federation, files, over_ssh, resolve, served, staged
+from tests.federation.sshd import ssh_server
 
 KIND = "simple-data-resource"
 TOKEN = jwt.encode({"exp": datetime.now(UTC) + timedelta(hours=1)}, "k" * 32)
@@ -121,6 +122,19 @@ def test_a_server_that_asks_is_shown_its_token(closed_server: str, tmp_path: Pat
     assert sorted(each.read_bytes() for each in found) == sorted(wanted)
     # nor has what the archive keeps of it
     assert TOKEN not in repr(moved)
+
+
+def test_over_ssh_its_token_is_shown_from_there(closed_server: str, tmp_path: Path) -> None:
+    tokens = with_token(tmp_path, closed_server).catalogues
+    with ssh_server(tmp_path) as server:
+        around = over_ssh(server, tmp_path / "site", dict(tokens))
+        # each level is a connection of its own
+        item = resolve(around, KIND, {"location": f"dav://{closed_server}/survey/deep/er/"}).item
+        assert item is not None
+        assert (item.files, item.unpacked) == (1, True)
+        found, moved = brought(around, tmp_path / "site", item)
+    assert list(found.values()) == [TREE["deep/er/ü+%41.txt"]]
+    assert TOKEN not in moved
 
 
 def test_without_a_token_it_is_refused_in_words(closed_server: str) -> None:

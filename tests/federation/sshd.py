@@ -31,6 +31,16 @@ class Server:
         return replace(self.host, known_hosts=str(other))
 
 
+def seen_by_everybody() -> str:
+    """The command lines and environments of all processes of this machine, and so of the other one."""
+    found = []
+    for directory in Path("/proc").glob("[0-9]*"):
+        for name in ("cmdline", "environ"):
+            with contextlib.suppress(OSError):
+                found.append((directory / name).read_bytes().decode(errors="replace"))
+    return "\n".join(found)
+
+
 def new_key(path: Path) -> str:
     """Make a key pair without a passphrase; the public half, as known_hosts has it."""
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(path)], check=True, timeout=30)
