@@ -19,16 +19,16 @@ def nearest(first: Floats, second: Floats, within_seconds: float) -> tuple[np.nd
 
 
 def _nearest(places: Floats, among: Floats) -> np.ndarray:
-    after = np.clip(np.searchsorted(among, places), 1, max(len(among) - 1, 1))
     if len(among) == 1:
         return np.zeros(len(places), int)
+    after = np.minimum(np.maximum(among.searchsorted(places), 1), len(among) - 1)
     before = after - 1
     return np.where(places - among[before] <= among[after] - places, before, after)
 
 
 def usual_gap(times: Floats) -> float | None:
     """The median time from one test to the next; None for fewer than two."""
-    return median(np.diff(times)) if len(times) > 1 else None
+    return median(times[1:] - times[:-1]) if len(times) > 1 else None
 
 
 def beside(starts: Floats, ends: Floats, among_starts: Floats, among_ends: Floats) -> Floats:

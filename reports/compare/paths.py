@@ -65,6 +65,7 @@ def compare(job: Job) -> Comparison:
     name = f"{job.quantity} {job.source} {job.destination}"
     chance = np.random.default_rng(zlib.crc32(name.encode()))
     scripted, mesh, slow = job.values()
+    within = job.tolerance()
     plain = job.quantity is Quantity.LOSS
     found = Comparison(
         job.quantity,
@@ -74,13 +75,15 @@ def compare(job: Job) -> Comparison:
         _series(job, Side.MESH, mesh, chance),
         job.cells,
         margin=job.margin,
-        tolerance_seconds=job.tolerance(),
+        tolerance_seconds=within,
     )
     if scripted is None or mesh is None:
         return found
     one, two = (_scale(plain, side.values) for side in (scripted, mesh))
-    left, right = nearest(scripted.times, mesh.times, job.tolerance())
+    left, right = nearest(scripted.times, mesh.times, within)
     first, second = one[left], two[right]
+    difference = second - first
+    correlation = statistics.autocorrelation(difference)
     fields = vars(found) | {
         "traits": traits(job.quantity, scripted, mesh, slow, _shares(job)),
         "pairs": np.column_stack((scripted.times[left], scripted.values[left], mesh.values[right])),
@@ -88,20 +91,20 @@ def compare(job: Job) -> Comparison:
         "margin": _margin(job, scripted),
     }
     if len(left) >= 3:
-        fields["agreement"] = statistics.bland_altman(first, second)
-        fields["paired"] = statistics.paired(second - first)
+        fields["agreement"] = statistics.bland_altman(first, second, correlation)
+        fields["paired"] = statistics.paired(difference)
     trim = 0.0 if plain else statistics.TRIM
     times = (scripted.times, mesh.times)
 
-    def shifted(of_scripted: Floats, of_mesh: Floats) -> Shift:
+    def shifted(of_scripted: Floats, of_mesh: Floats, correlation: float | None = None) -> Shift:
         if len(left) >= LEAST:
-            return statistics.centre(of_mesh[right] - of_scripted[left], trim, times[1][right])
+            return statistics.centre(of_mesh[right] - of_scripted[left], trim, times[1][right], correlation)
         if min(len(of_scripted), len(of_mesh)) >= 2:
             both = zip((of_scripted, of_mesh), times, strict=True)
             return statistics.between(*(statistics.centre(values, trim, when) for values, when in both))
         return Shift(statistics.median(of_mesh) - statistics.median(of_scripted), math.inf, 1.0)
 
-    shift = shifted(one, two)
+    shift = shifted(one, two, correlation)
     normalised = scripted.raw is not scripted.values or mesh.raw is not mesh.values
     fields["raw_shift"] = (
         shifted(_scale(plain, scripted.raw), _scale(plain, mesh.raw)) if normalised else shift
@@ -151,7 +154,7 @@ def _series(job: Job, side: Side, found: Values | None, chance: np.random.Genera
 
 def _shares(job: Job) -> dict[Side, float]:
     return {
-        side: float((rows["overlapped"] > 0).mean()) if len(rows) else 0.0 for side, rows in job.rows.items()
+        side: np.count_nonzero(rows["overlapped"] > 0) / len(rows) if len(rows) else 0.0 for side, rows in job.rows.items()
     }
 
 

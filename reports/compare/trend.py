@@ -116,35 +116,35 @@ def _step(times: Floats, values: Floats, logarithms: Floats, places: tuple[int, 
 
 
 def _may_have_changed(values: Floats) -> bool:
-    """Whether in some window of 40 tests (10, 20, ... at the start) ranks before and after a place differ."""
-    count = len(values)
+    """Whether in some window of 40 tests (10, 20, ... at the start) ranks before and after a place differ.
+    Ties get the ranks in which they came: this only says where to search."""
     if float(values.max() - values.min()) < LEAST_STEP:
         return False
-    ends = [end for end in range(2 * SHORTEST, count, _STEP) if end < _WINDOW]
-    if any(_apart(values[None, :end]) for end in (ends if count > _WINDOW else [*ends, count])):
-        return True
-    if count <= _WINDOW:
-        return False
-    last = np.array([*range(_WINDOW, count, _STEP), count])
-    return _apart(values[last[:, None] + np.arange(-_WINDOW, 0)])
-
-
-def _apart(windows: Floats) -> bool:
-    """Of windows of one length, a row each. Ties get the ranks in which they came: this only says where to
-    search."""
-    before, expected, bound = _screens(windows.shape[1])
+    places, before, expected, bound = _screens(len(values))
+    windows = np.append(values, np.inf)[places]
     found = windows.argsort(axis=1, kind="stable").argsort(axis=1)
     sums = found.cumsum(axis=1)[:, before - 1]
     return bool((np.abs(sums - expected) >= bound).any())
 
 
-@lru_cache(_WINDOW)
-def _screens(count: int) -> tuple[NDArray[np.int64], Floats, Floats]:
-    """Places where so many tests could be cut; of the sums of ranks (from 0) before them, what is expected,
-    and how far away they must be."""
-    before = np.arange(SHORTEST, count - SHORTEST + 1)
-    bound = _SCREEN * np.sqrt(before * (count - before) * (count + 1) / 12)
-    return before, before * (count - 1) / 2, bound
+@lru_cache(64)
+def _screens(count: int) -> tuple[NDArray[np.intp], NDArray[np.int64], Floats, Floats]:
+    """The windows of so many values, and the places where each could be cut; of the sums of ranks (from 0)
+    before them, what is expected, and how far away they must be.
+
+    Windows of fewer values than the widest end in value number `count`, which stands for infinity: its ranks
+    come after all others.
+    """
+    ends = np.array([*range(2 * SHORTEST, count, _STEP), count])[:, None]
+    lengths = np.minimum(ends, _WINDOW)
+    widest = min(count, _WINDOW)
+    offsets = np.arange(widest)
+    places = np.where(offsets < lengths, ends - lengths + offsets, count)
+    before = np.arange(SHORTEST, widest - SHORTEST + 1)
+    after = lengths - before
+    bound = _SCREEN * np.sqrt(np.maximum(before * after * (lengths + 1) / 12, 0))
+    bound[after < SHORTEST] = np.inf
+    return places, before, before * (lengths - 1) / 2, bound
 
 
 def near(first: Sequence[Step], second: Sequence[Step], within_seconds: float) -> list[tuple[Step, Step]]:
