@@ -1,4 +1,4 @@
-"""The images in podman's store on this machine, and the layers that they are made of."""
+"""The images in podman's store on a machine, and the layers that they are made of."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import subprocess
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,7 +35,15 @@ class Stored:
 class Images:
     """The images that are in podman's store, listed when needed. Blocks while podman runs; any thread."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        command: Callable[..., Sequence[str]] = command,
+        command_seconds: float = COMMAND_SECONDS,
+        tries: int = LISTING_TRIES,
+    ) -> None:
+        """`command`: the command line of podman with those arguments. It may take `command_seconds`, and be
+        asked `tries` times where it fails."""
+        self._command, self._command_seconds, self._tries = command, command_seconds, tries
         self._lock = threading.Lock()
         self._images: tuple[Stored, ...] = ()
         # when the last listing began
@@ -76,10 +84,10 @@ class Images:
     def _list(self) -> None:
         """List anew. podman fails where an image goes while it lists them: it is asked again, and what was
         known before stays where it won't say."""
-        for _ in range(LISTING_TRIES):
+        for _ in range(self._tries):
             began = time.monotonic()
             try:
-                listed = json.loads(_podman(COMMAND_SECONDS, "images", "--format", "json")) or []
+                listed = json.loads(self._podman(self._command_seconds, "images", "--format", "json")) or []
                 self._images = tuple(_stored(each) for each in listed)
             except (OSError, subprocess.SubprocessError, ValueError, TypeError, AttributeError):
                 continue
@@ -90,12 +98,23 @@ class Images:
         for first in range(0, len(ids), INSPECTED_AT_ONCE):
             some = ids[first : first + INSPECTED_AT_ONCE]
             try:
-                said = _podman(LAYERS_SECONDS, "image", "inspect", "--format", LAYERS_FORMAT, *some)
+                limit = min(LAYERS_SECONDS, self._command_seconds)
+                said = self._podman(limit, "image", "inspect", "--format", LAYERS_FORMAT, *some)
                 lines = [line.partition(" ") for line in said.decode().splitlines()]
                 self._layers |= {key: frozenset(json.loads(layers) or ()) for key, _, layers in lines}
             except (OSError, subprocess.SubprocessError, ValueError, TypeError):
                 # one that went meanwhile; what isn't known counts as not there, and is asked for again
                 continue
+
+    def _podman(self, limit_seconds: float, *arguments: str) -> bytes:
+        done = subprocess.run(
+            self._command(*arguments),
+            capture_output=True,
+            timeout=limit_seconds,
+            stdin=subprocess.DEVNULL,
+            check=True,
+        )
+        return done.stdout
 
 
 def _stored(listed: dict[str, Any]) -> Stored:
@@ -103,14 +122,3 @@ def _stored(listed: dict[str, Any]) -> Stored:
     digests = {name.rpartition("@")[2] for name in by_digest}
     digests |= {listed.get("Digest") or "", f"sha256:{listed.get('Id')}"}
     return Stored(str(listed.get("Id")), frozenset((*names, *by_digest)), frozenset(digests))
-
-
-def _podman(limit_seconds: float, *arguments: str) -> bytes:
-    done = subprocess.run(
-        command(*arguments),
-        capture_output=True,
-        timeout=limit_seconds,
-        stdin=subprocess.DEVNULL,
-        check=True,
-    )
-    return done.stdout
