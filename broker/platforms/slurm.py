@@ -31,16 +31,15 @@ from broker.platforms import (
 )
 from broker.platforms.options import check_executable
 from broker.platforms.places import REMOVE_SECONDS, job_directory, removal, storage_path, write_private
-from broker.platforms.podman_images import as_wanted
-from broker.platforms.podman_options import outside_rate, podman_access
+from broker.platforms.podman_options import outside_rate
 from broker.platforms.podman_run import container_name
-from broker.platforms.podman_store import Images
 from broker.platforms.slurm_checks import check_container
 from broker.platforms.slurm_cli import SSH_FAILED, Slurm, complaint
 from broker.platforms.slurm_commands import Commands
 from broker.platforms.slurm_images import WEB, ImageBringer, check_image
 from broker.platforms.slurm_jobs import SlurmJobs
 from broker.platforms.slurm_options import rest_of, slurm_options
+from broker.platforms.slurm_registries import SiteRegistries
 from broker.platforms.slurm_rest import Rest
 from broker.platforms.slurm_scheduler import Scheduler
 from broker.platforms.slurm_script import ENDED_NAME, SCRIPT_NAME
@@ -60,8 +59,6 @@ from reservations.sources.slurm_rest import SlurmRest
 
 __all__ = ["SlurmPlatform"]
 
-# where podman looks for logins and registries by itself
-PODMAN_S_OWN = {"auth_file": None, "registries_file": None}
 # bringing an image that was brought before
 PRESENT_SECONDS = 2.0
 # a job is over so long after it was cancelled, or its node doesn't answer
@@ -90,9 +87,7 @@ class SlurmPlatform:
         self._scheduler = _scheduler(site, self._slurm, options)
         self._jobs = SlurmJobs(self._scheduler.jobs, options["poll_seconds"])
         self._engine = options["engine"] or [options["runtime"]]
-        local = options["runtime"] == "podman" and not options["engine"] and isinstance(site.host, LocalHost)
-        self._store = Images() if local else None
-        self._access = podman_access(federation, site, PODMAN_S_OWN)
+        self._registries = SiteRegistries(federation, site, self._engine, options["runtime"])
         self._bringer = ImageBringer(self._slurm, self._engine, options)
         self._overuse = Overuse(self._root)
         self._watch = SlurmWatch(self._scheduler, self._jobs, self._root, self._overuse, options["partition"])
@@ -118,16 +113,10 @@ class SlurmPlatform:
         return PRESENT_SECONDS if known else float(self._options["image_seconds"])
 
     def wanted_image(self, executable: Executable) -> tuple[Wanted, Access] | None:
-        # elsewhere, and with other runtimes, the logins that count are not ours to read
-        if self._store is None or executable.kind is ExecutableKind.NOTEBOOK:
-            return None
-        wanted = as_wanted(executable)
-        if wanted is None or self._store.has(wanted.locations, wanted.digest):
-            return None
-        return wanted, self._access
+        return None if executable.kind is ExecutableKind.NOTEBOOK else self._registries.wanted(executable)
 
     def image_layers(self) -> Collection[str]:
-        return () if self._store is None else self._store.layers()
+        return self._registries.layers()
 
     def outside_bits_per_second(self) -> float | None:
         return outside_rate(self._options)
