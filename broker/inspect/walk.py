@@ -1,12 +1,13 @@
 """From HDU to HDU of a FITS file, reading headers and skipping data. Standard library only.
 
-A header is asked for in one piece that is as long as the longest so far, and data are never read. So a file
-takes about one read for each HDU, and fewer where several lie within one piece; one more where the first
-header is a long one.
+A header is asked for in one piece that is as long as the longest so far, and data are never read. The rest of
+one that is longer comes by one read more, however long it is. So a file takes one read for each HDU at most,
+one more for a long first header, and one for each later header that is much longer than all before it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -16,8 +17,6 @@ from broker.inspect.layout import LayoutError, read_layout
 # what is asked for at first: instruments write 100 to 300 cards into the primary header, fewer into others
 FIRST_BYTES = 8 * BLOCK_BYTES
 NEXT_BYTES = 4 * BLOCK_BYTES
-# where a header is longer than that: so much more, and then as much as there is already
-MORE_BYTES = 40 * BLOCK_BYTES
 # 13,000 cards; the longest that we know of have some thousands
 MOST_HEADER_BYTES = 364 * BLOCK_BYTES
 MOST_HDUS = 1000
@@ -46,8 +45,9 @@ class Source(Protocol):
     @property
     def size_bytes(self) -> int | None: ...
 
-    def read(self, offset: int, length: int) -> bytes:
-        """`length` bytes from `offset` on, fewer only at the end of the file, none behind it.
+    def read(self, offset: int, length: int, last: Callable[[bytes], bool] | None = None) -> bytes:
+        """`length` bytes from `offset` on, fewer only at the end of the file, none behind it; and with `last`
+        fewer where it says of a whole block, counted from `offset`, that what follows isn't needed.
 
         Raises SourceError.
         """
@@ -107,11 +107,24 @@ def walk(source: Source) -> Walk:
         if len(found.hdus) == MOST_HDUS:
             found.faults.append(f"there are more than {MOST_HDUS} HDUs: the others were not looked at")
             return found
-        # who writes long headers does so everywhere: the first is the best guess for the second
-        longest = max(
-            (len(each.header) for each in found.hdus[1:]), default=min(len(hdu.header), FIRST_BYTES)
-        )
-        ask = max(NEXT_BYTES, longest)
+        ask = max(NEXT_BYTES, _expected(found.hdus))
+
+
+def _expected(hdus: list[RawHdu]) -> int:
+    """How long the next header may well be: as the longest of an extension; where these grow, twice as much
+    more as the longest was more than the one before it, which also reaches one that is twice as long.
+
+    Who writes long headers does so everywhere: before there is an extension, the first header is the guess.
+    """
+    longest = growth = 0
+    for hdu in hdus[1:]:
+        more = len(hdu.header) - longest
+        if more > 0:
+            longest, growth = len(hdu.header), more if longest else 0
+    if growth:
+        # headers end with a block, and what is twice as long may need one more
+        return min(longest + 2 * growth + BLOCK_BYTES, MOST_HEADER_BYTES)
+    return longest or len(hdus[0].header)
 
 
 def _hdu(window: _Window, offset: int, ask: int, number: int) -> tuple[RawHdu | None, str]:
@@ -136,15 +149,16 @@ class _Window:
         self._source = source
         self._start, self._bytes = 0, b""
 
-    def block(self, offset: int, ask: int) -> bytes:
-        """The block at `offset`, shorter only at the end of the file; reads `ask` bytes if it must."""
+    def block(self, offset: int, ask: int, last: Callable[[bytes], bool] | None = None) -> bytes:
+        """The block at `offset`, shorter only at the end of the file; reads `ask` bytes if it must, or until
+        `last` (see `Source.read`)."""
         at, size = offset - self._start, self._source.size_bytes
         if size is not None and offset >= size:
             return b""
         rest = len(self._bytes) - at
         at_end = size is not None and self._start + len(self._bytes) >= size
         if at < 0 or rest <= 0 or (rest < BLOCK_BYTES and not at_end):
-            self._start, self._bytes, at = offset, self._source.read(offset, ask), 0
+            self._start, self._bytes, at = offset, self._source.read(offset, ask, last), 0
         return self._bytes[at : at + BLOCK_BYTES]
 
 
@@ -152,9 +166,11 @@ def _header(window: _Window, offset: int, ask: int) -> bytes:
     """The header at `offset`, all of its blocks."""
     header = bytearray()
     while True:
-        # a round trip to a far site costs more than some bytes
-        more = max(MORE_BYTES, len(header)) if header else ask
-        block = window.block(offset + len(header), more)
+        if header:
+            # nobody knows how much is missing: it is read as it comes, to its end
+            block = window.block(offset + len(header), MOST_HEADER_BYTES - len(header), _has_end)
+        else:
+            block = window.block(offset, ask)
         header += block
         if _has_end(block):
             # a last block that isn't filled is forgiven: nothing follows

@@ -21,6 +21,7 @@ class Served:
     # (path, Range, Authorization) of each GET
     asked: list[tuple[str, str | None, str | None]] = field(default_factory=list)
     sent_bytes: int = 0
+    connections: int = 0
     etag: str | None = '"one"'
     misbehave: Misbehaviour = lambda handler, served: False
 
@@ -30,6 +31,10 @@ class Handler(BaseHTTPRequestHandler):
     timeout = 20
     # headers and body are two writes
     disable_nagle_algorithm = True
+
+    def setup(self) -> None:
+        super().setup()
+        self.server.served.connections += 1
 
     def do_HEAD(self) -> None:
         self.do_GET()

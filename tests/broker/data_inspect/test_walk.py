@@ -24,10 +24,13 @@ class Bytes:
         self.size_bytes = len(content) if size_known else None
         self.reads, self.bytes = 0, 0
 
-    def read(self, offset, length):
+    def read(self, offset, length, last=None):
         assert length > 0
         self.reads += 1
         found = self.content[offset : offset + length]
+        if last is not None:
+            ends = range(BLOCK_BYTES, len(found) + 1, BLOCK_BYTES)
+            found = found[: next((end for end in ends if last(found[end - BLOCK_BYTES : end])), len(found))]
         self.bytes += len(found)
         if self.bytes > self.most or self.reads > 5000:
             raise SourceError("too much")
@@ -212,6 +215,55 @@ def test_a_long_header_costs_one_read_more():
     found = walk(source)
     assert len(found.hdus) == 9
     assert source.reads <= len(found.hdus) + 1
+
+
+LONGEST = MOST_HEADER_BYTES // 80 - 10
+
+
+def image(cards, first=False, data=2_880_000):
+    """An HDU with so many cards; hardly a piece reaches over so much data."""
+    kind = ("SIMPLE  = T",) if first else ("XTENSION= 'IMAGE   '",)
+    axes = ("BITPIX  = 8", "NAXIS   = 1", f"NAXIS1  = {data}", "PCOUNT  = 0", "GCOUNT  = 1")
+    return header(*kind, *axes, *["HISTORY of it"] * (cards - len(axes) - 2)) + bytes(data)
+
+
+@pytest.mark.parametrize("cards", [300, 1729, 5000, LONGEST])
+def test_a_first_header_of_any_length_costs_one_read_more(cards):
+    source = Bytes(image(cards, first=True) + image(20) * 3)
+    found = walk(source)
+    assert (len(found.hdus), found.faults, source.reads) == (4, [], 5)
+    # that of the first, what was guessed of the second by it, and small pieces
+    assert source.bytes <= 2 * len(found.hdus[0].header) + 8 * BLOCK_BYTES * 3
+
+
+@pytest.mark.parametrize(
+    ("cards", "more"),
+    [
+        ([20, 5000, 5000, 5000], 1),
+        ([5000, 5000, 5000, 5000], 1),
+        ([9000, 20, 20, 5000, 20, 4000], 2),
+        # each one longer than all before: by as much again, or twice as long
+        ([20, 500, 700, 900, 1100, 1300, 1500], 2),
+        ([20, 200, 400, 800, 1600, 3200, 6400], 2),
+        # more than twice as long each time
+        ([20, 300, 900, 3000, 9100], 4),
+    ],
+)
+def test_a_later_header_that_is_much_longer_than_all_before_costs_one_more_each(cards, more):
+    source = Bytes(b"".join(image(number, first=not at) for at, number in enumerate(cards)), most=2**24)
+    found = walk(source)
+    assert (len(found.hdus), found.faults) == (len(cards), [])
+    assert source.reads - len(found.hdus) <= more
+
+
+@settings(FILES_SETTINGS, max_examples=60)
+@given(st.lists(st.integers(8, 2500), min_size=1, max_size=6))
+def test_none_but_the_first_and_each_longer_one_takes_a_second_read(cards):
+    source = Bytes(b"".join(image(number, not at, 28_800) for at, number in enumerate(cards)), most=2**25)
+    found = walk(source)
+    assert (len(found.hdus), found.faults) == (len(cards), [])
+    longer = sum(number > max(cards[1:at], default=cards[0]) for at, number in enumerate(cards) if at)
+    assert source.reads <= len(cards) + 1 + longer
 
 
 # --- hostile ---------------------------------------------------------------------------------------------
