@@ -48,7 +48,8 @@ def new_key(path: Path) -> str:
 
 
 @contextlib.contextmanager
-def ssh_server(directory: Path) -> Iterator[Server]:
+def ssh_server(directory: Path, **environment: str) -> Iterator[Server]:
+    """Its sessions have `environment`."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -60,6 +61,10 @@ def ssh_server(directory: Path) -> Iterator[Server]:
         f'AuthorizedKeysFile "{directory}/identity.pub"\nStrictModes no\nUsePAM no\n'
         "PasswordAuthentication no\nKbdInteractiveAuthentication no\nPermitRootLogin prohibit-password\n"
     )
+    if environment:
+        setting = " ".join(f'"{name}={value}"' for name, value in environment.items())
+        with (directory / "sshd_config").open("a") as configuration:
+            configuration.write(f"SetEnv {setting}\n")
     if os.geteuid() == 0:
         # the server wants an empty directory to shut itself into, which its unit would make
         Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)

@@ -287,7 +287,7 @@ def test_who_can_run_an_image_is_said_without_a_request(tmp_path: Path, registry
 
 @pytest.mark.parametrize(
     ("options", "asked"),
-    [({}, True), ({"runtime": "apptainer"}, False), ({"engine": ["podman", "--remote"]}, False)],
+    [({}, True), ({"runtime": "apptainer"}, False), ({"engine": ["sudo", "podman"]}, False)],
 )
 def test_slurm_with_podman_here_has_images_asked_for_as_podman_would(
     tmp_path: Path,
