@@ -36,10 +36,10 @@ from netprobe.archive import Archive
 from netprobe.backtest import replay
 from netprobe.bank import BANK
 from netprobe.cost import seconds_for
-from netprobe.forecast import Forecast
 from netprobe.history import History
 from netprobe.ladder import usable
 from netprobe.measurement import Kind, Measurement, Origin
+from netprobe.quantiles import Quantiles
 from netprobe.recorded import read_document
 from netprobe.tools import iperf3_document
 
@@ -89,7 +89,7 @@ def backtest(found: Iterable[Measurement], first: int) -> tuple[dict[str, Scores
             for name, predict in SINGLE.items():
                 said = predict(seconds[:n], values[:n], seconds[n])
                 rates[group][name].misses.append(values[n] - said)
-            score(rates[group][OURS], replay(whole, NOWHERE, tests[n]).forecast, values[n])
+            score(rates[group][OURS], replay(whole, NOWHERE, tests[n]).rate(NOWHERE), values[n])
         for transfer in whole.path(Kind.TRANSFER, *ends)[::-1]:
             known = bisect_left(seconds, transfer.started.timestamp())
             size, took = (transfer.figures.get(name, 0.0) for name in ("size_bytes", "seconds"))
@@ -108,8 +108,7 @@ def backtest(found: Iterable[Measurement], first: int) -> tuple[dict[str, Scores
     return rates, times
 
 
-def score(mine: Score, path: Forecast, actual: float) -> None:
-    rate = path.bits_per_second
+def score(mine: Score, rate: Quantiles, actual: float) -> None:
     mine.misses.append(actual - math.log(rate.p50))
     mine.inside.append(math.log(rate.p10) <= actual <= math.log(rate.p90))
 

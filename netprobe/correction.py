@@ -8,7 +8,8 @@ all.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from statistics import median
@@ -19,6 +20,8 @@ from netprobe.batch_model import PathModel, batch_seconds, equal_seconds, relati
 from netprobe.conformal import Interval, Miss, calibrate
 from netprobe.history import History
 from netprobe.ladder import Evidence, Rung, round_trip, segment_bytes, track
+from netprobe.likeness import PLAIN, Sort, sort_of
+from netprobe.measured import usable_of
 from netprobe.measurement import Kind, Measurement
 from netprobe.parallel import stream_gain
 from netprobe.weights import LogSpread, age_weight, log_spread, weighted_quantile
@@ -28,6 +31,11 @@ HALF_LIFE_SECONDS = 24 * 3600.0
 # Before any transfer was seen: on 434 real ones the ratio's quartiles were 1.00 and 1.04 around 1.02, with a
 # tail to 1.26 (95 %). Slower than predicted is likelier than faster.
 PRIOR = LogSpread(1.03, 0.06, 0.14)
+# Of paths whose tests were all held down, as by a small window, before anything was seen: transfers are
+# faster than such tests let one expect, by a factor that nobody knows.
+UNLIKE = LogSpread(0.6, 1.2, 0.6)
+# Paths differ in that factor by this much more (half-width) than those few do on which it is known.
+ONE_MORE = 0.3
 # How many new transfers the prior is worth against the federation's, and those against a path's own.
 PRIOR_COUNT = 3.0
 FEDERATION_COUNT = 3.0
@@ -83,13 +91,16 @@ def learn(
     if source == destination:
         # a copy within a site has nothing in common with paths between sites
         return Correction(_shrunk(own, now, PRIOR, FEDERATION_COUNT), len(own), len(own))
+    sort = _sort(history, federation, source, destination, now) if measured else PLAIN
     others = {
         (start, end): _ratios(history, federation, start, end, None, now)
         for start, end in history.paths(Kind.TRANSFER)
-        if start != end
+        # how far a test that is held down is from a transfer, and any other, are two things
+        if start != end and _sort(history, federation, start, end, now).plain == sort.plain
     }
     everywhere = [ratio for path in others.values() for ratio in path]
-    common = _shrunk(everywhere, now, PRIOR, PRIOR_COUNT)
+    prior = PRIOR if sort.plain else _unlike(history, federation, sort, now)
+    common = _shrunk(everywhere, now, prior, PRIOR_COUNT)
     ratio = _shrunk(own, now, common, FEDERATION_COUNT)
     others.pop((source, destination), None)
     sites = {source, destination}
@@ -108,6 +119,48 @@ def learn(
     if interval is not None:
         ratio = interval.around(ratio.median).widened(evidence.drift)
     return Correction(ratio.at_least(FLOOR), len(own), len(everywhere), interval, gain)
+
+
+def _sort(history: History, federation: Federation, source: str, destination: str, now: datetime) -> Sort:
+    """What sort of tests the path's forecast rests on."""
+    tests = track(history, federation, source, destination, now)
+    return tests.sort if tests else PLAIN
+
+
+def _unlike(history: History, federation: Federation, sort: Sort, now: datetime) -> LogSpread:
+    """The ratio that tests of a sort let one expect that were held down: by the paths on which such tests and
+    plain ones were made, of this very sort if it can be; else assumed."""
+    key = ("unlike",)
+    if key not in history.memo:
+        history.memo[key] = list(_ratios_of_sorts(history, federation, now))
+    found = cast("list[tuple[Sort, float]]", history.memo[key])
+    same = [ratio for one, ratio in found if one == sort]
+    ratios = same if len(same) >= LEAST_KNOWN else [ratio for _, ratio in found]
+    if len(ratios) < LEAST_KNOWN:
+        return UNLIKE
+    learnt = log_spread(ratios, [1.0] * len(ratios)).scaled(PRIOR.median)
+    return LogSpread(
+        learnt.median,
+        *(
+            math.hypot(*widths)
+            for widths in ((learnt.below, PRIOR.below, ONE_MORE), (learnt.above, PRIOR.above, ONE_MORE))
+        ),
+    )
+
+
+def _ratios_of_sorts(history: History, federation: Federation, now: datetime) -> Iterator[tuple[Sort, float]]:
+    """How many times the rate of a path's plain tests its others give, for each sort of each path."""
+    for path in history.paths(Kind.THROUGHPUT):
+        every, _ = usable_of(history, *path, now)
+        trip = round_trip(history, federation, *path, now).seconds
+        rates: dict[Sort, list[float]] = defaultdict(list)
+        for test in every:
+            rates[sort_of(test, trip)].append(test.figures["bits_per_second"])
+        plain = rates.get(PLAIN)
+        if plain:
+            yield from (
+                (sort, median(some) / median(plain)) for sort, some in rates.items() if not sort.plain
+            )
 
 
 def _misses(ratios: Sequence[Ratio], general: float) -> list[Miss]:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import pairwise, takewhile
 from typing import cast
 
-from federation.errors import InputError
 from federation.sites import Federation
 from federation.units import parse_seconds
 from netprobe.bank import BANK
 from netprobe.conformal import Miss, Pool, calibrate
 from netprobe.evidence import Choice, Evidence, Rung
 from netprobe.history import History
+from netprobe.likeness import PLAIN, Sort, alike, number, offsets, sort_of, streams
 from netprobe.measurement import Kind, Measurement
 from netprobe.round_trips import round_trip
 from netprobe.transfer_model import DEFAULT_MSS_BYTES, sustained_bits_per_second
@@ -45,6 +45,11 @@ class Track:
     tests: tuple[Measurement, ...]
     walk: Walk
     ahead: int
+    # the sort that most of the tests are, and how many times its rate those of other sorts give
+    sort: Sort = PLAIN
+    offsets: Mapping[Sort, LogSpread] = field(default_factory=dict)
+    # tests of other sorts that are left out
+    unlike: int = 0
 
     def median(self, when: datetime) -> float:
         """The rate (bit/s) to expect at `when`, by the tests until then."""
@@ -53,6 +58,11 @@ class Track:
     def at(self, now: datetime) -> Said:
         """What to expect now, by all tests: one that is dated a little ahead has just been made."""
         return self.walk.at(max(now.timestamp(), self.walk.times[-1]))
+
+    def offset(self, test: Measurement, rtt_seconds: float) -> LogSpread | None:
+        """How many times the rate that is forecast tests like this one give; None where they are of that
+        sort, or nothing is known of theirs."""
+        return self.offsets.get(sort_of(test, rtt_seconds))
 
     def since_change(self, said: Said) -> tuple[Measurement, ...]:
         """The tests from which that was said, newest first."""
@@ -95,7 +105,7 @@ def measured(
         few = math.sqrt(1 + 1 / count)
         rate = LogSpread(1.0, interval.below * few, interval.above * few).at_least(FLOOR)
     rate = LogSpread(math.exp(said.value), rate.below, rate.above).widened(drifted)
-    if streams(tests[0]) > 1:
+    if found.sort.several:
         # only tests of several streams: an upper bound for one
         rate = rate.widened(0.5)
     starts = found.walk.starts
@@ -112,21 +122,71 @@ def track(
     # the time matters only by which tests it leaves in the future
     key = ("track", source, destination, _dated_ahead(history, source, destination, now))
     if key not in history.memo:
-        tests, ahead = usable_of(history, source, destination, now)
-        times = tuple(test.started.timestamp() for test in reversed(tests))
-        values = tuple(levels(history, federation, tests[::-1], now))
-        history.memo[key] = Track(tuple(tests), walk(times, values), ahead) if tests else None
+        history.memo[key] = _track(history, federation, source, destination, now)
     return cast("Track | None", history.memo[key])
+
+
+def _track(
+    history: History, federation: Federation, source: str, destination: str, now: datetime
+) -> Track | None:
+    every, ahead = usable_of(history, source, destination, now)
+    if not every:
+        return None
+    trip = round_trip(history, federation, source, destination, now).seconds
+    sort, tests = alike(every, trip)
+    rates = {test.id: math.log(_single_stream_rate(test, trip)) for test in every}
+    own = [test for test in tests if sort_of(test, trip) == sort]
+    walked = walk(*_series(own, rates, {}, trip))
+    if len(own) == len(every):
+        return Track(tuple(own), walked, ahead, sort)
+
+    def expected(test: Measurement) -> float:
+        return rates[test.id] - walked.at(test.started.timestamp()).value
+
+    off = offsets(every, expected, sort, trip)
+    # of a sort that nothing is known of, nothing is learnt
+    tests = [test for test in tests if (found := sort_of(test, trip)) == sort or found in off]
+    if len(tests) > len(own):
+        walked = walk(*_series(tests, rates, off, trip))
+    return Track(tuple(tests), walked, ahead, sort, off, len(every) - len(tests))
+
+
+def _series(
+    tests: Sequence[Measurement], rates: Mapping[str, float], off: Mapping[Sort, LogSpread], trip: float
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Times and values, oldest first; those of other sorts as if they had been of the usual one."""
+    ordered = tests[::-1]
+    return (
+        tuple(test.started.timestamp() for test in ordered),
+        tuple(rates[test.id] - _off(sort_of(test, trip), off) for test in ordered),
+    )
+
+
+def _off(sort: Sort, off: Mapping[Sort, LogSpread]) -> float:
+    return math.log(off[sort].median) if sort in off else 0.0
+
+
+def alike_of(
+    history: History, federation: Federation, source: str, destination: str, now: datetime
+) -> tuple[Sort, list[Measurement], int]:
+    """The sort of the path's usable tests that is most like a transfer, those of that sort (newest first),
+    and how many are dated in the future."""
+    every, ahead = usable_of(history, source, destination, now)
+    if not every:
+        return PLAIN, [], ahead
+    trip = round_trip(history, federation, source, destination, now).seconds
+    sort, tests = alike(every, trip)
+    return sort, [test for test in tests if sort_of(test, trip) == sort], ahead
 
 
 def usable_of(
     history: History, source: str, destination: str, now: datetime
 ) -> tuple[list[Measurement], int]:
-    """The path's usable tests, newest first, and how many are dated in the future: without those, unless
-    there are no others."""
+    """The path's TCP tests of all sorts, newest first, and how many are dated in the future: without those,
+    unless there are no others."""
     found = history.path(Kind.THROUGHPUT, source, destination)
     ahead = _dated_ahead(history, source, destination, now)
-    return usable(found[ahead:]) or usable(found), len(usable(found[:ahead]))
+    return rated(found[ahead:]) or rated(found), len(rated(found[:ahead]))
 
 
 def levels(
@@ -174,18 +234,19 @@ def _usual_gap(times: Sequence[float]) -> float:
 
 
 def usable(tests: Sequence[Measurement]) -> list[Measurement]:
-    """Successful TCP tests with a rate; those of one stream where there are any."""
-    good = [
+    """Successful TCP tests with a rate, of whatever sort (see `netprobe.likeness`); those of one stream where
+    there are any."""
+    good = rated(tests)
+    return [test for test in good if streams(test) == 1] or good
+
+
+def rated(tests: Sequence[Measurement]) -> list[Measurement]:
+    """Successful TCP tests with a rate."""
+    return [
         test
         for test in tests
         if test.succeeded and test.figures.get("bits_per_second", 0.0) > 0 and not _udp(test)
     ]
-    return [test for test in good if streams(test) == 1] or good
-
-
-def streams(test: Measurement) -> int:
-    """How many parallel connections a test used."""
-    return int(test.parameters.get("streams") or test.parameters.get("parallel") or 1)
 
 
 def _single_stream_rate(test: Measurement, rtt_seconds: float) -> float:
@@ -193,24 +254,15 @@ def _single_stream_rate(test: Measurement, rtt_seconds: float) -> float:
     rate = test.figures["bits_per_second"]
     if streams(test) > 1:
         return rate
-    omitted = _seconds_parameter(test, "omit", "omit_seconds")
-    duration = _seconds_parameter(test, "duration", "duration_seconds") or max(test.seconds - omitted, 0.0)
+    omitted = _seconds(test, "omit", "omit_seconds")
+    duration = _seconds(test, "duration", "duration_seconds") or max(test.seconds - omitted, 0.0)
     segment = test.figures.get("mss_bytes", 0.0) or DEFAULT_MSS_BYTES
     return sustained_bits_per_second(rate, omitted, duration, rtt_seconds, segment)
 
 
-def _seconds_parameter(test: Measurement, *names: str) -> float:
+def _seconds(test: Measurement, *names: str) -> float:
     """A duration among the test's parameters, in seconds or as text ("3 s"); 0 where there is none."""
-    for name in names:
-        value = test.parameters.get(name)
-        if isinstance(value, str):
-            try:
-                return parse_seconds(value)
-            except InputError:
-                continue
-        if isinstance(value, int | float):
-            return float(value)
-    return 0.0
+    return number(test.parameters, parse_seconds, *names) or 0.0
 
 
 def _udp(test: Measurement) -> bool:

@@ -5,18 +5,24 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from netprobe.history import History
-from netprobe.measured import streams
+from netprobe.likeness import sort_of, streams
+from netprobe.measured import rated
 from netprobe.measurement import Kind, Measurement
+from netprobe.mover_batch import WORKERS
 from netprobe.weights import age_weight, weighted_quantile
 
 # A stream that gets this part of its window a round trip is held down by the window.
 WINDOW_LIMITED = 0.7
 # Linux gives the window half of a socket's buffer (net.ipv4.tcp_adv_win_scale = 1).
 WINDOW_OF_BUFFER = 0.5
+# Transfers of several files say what several streams carry where they are as many, and as long, as this.
+LEAST_TRANSFERS = 3
+LEAST_SECONDS = 2.0
 
 
 def stream_gain(history: History, source: str, destination: str, now: datetime) -> float:
@@ -34,7 +40,7 @@ def stream_gain(history: History, source: str, destination: str, now: datetime) 
 
 def _gain(history: History, source: str, destination: str, now: datetime) -> float:
     rates: dict[int, list[tuple[float, float]]] = defaultdict(list)
-    tests = [test for test in history.path(Kind.THROUGHPUT, source, destination) if _rated(test)]
+    tests = _alike(history, source, destination)
     for test in tests:
         weight = age_weight((now - test.started).total_seconds())
         rates[streams(test)].append((test.figures["bits_per_second"], weight))
@@ -47,6 +53,9 @@ def _gain(history: History, source: str, destination: str, now: datetime) -> flo
         return 1.0
     if medians:
         return max(max(medians.values()) / single, 1.0)
+    moved = _of_transfers(history, source, destination, single, now)
+    if moved is not None:
+        return moved
     limits = [limit for test in tests if (limit := _window_rate(test)) is not None]
     if not limits or single < WINDOW_LIMITED * min(limits):
         return 1.0
@@ -54,20 +63,45 @@ def _gain(history: History, source: str, destination: str, now: datetime) -> flo
         test.figures["bits_per_second"]
         for one, other in history.paths(Kind.THROUGHPUT)
         if one == source or other == destination
-        for test in history.path(Kind.THROUGHPUT, one, other)
-        if _rated(test)
+        for test in rated(history.path(Kind.THROUGHPUT, one, other))
     ]
     return max(max(beside, default=0.0) / single, 1.0)
 
 
-def _rated(test: Measurement) -> bool:
-    udp = test.parameters.get("udp") or test.parameters.get("protocol") == "udp"
-    return test.succeeded and not udp and test.figures.get("bits_per_second", 0.0) > 0
+def _alike(history: History, source: str, destination: str) -> list[Measurement]:
+    """The path's tests of however many streams, newest first, of the sort that is most like a transfer."""
+    tests = rated(history.path(Kind.THROUGHPUT, source, destination))
+    # a test with a window tells its own round trips, or nobody can say whether that held it down
+    sorts = [replace(sort_of(test, _trip(test)), several=False) for test in tests]
+    best = min(sorts, default=None)
+    return [test for test, sort in zip(tests, sorts, strict=True) if sort == best]
+
+
+def _of_transfers(
+    history: History, source: str, destination: str, single: float, now: datetime
+) -> float | None:
+    """By what transfers of several files carried; None where these are too few."""
+    found = [
+        (figures["size_bytes"] * 8 / figures["seconds"] / single, (now - one.started).total_seconds())
+        for one in history.path(Kind.TRANSFER, source, destination)
+        if one.succeeded
+        and (figures := one.figures).get("files", 1.0) >= WORKERS
+        # shorter ones are slow start and round trips
+        and figures.get("seconds", 0.0) >= LEAST_SECONDS
+    ]
+    if len(found) < LEAST_TRANSFERS:
+        return None
+    weights = [age_weight(age) for _, age in found]
+    return max(weighted_quantile([gain for gain, _ in found], weights, 0.5), 1.0)
+
+
+def _trip(test: Measurement) -> float:
+    return test.figures.get("rtt_seconds_min") or test.figures.get("rtt_seconds") or 0.0
 
 
 def _window_rate(test: Measurement) -> float | None:
     """Bits per second at which a single stream fills the largest window that both ends allow."""
-    trip = test.figures.get("rtt_seconds_min") or test.figures.get("rtt_seconds") or 0.0
+    trip = _trip(test)
     largest = [
         size
         for end, name in (("source", "tcp_wmem"), ("destination", "tcp_rmem"))

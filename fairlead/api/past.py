@@ -45,7 +45,7 @@ def rates(
                 **_about(test, found.forecast),
                 "bits_per_second": test.figures["bits_per_second"],
                 "sustained_bits_per_second": math.exp(level),
-                **quantiles("forecast_bits_per_second", found.forecast.bits_per_second),
+                **quantiles("forecast_bits_per_second", found.rate(federation)),
             }
 
 

@@ -92,7 +92,7 @@ def evenly(items: Sequence[T], most: int) -> list[T]:
 def _replayed(history: History, tests: Sequence[Measurement], n: int) -> Replayed:
     test = tests[n]
     found = replay_one(history, _NOWHERE, test)
-    rate = found.forecast.bits_per_second
+    rate = found.rate(_NOWHERE)
     actual, last = found.levels(_NOWHERE, test, tests[n - 1])
     inside = math.log(rate.p10) <= actual <= math.log(rate.p90)
     ends = test.source, test.destination
