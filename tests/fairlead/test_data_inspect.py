@@ -9,8 +9,8 @@ import broker.service
 from broker.contract.codec import YAML
 from broker.inspect.looking import look
 from fairlead.cli import main
+from tests.broker.data_inspect.files import CUBE
 from tests.broker.data_inspect.serving import serving
-from tests.broker.data_inspect.test_looking import CUBE
 from tests.broker.serving import ADA
 from tests.broker.serving import serving as broker_serving
 from tests.broker.test_openapi import check

@@ -4,8 +4,8 @@ import pytest
 
 from broker.inspect import far
 from broker.inspect.walk import MOST_HEADER_BYTES
+from tests.broker.data_inspect.files import LONGEST, image, simple
 from tests.broker.data_inspect.serving import serving
-from tests.broker.data_inspect.test_walk import LONGEST, image, simple
 
 
 def read(served):
