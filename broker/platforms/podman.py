@@ -6,11 +6,11 @@ import asyncio
 import json
 import os
 import shutil
-from collections.abc import Collection, Sequence
-from functools import partial
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
+from functools import partial, wraps
 from io import FileIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from broker.catalogues.urls import allowed_at
 from broker.images import Access, Image, Wanted
@@ -51,6 +51,30 @@ NAME_IN_USE = "already in use"
 OOM_NAME = "oom"
 KILLED = 137
 PORTS_FORMAT = "{{json .NetworkSettings.Ports}}"
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class _SiteError(PlatformError):
+    """One that says at which site."""
+
+
+def _named(
+    call: Callable[Concatenate[PodmanPlatform, P], Awaitable[T]],
+) -> Callable[Concatenate[PodmanPlatform, P], Coroutine[Any, Any, T]]:
+    """`call`, whose every error says at which site, whichever command it came from."""
+
+    @wraps(call)
+    async def named(self: PodmanPlatform, /, *arguments: P.args, **more: P.kwargs) -> T:
+        try:
+            return await call(self, *arguments, **more)
+        except _SiteError:
+            raise
+        except PlatformError as problem:
+            raise self._error(str(problem)) from problem
+
+    return named
 
 
 class PodmanPlatform:
@@ -158,6 +182,7 @@ class PodmanPlatform:
         except OSError as problem:
             raise self._error(f"{problem.filename}: {problem.strerror}") from problem
 
+    @_named
     async def start(self, job: Job) -> Sequence[Connector]:
         name = container_name(job.id)
         try:
@@ -202,6 +227,7 @@ class PodmanPlatform:
             raise self._error(f"the image {wanted.locations[0]} is not in place")
         return str(image["Id"])
 
+    @_named
     async def poll(self, job: Job) -> Status:
         name, directory = container_name(job.id), job_directory(self._root, job.id)
         container = await self._containers.find(name)
@@ -225,6 +251,7 @@ class PodmanPlatform:
             return f"it wanted more memory than the {job.memory_gib} GiB that were offered"
         return None
 
+    @_named
     async def stop(self, job: Job) -> None:
         name = container_name(job.id)
         container = await self._containers.find(name)
@@ -242,6 +269,7 @@ class PodmanPlatform:
         except PermissionError as problem:
             raise self._error(f"{path}: the broker may not read what the container's user wrote") from problem
 
+    @_named
     async def release(self, job_id: str, keep: Collection[str] = ()) -> None:
         directory = job_directory(self._root, job_id)
         self._image_ids.pop(job_id, None)
@@ -282,4 +310,4 @@ class PodmanPlatform:
             raise self._error(str(problem)) from problem
 
     def _error(self, text: str) -> PlatformError:
-        return PlatformError(f"site {self._site.id}: {text}")
+        return _SiteError(f"site {self._site.id}: {text}")
