@@ -40,6 +40,9 @@ class RemoteBroker:
 
     def session(self, uuid: str) -> Document:
         status, _, body = self._send("GET", f"/sessions/{uuid}")
+        if status == 403:
+            # that we may not look says nothing of the session
+            raise Unreachable(self._refusal(status, body))
         return self._document(status, body)
 
     def logs(self, uuid: str) -> Document | None:
@@ -78,15 +81,29 @@ class RemoteBroker:
         if status == 429 or status >= 500:
             raise Unreachable(f"the broker at {self.url} fails with status {status}")
         if status == 401:
-            raise PlatformError(f"the broker at {self.url} doesn't take our credentials")
-        try:
-            found = json.loads(body)
-        except ValueError:
-            found = None
+            # an operator may put that right, and the session goes on there
+            raise Unreachable(f"the broker at {self.url} doesn't take our credentials")
         if status >= 400:
-            said = found.get("error") if isinstance(found, dict) else None
-            detail = f": {' '.join(str(said).split())[:300]}" if said else ""
-            raise PlatformError(f"the broker at {self.url} refuses with status {status}{detail}")
+            raise PlatformError(self._refusal(status, body))
+        found = _read(body)
         if not isinstance(found, dict):
             raise Unreachable(f"the broker at {self.url} answers with something else than a JSON object")
         return found
+
+    def _refusal(self, status: int, body: bytes) -> str:
+        found = _read(body)
+        said = found.get("error") if isinstance(found, dict) else None
+        text = " ".join(str(said).split())
+        # some repeat what they were sent
+        for secret in (self._credentials() or "").split()[1:]:
+            text = text.replace(secret, "***")
+        detail = f": {text[:300]}" if said else ""
+        return f"the broker at {self.url} refuses with status {status}{detail}"
+
+
+def _read(body: bytes) -> Any:
+    """What a body says, or None."""
+    try:
+        return json.loads(body)
+    except ValueError:
+        return None

@@ -42,32 +42,33 @@ def command(*arguments: str) -> list[str]:
 
 async def podman(
     *arguments: str,
-    time_limit_seconds: float = COMMAND_SECONDS,
+    time_limit_seconds: float | None = None,
     waits: bool = False,
     directory: Path | None = None,
     registries: Path | None = None,
 ) -> _process.Finished:
     """Run podman and return how it ended, whatever that is. Raises PlatformError where it doesn't end.
 
-    Only so many run at once. `waits`: this one mostly waits for something else, and takes nobody's turn.
+    It may take COMMAND_SECONDS, where nothing else is said. Only so many run at once. `waits`: this one mostly waits for something else, and takes nobody's turn.
     `directory` is where podman runs, and where conmon, which stays with the container, leaves its files.
     `registries`: a registries.conf to be read instead of the machine's.
     """
+    limit = COMMAND_SECONDS if time_limit_seconds is None else time_limit_seconds
     steered = () if registries is None else ("env", f"CONTAINERS_REGISTRIES_CONF={registries}")
     try:
         async with contextlib.nullcontext() if waits else _turns():
             at = None if directory is None else str(directory)
-            end = await _process.run([*steered, *command(*arguments)], time_limit_seconds, directory=at)
+            end = await _process.run([*steered, *command(*arguments)], limit, directory=at)
     except (OSError, ValueError) as problem:
         raise PlatformError(f"podman can't be run: {problem}") from problem
     if end.timed_out:
-        raise PlatformError(f"podman {arguments[0]}: not done within {time_limit_seconds:g} s")
+        raise PlatformError(f"podman {arguments[0]}: not done within {limit:g} s")
     return end
 
 
 async def podman_ok(
     *arguments: str,
-    time_limit_seconds: float = COMMAND_SECONDS,
+    time_limit_seconds: float | None = None,
     waits: bool = False,
     directory: Path | None = None,
 ) -> str:

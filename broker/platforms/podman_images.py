@@ -23,6 +23,8 @@ from netprobe.tools import _process
 
 # how Singularity names an image that any OCI engine can run
 DOCKER_TRANSPORT = "docker://"
+# how `podman image exists` says that one isn't there
+ABSENT = 1
 
 
 class Ask(Protocol):
@@ -91,10 +93,24 @@ async def find_image(executable: Executable, ask: Ask = podman) -> dict[str, Any
         for name in names_of(location, executable.digest):
             end = await ask("image", "inspect", "--format", "json", name)
             if end.returncode == 0:
-                image: dict[str, Any] = json.loads(end.stdout)[0]
+                image = _read_image(end.stdout)
                 if executable.digest is None or executable.digest in digests(image):
                     return image
+            elif (await ask("image", "exists", name)).returncode != ABSENT:
+                # an engine that fails says nothing of its images
+                raise PlatformError(f"podman image inspect: {words(end.complaint)}")
     return None
+
+
+def _read_image(said: str) -> dict[str, Any]:
+    """What `podman image inspect` says of an image; all that is used of it is there."""
+    try:
+        image: dict[str, Any] = json.loads(said)[0]
+        if not isinstance(image["Architecture"], str) or not isinstance(image["Id"], str):
+            raise TypeError("no texts")
+    except (ValueError, LookupError, TypeError) as problem:
+        raise PlatformError(f"podman image inspect said something unexpected: {problem!r}") from problem
+    return image
 
 
 async def pull_image(

@@ -77,6 +77,9 @@ def out_of_use(node: str, reason: str, state: str) -> str:
 
 def read_lines(said: str) -> Mapping[str, SlurmJob]:
     """Our jobs by name. The account may have others, with names that break a line. Raises PlatformError."""
+    if said.strip() and SEPARATOR not in said:
+        # not a line of it is squeue's: that doesn't say that there are no jobs
+        raise PlatformError(f"squeue said something unexpected: {said.strip().splitlines()[0][:200]!r}")
 
     def read() -> Iterator[tuple[str, SlurmJob]]:
         for line in said.splitlines():

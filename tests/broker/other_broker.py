@@ -8,6 +8,7 @@ from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 KINDS = "https://www.purl.org/ivoa.net/Calycopis-openapi/schema/v1.0/kinds/"
+CANCELLABLE = ("OFFERED", "ACCEPTED", "PREPARING", "AVAILABLE", "RUNNING")
 
 
 class OtherBroker:
@@ -54,7 +55,7 @@ class OtherBroker:
         session = self.sessions.get(path.removeprefix("/sessions/"))
         if session is None:
             return 404, None
-        if method == "POST" and session["phase"] in ("OFFERED", "ACCEPTED", "PREPARING", "AVAILABLE"):
+        if method == "POST" and session["phase"] in CANCELLABLE:
             session["phase"] = body["value"]
         return 200, session
 
