@@ -52,6 +52,8 @@ class Status:
     problem: str | None = None
     # of one that is RUNNING: it is in a queue, and nothing of it runs yet
     waiting: Waiting | None = None
+    # how its published ports are reached, where `start` could not say yet; empty: nothing new
+    connectors: tuple[Connector, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -235,7 +237,8 @@ class Platform(Protocol):
         ...
 
     async def start(self, job: Job) -> Sequence[Connector]:
-        """Start the container, and say how its published ports are reached.
+        """Start the container, and say how its published ports are reached; nothing of them where it has to
+        wait for its turn first: then its status says it later.
 
         Started already: starts nothing, and says the same.
         """

@@ -7,7 +7,7 @@ directory is writable while it runs, and goes with the session: what is to stay 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from broker.file_names import plain_name
 from broker.model import DataItem, Executable, ExecutableKind, Job, MountMode, Note, Port, Replica
+from broker.platforms import Progress, Staged
 from broker.platforms.places import data_path, job_directory, write_private
 from federation.errors import InputError
 from netprobe.cost import Move
@@ -37,6 +38,8 @@ OPTIONS: Mapping[str, Any] = {
     "notebook_path": "/lab/tree/{notebook}",
 }
 DIRECTORY = "/notebook"
+# a platform's `stage`
+Stage = Callable[[str, Sequence[tuple[DataItem, Move]], Progress], Awaitable[Staged]]
 # where Jupyter looks for the word that lets the user in; on its command line everybody could read it
 TOKEN_VARIABLE = "JUPYTER_TOKEN"
 # a notebook is small, and nothing is known of the way to it
@@ -123,6 +126,18 @@ def hand_over(root: Path, job: Job, path: Path) -> None:
     path.chmod(0o666)
     path.parent.chmod(0o777)
     write_private(_token_file(root, job), secrets.token_hex(24))
+
+
+async def bring(root: Path, job: Job, site_id: str, stage: Stage) -> None:
+    """Fetch the notebook, once only: the container may have put a link to a file of ours in its place since.
+
+    Raises OSError, and what `stage` does.
+    """
+    if is_there(root, job):
+        return
+    item = notebook_item(job.executable)
+    staged = await stage(job.id, [(item, notebook_move(job.executable, site_id))], lambda size: None)
+    hand_over(root, job, staged.paths[item.uuid])
 
 
 def is_there(root: Path, job: Job) -> bool:

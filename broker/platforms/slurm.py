@@ -11,6 +11,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from io import FileIO
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from broker.platforms import (
     Status,
     StoredFile,
     Unreachable,
+    notebook,
     results,
     slurm_apptainer,
 )
@@ -33,12 +35,13 @@ from broker.platforms.options import check_executable
 from broker.platforms.places import REMOVE_SECONDS, job_directory, removal, storage_path, write_private
 from broker.platforms.podman_options import outside_rate
 from broker.platforms.podman_run import container_name
-from broker.platforms.slurm_checks import check_container
+from broker.platforms.slurm_checks import check_container, check_notebook
 from broker.platforms.slurm_cli import SSH_FAILED, Slurm, complaint
 from broker.platforms.slurm_commands import Commands
 from broker.platforms.slurm_images import WEB, ImageBringer, check_image
 from broker.platforms.slurm_jobs import SlurmJobs
 from broker.platforms.slurm_options import rest_of, slurm_options
+from broker.platforms.slurm_ports import read_ports, when_told
 from broker.platforms.slurm_registries import SiteRegistries
 from broker.platforms.slurm_rest import Rest
 from broker.platforms.slurm_scheduler import Scheduler
@@ -72,7 +75,7 @@ class SlurmPlatform:
 
     ABOUT = About(
         does="Runs each session as a Slurm job, with podman, Apptainer or Singularity inside.",
-        cannot="Publishes no ports, and so runs no notebooks.",
+        cannot="Ports and notebooks only with podman, where clients can reach the nodes.",
         programs=("sbatch", "squeue"),
     )
 
@@ -98,22 +101,31 @@ class SlurmPlatform:
         self._locks: dict[str, asyncio.Lock] = {}
 
     def check(self, executable: Executable) -> Sequence[Note]:
-        notes = [
-            *check_executable(self._site, self._platform, executable),
-            *check_container(self._site.id, executable, self._options),
+        if notebook.is_notebook(executable):
+            wrong = check_notebook(self._site.id, executable, self._options)
+            if wrong:
+                return wrong
+        wanted = self._container(executable)
+        return [
+            *check_executable(self._site, self._platform, wanted),
+            *check_container(self._site.id, wanted, self._options),
+            *check_image(self._site.id, wanted, self._options),
         ]
-        if executable.kind is not ExecutableKind.NOTEBOOK:
-            notes += check_image(self._site.id, executable, self._options)
-        return notes
+
+    def _container(self, executable: Executable) -> Executable:
+        """What a job runs for `executable`, whatever its kind."""
+        if notebook.is_notebook(executable):
+            return notebook.as_container(executable, self._options)
+        return executable
 
     def image_seconds(self, executable: Executable) -> float:
         if self._options["runtime"] == "none":
             return 0.0
-        known = executable.locations in self._known_images
+        known = self._container(executable).locations in self._known_images
         return PRESENT_SECONDS if known else float(self._options["image_seconds"])
 
     def wanted_image(self, executable: Executable) -> tuple[Wanted, Access] | None:
-        return None if executable.kind is ExecutableKind.NOTEBOOK else self._registries.wanted(executable)
+        return self._registries.wanted(self._container(executable))
 
     def image_layers(self) -> Collection[str]:
         return self._registries.layers()
@@ -135,14 +147,17 @@ class SlurmPlatform:
             raise self._failed(problem, storage_path(self._root, job_id, name)) from problem
 
     async def prepare(self, job: Job) -> None:
-        batch, locations = self._make_batch(job.id), job.executable.locations
+        container = self._container(job.executable)
+        batch, locations = self._make_batch(job.id), container.locations
         await self._check_shared(batch)
         try:
             # an image that many sessions wait for is brought once
             async with self._bringing.setdefault(locations, asyncio.Lock()):
-                await self._bring(job, batch)
+                await self._bring(replace(job, executable=container), batch)
+            if notebook.is_notebook(job.executable):
+                await notebook.bring(self._root, job, self._site.id, self.stage)
             # what can't be said on the command line is told before the job is to start
-            self._submission.body(job, batch, 60)
+            self._submission.body(self._whole(job), batch, 60)
         except PlatformError as problem:
             raise self._named(problem) from problem
         except OSError as problem:
@@ -169,29 +184,49 @@ class SlurmPlatform:
             staged = await self.stage(job.id, [(item, move)], lambda size: None)
             staged.paths[item.uuid].replace(file)
 
+    def _whole(self, job: Job) -> Job:
+        """The job that is run for `job`. Raises OSError where its notebook isn't there (any more)."""
+        is_notebook = notebook.is_notebook(job.executable)
+        return notebook.as_job(self._root, job, self._options) if is_notebook else job
+
     async def start(self, job: Job) -> Sequence[Connector]:
-        batch, name = self._make_batch(job.id), container_name(job.id)
+        batch = self._make_batch(job.id)
+        try:
+            whole = self._whole(job)
+            await self._start(whole, batch)
+            return await when_told(whole, batch, self._options)
+        except OSError as problem:
+            raise self._failed(problem, batch) from problem
+        except PlatformError as problem:
+            raise self._named(problem) from problem
+        except ValueError as problem:
+            raise self._error(f"the container's ports can't be read: {problem}") from problem
+
+    async def _start(self, job: Job, batch: Path) -> None:
+        name = container_name(job.id)
         async with self._locks.setdefault(job.id, asyncio.Lock()):
             found = await self._jobs.find(name)
             # what is over without a script of ours here was released
             if found is not None and not (found.over and not (batch / SCRIPT_NAME).exists()):
-                return ()
-            if (batch / ENDED_NAME).exists():
-                return ()
-            try:
+                return
+            if not (batch / ENDED_NAME).exists():
                 await self._submission.submit(job, name, batch)
-            except OSError as problem:
-                raise self._failed(problem, batch) from problem
-            except PlatformError as problem:
-                raise self._named(problem) from problem
-        return ()
 
     async def poll(self, job: Job) -> Status:
         status = await self._watch.status(job)
         if status.state is State.RUNNING and await self._overuse.seen(job):
             await self.stop(job)
             status = await self._watch.status(job)
+        if status.state is State.RUNNING and status.waiting is None:
+            return replace(status, connectors=await asyncio.to_thread(self._connectors, job))
         return status
+
+    def _connectors(self, job: Job) -> tuple[Connector, ...]:
+        try:
+            whole = self._whole(job)
+            return tuple(read_ports(whole, batch_directory(self._root, job.id), self._options) or ())
+        except (OSError, ValueError):
+            return ()
 
     async def stop(self, job: Job) -> None:
         name = container_name(job.id)

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from broker.model import Executable, ExecutableKind, Note
+from broker.model import Executable, Note
+from broker.platforms import notebook
+from broker.platforms.podman_ports import check_ports
 from broker.platforms.slurm_apptainer import VARIABLE
 
 
 def check_container(site_id: str, executable: Executable, options: Mapping[str, Any]) -> Iterator[Note]:
     values = {"site": site_id}
-    if executable.kind is ExecutableKind.NOTEBOOK:
-        text = "{site} runs no notebooks: its Slurm jobs publish no ports"
-        yield Note("notebook-image", text, values, path="/executable")
-    elif executable.ports:
-        text = "{site} publishes no ports: which node a Slurm job runs on is known only when it has begun"
-        yield Note("ports", text, values, path="/executable/network/ports")
+    yield from check_ports(site_id, executable.ports, options)
     if executable.privileged and not options["privileged"]:
         yield Note(
             "privileged", "{site} runs no privileged containers", values, path="/executable/privileged"
@@ -29,3 +26,11 @@ def check_container(site_id: str, executable: Executable, options: Mapping[str, 
                 )
                 named = {**values, "name": repr(name)}
                 yield Note("invalid-value", text, named, path="/executable/environment")
+
+
+def check_notebook(site_id: str, executable: Executable, options: Mapping[str, Any]) -> Sequence[Note]:
+    """Why the site can't run this notebook; whether it has the image is another question."""
+    if options["ports"] != "publish":
+        text = "{site} runs no notebooks: its operator would set the platform's option ports to 'publish'"
+        return [Note("notebook-image", text, {"site": site_id}, path="/executable")]
+    return notebook.check_notebook(site_id, executable, options)

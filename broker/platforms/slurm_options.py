@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from broker.platforms import notebook, slurm_ports
 from broker.platforms.options import read_options
 from broker.platforms.podman_options import outside_rate
 from federation.errors import InputError
@@ -34,6 +35,9 @@ DEFAULTS: dict[str, Any] = {
     "images": "node",  # or "shared": the nodes see the image store of the site's host
     "bare_images": [],  # with runtime "none": names of images that stand for the nodes' own software
     "network": "none",  # "host": containers share the node's network
+    "ports": "refuse",  # or "publish": on the node, for whoever can reach it
+    "publish_address": "0.0.0.0",  # the address of the node on which ports are published
+    "node_address": "{node}",  # how clients reach a node, such as "{node}.perth.example"
     "limits": "required",  # "none": run without limits where the node has no control groups for them
     "processes": 2048,  # of one container at most
     "privileged": False,  # whether privileged containers may run
@@ -44,6 +48,7 @@ DEFAULTS: dict[str, Any] = {
     "extra_seconds": 120.0,  # how much longer than its session a Slurm job may last
     "command_seconds": 20.0,  # how long one of Slurm's commands may take
     "poll_seconds": 2.0,  # between two questions to Slurm, for all sessions together
+    **notebook.OPTIONS,
 }
 # stopping is one step of a session, and those have limits
 LONGEST_STOP_SECONDS = 30.0
@@ -83,6 +88,8 @@ def slurm_options(site: Site) -> Mapping[str, Any]:
         raise InputError(f"site {site.id!r}: option 'outside_rate': {problem}") from None
     _check_staging(site, options["staging"])
     rest_of(site, options)
+    slurm_ports.check_options(site, options)
+    notebook.check_options(site.id, options)
     if options["privileged"] and options["runtime"] != "podman":
         raise _wrong(site, "privileged", f"false with runtime {options['runtime']!r}", True)
     return options

@@ -12,6 +12,7 @@ from typing import Any
 
 from broker.model import Job
 from broker.platforms.podman_containers import LABEL
+from broker.platforms.podman_ports import publish_arguments
 from broker.platforms.podman_run import (
     LOG_NAME,
     SECRETS_NAME,
@@ -21,6 +22,7 @@ from broker.platforms.podman_run import (
     log_arguments,
     secret_names,
 )
+from broker.platforms.slurm_ports import PORTS_NAME, telling
 from broker.platforms.slurm_script import Body, line
 
 IMAGE_FILE = "image.tar"
@@ -86,6 +88,9 @@ def podman_body(
     prepare = prepare.replace("{alone}", limits if options["limits"] == "required" else "")
     words = {"engine": podman, "said": ENGINE_FILE, "file": IMAGE_FILE}
     prepare += _IMAGE.format(id=image_id, **words)
+    if job.executable.ports:
+        # the ports of one before are not its
+        prepare += f"{podman} rm --force --ignore --time 0 {name} >/dev/null 2>&1\nrm -f {PORTS_NAME}\n"
     for secret in secrets:
         file = line(f"{SECRETS_NAME}/{secret}")
         # what a run left that was cut short on the same node is in the way
@@ -93,7 +98,7 @@ def podman_body(
         prepare += f'{podman} secret create {secret} {file} >/dev/null || fail "podman takes no secret"\n'
     run = ["run", "--rm", "--replace", "--pull", "never", "--name", name, "--label", f"{LABEL}={job.id}"]
     # attached to nothing that is printed: conmon keeps the log, and podman's own words stay apart from it
-    run += ["--attach", "stdin", *log_arguments(batch), "--network", options["network"]]
+    run += ["--attach", "stdin", *log_arguments(batch), *publish_arguments(job.executable.ports, options)]
     run += ["--timeout", str(limit_seconds + BACKSTOP_SECONDS)]
     run += [*options["engine_run"], *content_arguments(job, batch)]
     command = line(*job.executable.command)
@@ -103,5 +108,6 @@ def podman_body(
         slay=f"{podman} kill {name}",
         tidy=_TIDY.format(engine=podman, name=name, secrets=line(*secrets)),
         judge=_JUDGE.format(engine=ENGINE_FILE),
+        beside=telling(podman, name) if job.executable.ports else ":",
         output=f">/dev/null 2>>{ENGINE_FILE}",
     )

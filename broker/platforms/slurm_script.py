@@ -55,6 +55,7 @@ printf '%s\\n' "$node" > {begun}.new && mv -f {begun}.new {begun}
 _TAIL = """[ -z "$stopped" ] || finish 143 ''
 {run} </dev/null {output} &
 child=$!
+{beside}
 [ -z "$stopped" ] || {{ stopped=; stop; }}
 while :; do
   wait "$child"
@@ -71,7 +72,8 @@ finish "$code" "$reason"
 class Body:
     """What is particular to a container engine, in lines of shell. `run` is one command; `terminate` and
     `slay` end `$child`; `tidy` removes what the engine left, and may be called when there was nothing;
-    `judge` may set `reason` by `$code`. `output` is where what `run` prints goes."""
+    `judge` may set `reason` by `$code`. `beside` is done when `$child` has begun, and must not wait for it.
+    `output` is where what `run` prints goes."""
 
     run: str
     prepare: str = ":"
@@ -79,6 +81,7 @@ class Body:
     slay: str = 'kill -KILL "$child" 2>/dev/null'
     tidy: str = ":"
     judge: str = ":"
+    beside: str = ":"
     output: str = f">>{STDOUT_NAME} 2>>{STDERR_NAME}"
 
 
@@ -97,7 +100,7 @@ def job_script(session: str, directory: Path, grace_seconds: float, body: Body) 
         f"{name}() {{\n  {line}\n}}\n"
         for name, line in (("terminate", body.terminate), ("slay", body.slay), ("tidy", body.tidy))
     )
-    tail = _TAIL.format(run=body.run, judge=body.judge, output=body.output, **words)
+    tail = _TAIL.format(run=body.run, judge=body.judge, beside=body.beside, output=body.output, **words)
     return f"{functions_first(_HEAD.format(**words), functions)}{body.prepare}\n{tail}"
 
 

@@ -144,7 +144,7 @@ async def watch(row: Row, platform: Platform, job: Job, request: Request) -> Non
     end = row.clock.now() if progress.end is None else datetime.fromisoformat(progress.end)
     started = session.outcome.started if session.outcome else begin_of(request, progress) or session.modified
     written, written_at = session.outcome, row.clock.now()
-    queue = Queue(session.placement, written_at)
+    queue, connectors = Queue(session.placement, written_at), session.connectors
     while True:
         asked = row.clock.now()
         status = await poll(row, platform, job)
@@ -152,6 +152,9 @@ async def watch(row: Row, platform: Platform, job: Job, request: Request) -> Non
         note = queue.note(status.waiting, now)
         if note is not None:
             await row.show(note)
+        if status.connectors and status.connectors != connectors:
+            connectors = status.connectors
+            await row.change(partial(_write_connectors, connectors))
         if status.state is not State.RUNNING or now >= end:
             break
         so_far = seen(started, status, now)
@@ -176,6 +179,13 @@ async def watch(row: Row, platform: Platform, job: Job, request: Request) -> Non
         store.change_phase(connection, session, Phase.RELEASING, Actor.BROKER, now, notes)
 
     await row.change(ended)
+
+
+def _write_connectors(
+    connectors: Sequence[Connector], connection: Connection, session: SessionRecord, now: datetime
+) -> None:
+    if session.phase is Phase.RUNNING:
+        store.write_connectors(connection, session.uuid, connectors)
 
 
 def _write_outcome(so_far: Outcome, connection: Connection, session: SessionRecord, now: datetime) -> None:

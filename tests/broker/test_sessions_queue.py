@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from broker.model import Level, Phase
+from broker.model import Connector, Level, Phase
 from broker.platforms import State, Status, Unreachable, Waiting
 from tests.broker.conftest import NOW
 from tests.broker.driving import ENDED, Recording, accept, held, is_in, notes, running, turn
@@ -87,6 +87,34 @@ def test_a_queue_of_a_moment_is_not_told(make_broker, engine, clock):
 
     asyncio.run(story())
     assert notes(broker, uuid, "queued") == []
+
+
+def test_ports_of_what_waited_are_told_when_it_has_begun(make_broker, engine, clock):
+    where = Connector(80, "HTTP", "http://n1.example:40001", ("n1.example",), 40001, True)
+
+    class Late(Queueing):
+        async def poll(self, job):
+            if self.until <= self._clock.now() < self.until + timedelta(seconds=30):
+                return Status(State.RUNNING, connectors=(where,))
+            return await super().poll(job)
+
+    broker = make_broker(kind=Late)
+    uuid = accept(broker)
+    first(broker, uuid).until = NOW + timedelta(seconds=60)
+    seen = []
+
+    def waits():
+        session = broker.session(uuid)
+        seen.append((session.phase, session.connectors))
+        return session.phase in ENDED
+
+    async def story():
+        async with running(broker):
+            await turn(clock, waits)
+
+    asyncio.run(story())
+    assert (Phase.RUNNING, ()) in seen
+    assert (Phase.RUNNING, (where,)) in seen
 
 
 def test_a_platform_that_is_away_for_minutes_loses_nothing(make_broker, engine, clock):
