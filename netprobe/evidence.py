@@ -7,6 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from netprobe.conformal import Interval
+from netprobe.likeness import PLAIN, Sort
 from netprobe.measurement import Measurement
 from netprobe.walk import LEAST_SCORED
 from netprobe.weights import LogSpread
@@ -67,3 +68,8 @@ class Evidence:
     error: RungError | None = None
     # tests dated in the future: left out, or taken as new where there are no others
     ahead: int = 0
+    # of a measured path: how its tests were made; how many that were made otherwise are left out, and whether
+    # the newest of those stand in for them
+    sort: Sort = PLAIN
+    unlike: int = 0
+    stand_in: bool = False

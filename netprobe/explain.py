@@ -36,7 +36,7 @@ def explain(
         case Rung.SAME_SITE:
             text = f"the data is at {_name(federation, source)} already: {rate} assumed for a local copy"
         case Rung.MEASURED:
-            text = f"{tests}: {rate}, {trip}{_choice(evidence.choice, now)}"
+            text = f"{tests}: {rate}, {trip}{_choice(evidence.choice, now)}{_unlike(evidence)}"
         case Rung.OTHER_DIRECTION:
             text = f"not measured in this direction; from the other one, {tests}, made wider: {rate}, {trip}"
         case Rung.SITE_PATHS:
@@ -85,6 +85,19 @@ def _choice(choice: Choice | None, now: datetime) -> str:
             f"; by {choice.name}, wrong by {math.expm1(choice.error):.0%} in {choice.scored} past forecasts"
         )
     return text
+
+
+def _unlike(evidence: Evidence) -> str:
+    """That tests were made otherwise than transfers are, and what became of that."""
+    if not evidence.sort.plain:
+        return f"; all made {evidence.sort.words}, which transfers are not"
+    if evidence.stand_in:
+        return (
+            "; the newest were made otherwise than transfers are, and are corrected by how far such are off"
+        )
+    if evidence.unlike and not evidence.sort.several:
+        return f"; {_count(evidence.unlike, 'test')} made otherwise than transfers are left out"
+    return ""
 
 
 def _wrong(error: RungError | None) -> str:

@@ -59,7 +59,7 @@ class Sort:
             found.append("of a given rate")
         if self.bidirectional:
             found.append("both ways at once")
-        return " ".join(found) or "made like transfers"
+        return " ".join(found) or "like transfers"
 
 
 PLAIN, SEVERAL = Sort(), Sort(several=True)

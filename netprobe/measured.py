@@ -35,6 +35,8 @@ DRIFT_AT_MOST = 0.8
 # A test that is dated further ahead than this was dated by a wrong clock, or ours is wrong. A clock without
 # NTP loses seconds a day; the wrong time zone is off by a quarter of an hour at least.
 AHEAD = timedelta(minutes=10)
+# Tests of two sorts are compared where they were made no longer apart than this.
+NEAR = timedelta(seconds=HALF_LIFE_SECONDS)
 
 
 @dataclass(frozen=True)
@@ -48,8 +50,9 @@ class Track:
     # the sort that most of the tests are, and how many times its rate those of other sorts give
     sort: Sort = PLAIN
     offsets: Mapping[Sort, LogSpread] = field(default_factory=dict)
-    # tests of other sorts that are left out
+    # tests of other sorts that are left out, and how far the newest of those is off that stand in
     unlike: int = 0
+    doubt: LogSpread | None = None
 
     def median(self, when: datetime) -> float:
         """The rate (bit/s) to expect at `when`, by the tests until then."""
@@ -105,13 +108,27 @@ def measured(
         few = math.sqrt(1 + 1 / count)
         rate = LogSpread(1.0, interval.below * few, interval.above * few).at_least(FLOOR)
     rate = LogSpread(math.exp(said.value), rate.below, rate.above).widened(drifted)
+    if found.doubt is not None:
+        rate = rate.widened(max(found.doubt.below, found.doubt.above))
     if found.sort.several:
         # only tests of several streams: an upper bound for one
         rate = rate.widened(0.5)
     starts = found.walk.starts
     changed = found.tests[len(found.tests) - 1 - starts[-1]].started if starts else None
     choice = Choice(BANK[said.member].name, found.walk.errors[said.member], found.walk.scored, changed)
-    return Evidence(Rung.MEASURED, rate, tests, 1, choice, interval, drifted, ahead=found.ahead)
+    return Evidence(
+        Rung.MEASURED,
+        rate,
+        tests,
+        1,
+        choice,
+        interval,
+        drifted,
+        ahead=found.ahead,
+        sort=found.sort,
+        unlike=found.unlike,
+        stand_in=found.doubt is not None,
+    )
 
 
 def track(
@@ -143,12 +160,16 @@ def _track(
     def expected(test: Measurement) -> float:
         return rates[test.id] - walked.at(test.started.timestamp()).value
 
-    off = offsets(every, expected, sort, trip)
+    # long before and after, it is the path that was another
+    first, last = own[-1].started - NEAR, own[0].started + NEAR
+    off = offsets([test for test in every if first <= test.started <= last], expected, sort, trip)
     # of a sort that nothing is known of, nothing is learnt
     tests = [test for test in tests if (found := sort_of(test, trip)) == sort or found in off]
     if len(tests) > len(own):
         walked = walk(*_series(tests, rates, off, trip))
-    return Track(tuple(tests), walked, ahead, sort, off, len(every) - len(tests))
+    return Track(
+        tuple(tests), walked, ahead, sort, off, len(every) - len(tests), off.get(sort_of(tests[0], trip))
+    )
 
 
 def _series(

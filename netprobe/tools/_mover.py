@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from federation.errors import OutsideError
 from federation.hosts import Host
 from netprobe.addresses import Allowed
-from netprobe.tools import _process
+from netprobe.tools import _process, _shipped
 
+MOVER = "netprobe.mover"
 # what the mover may take to remove its partial file
 GRACE_SECONDS = 0.8
 
@@ -34,13 +35,13 @@ def allow(allowed: Allowed | None) -> list[str]:
 
 async def last_said(
     host: Host,
-    command: list[str],
+    arguments: Sequence[str],
+    given: str,
     about: str,
     time_limit_seconds: float,
     on_document: Callable[[dict[str, Any]], None] = lambda document: None,
-    given: str | None = None,
 ) -> dict[str, Any]:
-    """The last document that the mover says."""
+    """The last document that the mover says, which is `given` that on its standard input."""
     last: dict[str, Any] = {}
 
     def on_line(line: str) -> None:
@@ -48,7 +49,7 @@ async def last_said(
         last = read_line(line, about)
         on_document(last)
 
-    end = await run(host, command, about, time_limit_seconds, on_line, given)
+    end = await run(host, MOVER, arguments, given, about, time_limit_seconds, on_line)
     if not end.timed_out:
         raise_error(last)
     check_end(end, about, time_limit_seconds)
@@ -57,14 +58,17 @@ async def last_said(
 
 async def run(
     host: Host,
-    command: list[str],
+    module: str,
+    arguments: Sequence[str],
+    given: str,
     about: str,
     time_limit_seconds: float,
-    on_line: Callable[[str], None] | None,
-    given: str | None,
+    on_line: Callable[[str], None] | None = None,
 ) -> _process.Finished:
+    """The mover, or another `module` that is run at a site as it is."""
+    command, given = _shipped.started(host, module, arguments, given)
     try:
-        return await _process.run(host.argv(command), time_limit_seconds, on_line, GRACE_SECONDS, given=given)
+        return await _process.run(command, time_limit_seconds, on_line, GRACE_SECONDS, given=given)
     except OSError as problem:
         raise TransferError(f"{about}: the mover can't be started: {problem.strerror}") from problem
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -110,10 +109,9 @@ async def fetch_all(
             done[number] = _moved(Path(files[number].path), document)
 
     about = shown(files[0].url) if len(files) == 1 else f"{len(files)} files"
-    command = [sys.executable, "-m", "netprobe.mover", "fetch-all", mover.GIVEN]
-    command += ["--workers", str(workers), *_mover.allow(allowed)]
+    arguments = ["fetch-all", mover.GIVEN, "--workers", str(workers), *_mover.allow(allowed)]
     given = json.dumps({"files": mover_batch.document(files), "bearers": dict(bearers or {})})
-    end = await _mover.last_said(host, command, about, time_limit_seconds, on_document, given)
+    end = await _mover.last_said(host, arguments, given, about, time_limit_seconds, on_document)
     groups = {name: Group(**group) for name, group in end["groups"].items()}
     return Batch(tuple(done[number] for number in range(len(files))), groups, end["seconds"])
 
@@ -142,9 +140,9 @@ async def head(
 
     Keys: size_bytes (None: not said), accept_ranges, etag, last_modified. Raises TransferError.
     """
-    command = [sys.executable, "-m", "netprobe.mover", "head", mover.GIVEN, *_mover.allow(allowed)]
+    arguments = ["head", mover.GIVEN, *_mover.allow(allowed)]
     given = json.dumps({"url": url, "bearers": dict(bearers or {})})
-    return await _mover.last_said(host, command, shown(url), time_limit_seconds, given=given)
+    return await _mover.last_said(host, arguments, given, shown(url), time_limit_seconds)
 
 
 async def ask(
@@ -152,12 +150,11 @@ async def ask(
 ) -> Sequence[Answer]:
     """What the servers answer to small requests that are sent from `host`, in their order; for `allowed` see
     `fetch_all`. A request that got no answer says why. Raises TransferError where none could be sent."""
-    command = [sys.executable, "-m", "netprobe.mover", "ask", *_mover.allow(allowed)]
-    command += ["--stall-seconds", f"{max(time_limit_seconds, 0.1):.3f}"]
+    arguments = ["ask", *_mover.allow(allowed), "--stall-seconds", f"{max(time_limit_seconds, 0.1):.3f}"]
     about = shown(asked.requests[0].url) if asked.requests else "nothing"
     answers: dict[int, Answer] = {}
-    # a line may be long: read when all are there
-    end = await _mover.run(host, command, about, time_limit_seconds, None, mover_ask.document(asked))
+    given = mover_ask.document(asked)
+    end = await _mover.run(host, _mover.MOVER, arguments, given, about, time_limit_seconds)
     for line in end.stdout.splitlines():
         said = _mover.read_line(line, about)
         _mover.raise_error(said)
