@@ -10,16 +10,14 @@ from federation.clock import SystemClock
 from federation.errors import OutsideError
 from federation.sites import Place, Site, Space
 from reservations.sources import Remembering, load_source
-from tests.slurm.cluster import running, slurm_is_impossible
+from tests.slurm.cluster import Cluster
 
 SITE = Site("karratha", "Karratha", Place(-20.7, 116.8))
 
 
-@pytest.mark.skipif(slurm_is_impossible() is not None, reason="no Slurm can run here")
-def test_a_slurm_without_a_database_of_accounts_says_that_it_remembers_nothing() -> None:
-    with running(1) as cluster:
-        source = load_source(SITE, Space("slurm", {"conf": str(cluster.configuration)}), SystemClock())
-        assert isinstance(source, Remembering)
-        now = datetime.now(UTC)
-        with pytest.raises(OutsideError, match="keeps no accounting"):
-            source.past(now - timedelta(days=1), now)
+def test_a_slurm_without_a_database_of_accounts_says_that_it_remembers_nothing(slurm: Cluster) -> None:
+    source = load_source(SITE, Space("slurm", {"conf": str(slurm.configuration)}), SystemClock())
+    assert isinstance(source, Remembering)
+    now = datetime.now(UTC)
+    with pytest.raises(OutsideError, match="keeps no accounting"):
+        source.past(now - timedelta(days=1), now)
