@@ -168,19 +168,10 @@ class PodmanPlatform:
             raise self._error(f"the image {wanted.locations[0]} is for {found}, which this site can't run")
         self._image_ids[job.id] = image["Id"]
         if notebook.is_notebook(job.executable):
-            await self._bring_notebook(job)
-
-    async def _bring_notebook(self, job: Job) -> None:
-        """Once only: the container may have put a link to a file of ours in its place since."""
-        if notebook.is_there(self._root, job):
-            return
-        item = notebook.notebook_item(job.executable)
-        move = notebook.notebook_move(job.executable, self._site.id)
-        staged = await self.stage(job.id, [(item, move)], lambda size: None)
-        try:
-            notebook.hand_over(self._root, job, staged.paths[item.uuid])
-        except OSError as problem:
-            raise self._error(f"{problem.filename}: {problem.strerror}") from problem
+            try:
+                await notebook.bring(self._root, job, self._site.id, self.stage)
+            except OSError as problem:
+                raise self._error(f"{problem.filename}: {problem.strerror}") from problem
 
     @_named
     async def start(self, job: Job) -> Sequence[Connector]:
