@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import pwd
+import resource
 import shutil
 import signal
 import subprocess
@@ -23,6 +24,7 @@ import sqlalchemy as sa
 from broker.platforms.podman_cli import usable
 from federation.database import connect, upgrade
 from tests.cloud import environment as cloud_environment
+from tests.databases import with_tables
 
 pytest_plugins = ["tests.cloud.fixtures"]
 
@@ -38,10 +40,40 @@ hypothesis.settings.load_profile("fairlead")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# a process of the tests may have this many files open at once, where the system lets it
+OPEN_FILES = 8192
 ALLOWED_SKIPS = Path(__file__).with_name("allowed_skips.txt")
 POSTGRESQL_START_SECONDS = 60.0
 
 _skips: list[tuple[str, str]] = []
+
+
+# Which tests share what takes long to make, and so run in one process, one after the other
+
+# directories whose tests share servers; elsewhere it is those of one file
+_TOGETHER = ("rucio", "slurm")
+# what takes longest begins first: the others fill the gaps
+_LONGEST = ("cloud", "slurm")
+
+
+def pytest_configure() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < OPEN_FILES:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(OPEN_FILES, hard), hard))
+
+
+def _group(item: pytest.Item) -> str:
+    if item.get_closest_marker("cloud") is not None:
+        return "cloud"
+    directory = item.path.parent.name
+    return directory if directory in _TOGETHER else item.nodeid.partition("::")[0]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    groups = {item: _group(item) for item in items}
+    for item, group in groups.items():
+        item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=lambda item: _LONGEST.index(groups[item]) if groups[item] in _LONGEST else len(_LONGEST))
 
 
 # What a machine must have for the marked tests
@@ -190,14 +222,24 @@ def postgresql_directory() -> Iterator[str]:
         yield directory
 
 
+@pytest.fixture(scope="session")
+def postgresql_template(postgresql_directory: str) -> Iterator[str]:
+    """The name of a database with the tables of all wings, from which others are copied."""
+    with _postgresql_database(postgresql_directory) as url:
+        engine = connect(url)
+        upgrade(engine)
+        engine.dispose()
+        yield str(engine.url.database)
+
+
 @contextmanager
-def _postgresql_database(directory: str) -> Iterator[str]:
+def _postgresql_database(directory: str, template: str = "template1") -> Iterator[str]:
     name = f"test_{uuid.uuid4().hex}"
     server = f"postgresql+psycopg://postgres@/{{}}?host={directory}"
     admin = sa.create_engine(server.format("postgres"), isolation_level="AUTOCOMMIT")
     try:
         with admin.connect() as connection:
-            connection.exec_driver_sql(f"CREATE DATABASE {name}")
+            connection.exec_driver_sql(f"CREATE DATABASE {name} TEMPLATE {template}")
         yield server.format(name)
     finally:
         with admin.connect() as connection:
@@ -207,11 +249,16 @@ def _postgresql_database(directory: str) -> Iterator[str]:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """The URL of an empty database of this test's own, on each back-end in turn."""
+    """The URL of a database of this test's own, on each back-end in turn; empty, but beside `engine`."""
+    whole = "engine" in request.fixturenames
     if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path / 'fairlead.db'}"
+        path = tmp_path / "fairlead.db"
+        if whole:
+            with_tables(path).dispose()
+        yield f"sqlite:///{path}"
         return
-    with _postgresql_database(request.getfixturevalue("postgresql_directory")) as url:
+    template = request.getfixturevalue("postgresql_template") if whole else "template1"
+    with _postgresql_database(request.getfixturevalue("postgresql_directory"), template) as url:
         yield url
 
 
@@ -220,7 +267,6 @@ def engine(database_url: str) -> Iterator[sa.Engine]:
     """A database of this test's own with the tables of all wings, on each back-end in turn."""
     engine = connect(database_url)
     try:
-        upgrade(engine)
         yield engine
     finally:
         engine.dispose()

@@ -9,9 +9,9 @@ from broker.contract import kinds
 from broker.contract.wire import to_wire
 from federation.catalogue import builtin_federation
 from federation.clock import ManualClock
-from federation.database import connect, upgrade
 from federation.settings import load_settings
 from tests.broker.conftest import NOW, make_document
+from tests.databases import with_tables
 
 
 def user(name):
@@ -30,8 +30,7 @@ def serving(directory, clock=None, **more):
         "FAIRLEAD_ADMIN_USER": "root",
         "FAIRLEAD_ADMIN_PASSWORD": "toor",
     }
-    engine = connect(environment["FAIRLEAD_DATABASE_URL"])
-    upgrade(engine)
+    engine = with_tables(directory / "fairlead.db")
     clock = clock or ManualClock(NOW)
     app = create_app(
         load_settings(None, environment | more), builtin_federation(), engine, clock, online=False

@@ -18,11 +18,6 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("filterwarnings", f"ignore::openstack.warnings.{name}")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    # last, so that the cloud isn't up beside tests that have no use for it
-    items.sort(key=lambda item: item.get_closest_marker("cloud") is not None)
-
-
 @pytest.fixture(scope="session")
 def running_cloud(request: pytest.FixtureRequest) -> Iterator[Cloud]:
     """The one cloud of a run: up when a test first asks; its logs are kept where a test failed."""

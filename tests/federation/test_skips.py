@@ -24,8 +24,8 @@ def test_known_to_fail(): assert False
 }
 
 
-@pytest.fixture
-def run(tmp_path):
+@pytest.fixture(params=[0, 1], ids=["here", "in a worker"])
+def run(tmp_path, request):
     def run(allowed: str, ci: str) -> subprocess.CompletedProcess[str]:
         shutil.copy(CONFTEST, tmp_path)
         (tmp_path / "allowed_skips.txt").write_text(allowed)
@@ -39,6 +39,7 @@ def run(tmp_path):
                 "-q",
                 "-p",
                 "no:cacheprovider",
+                f"--numprocesses={request.param}",
                 f"--rootdir={tmp_path}",
                 tmp_path,
             ],

@@ -2,25 +2,21 @@
 
 import pytest
 
-from federation.database import connect, upgrade
+from tests.databases import with_tables
 from tests.reservations.enforcement_support import World
 
 
 @pytest.fixture(scope="session")
 def template(tmp_path_factory):
-    """A database with its tables, made once."""
+    """A database with its tables, made once, for tests that only read it or copy it."""
     path = tmp_path_factory.mktemp("ledger") / "fairlead.db"
-    engine = connect(f"sqlite:///{path}")
-    upgrade(engine)
-    engine.dispose()
+    with_tables(path).dispose()
     return path
 
 
 @pytest.fixture
-def engine_here(template, tmp_path):
-    path = tmp_path / "fairlead.db"
-    path.write_bytes(template.read_bytes())
-    engine = connect(f"sqlite:///{path}")
+def engine_here(tmp_path):
+    engine = with_tables(tmp_path / "fairlead.db")
     yield engine
     engine.dispose()
 
