@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from broker.catalogues.urls import allowed_at
+from broker.images import Access, Image, Wanted
 from broker.model import Connector, DataItem, Executable, Job, Note, Request
 from broker.platforms import (
     PlatformError,
@@ -31,8 +32,8 @@ from broker.platforms import (
     openstack_check,
     results,
 )
-from broker.platforms.openstack_nova import SESSION, WORD, Nova
-from broker.platforms.openstack_options import openstack_options
+from broker.platforms.openstack_nova import SESSION, TAG, WORD, Nova
+from broker.platforms.openstack_options import openstack_options, registry_access
 from broker.platforms.openstack_records import Record, Records, Sent
 from broker.platforms.openstack_results import Parcel, Results
 from broker.platforms.openstack_servers import Servers
@@ -40,12 +41,14 @@ from broker.platforms.openstack_sizes import Sizes, smallest
 from broker.platforms.openstack_store import GIB, ResultStore, folder, result_store
 from broker.platforms.openstack_user_data import ROOT, Data, file_of, plan_of, user_data
 from broker.platforms.places import REMOVE_SECONDS, data_path, removal, storage_path
+from broker.platforms.podman_images import as_oci, as_wanted
 from broker.platforms.podman_run import container_name
 from federation.about import About
 from federation.clock import Clock
 from federation.errors import InputError
 from federation.sites import Federation, Site
 from federation.sites import Platform as SitePlatform
+from federation.units import parse_bits_per_second
 from netprobe.cost import Move
 from reservations.calendar import DISK_GB, MEMORY_MB, VCPU
 from reservations.openstack.connection import Cloud
@@ -78,6 +81,7 @@ class OpenStackPlatform:
         self._site, self._platform, self._options = site, site.platform, options
         self._allowed = allowed_at(federation, site)
         self._nova = Nova(site.id, Cloud(options["cloud"], f"site {site.id}", options["request_seconds"]))
+        self._access = registry_access(federation, site, options)
         self._root = work_directory
         self._records = Records(site.id, work_directory)
         self._servers = Servers(site.id, self._nova, self._records, clock, options)
@@ -113,6 +117,24 @@ class OpenStackPlatform:
 
     def learn(self) -> None:
         self._sizes.learn()
+
+    def wanted_image(self, executable: Executable) -> tuple[Wanted, Access] | None:
+        wanted = as_wanted(executable)
+        if wanted is None or set(as_oci(executable).locations) & set(self._options["local_images"]):
+            return None
+        return wanted, self._access
+
+    def image_layers(self) -> Collection[str]:
+        # a new server each time
+        return ()
+
+    def outside_bits_per_second(self) -> float | None:
+        rate = self._options["outside_rate"]
+        return None if rate is None else parse_bits_per_second(rate)
+
+    def check_image(self, image: Image) -> Sequence[Note]:
+        # a container's user, root or not, is shut in by its server
+        return ()
 
     def image_seconds(self, executable: Executable) -> float:
         return float(self._options["image_seconds"])
@@ -244,6 +266,7 @@ class OpenStackPlatform:
             "imageRef": options["image"],
             "flavorRef": self._flavour(job, fresh),
             "metadata": {SESSION: job.id, WORD: word},
+            "tags": [TAG],
             "user_data": data,
             "config_drive": options["config_drive"],
         }

@@ -25,8 +25,11 @@ from broker.platforms import openstack_lines, openstack_sending
 
 CONSOLE = "/dev/console"
 REPORT_SECONDS = 20.0
-# of each output: in the end, and while it runs. All of a console is 100 KiB with most hypervisors
-END_BYTES, RUNNING_BYTES = 16 * 1024, 2 * 1024
+# of each output: in the end, and while it runs
+END_BYTES, RUNNING_BYTES = 64 * 1024, 2 * 1024
+# Nova shows the last 100 KiB of a console with most hypervisors: a report has to fit, beside what others say
+CONSOLE_BYTES = 80 * 1024
+OUTPUTS = ("stdout", "stderr")
 KILLED, FAILED, TERMINATED = 137, 125, 143
 GRACE_SECONDS = 10
 BLOCK_BYTES = 1024 * 1024
@@ -65,6 +68,7 @@ class Agent:
         if self.is_stopped and end["exit_code"] is None:
             end |= {"exit_code": TERMINATED, "problem": None}
         self.number += 1
+        end = self.fitting(end)
         while True:
             self.write(end)
             if self.is_stopped:
@@ -84,8 +88,20 @@ class Agent:
         self.number += 1
         self.write(report)
 
+    def lines(self, report: dict[str, Any]) -> list[str]:
+        return openstack_lines.written(self.plan["word"], self.number, report)
+
+    def fitting(self, end: dict[str, Any]) -> dict[str, Any]:
+        """With as much of the ends of both outputs as the console has room for."""
+        size_bytes = END_BYTES
+        while sum(len(line) + 1 for line in self.lines(end)) > CONSOLE_BYTES:
+            size_bytes //= 2
+            cut = {name: end[name].encode()[-size_bytes:].decode(errors="ignore") for name in OUTPUTS}
+            end = {**end, **cut}
+        return end
+
     def write(self, report: dict[str, Any]) -> None:
-        lines = openstack_lines.written(self.plan["word"], self.number, report)
+        lines = self.lines(report)
         self.said_at = time.monotonic()
         try:
             console = os.open(CONSOLE, os.O_WRONLY | os.O_NOCTTY | os.O_APPEND)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
@@ -21,6 +22,8 @@ T = TypeVar("T")
 VERSION = "2.61"
 # what a server carries: whose it is, and the word that its reports are known by
 SESSION, WORD = "fairlead_session", "fairlead_word"
+# and what all servers of brokers carry, so that one question finds them
+TAG = "fairlead"
 BUSY, ABSENT = 409, 404
 GONE = frozenset({"DELETED", "SOFT_DELETED"})
 
@@ -63,6 +66,19 @@ class Nova:
         )
         there = [each for each in found if each.status not in GONE]
         return sorted(there, key=lambda each: (each.leaving, each.created, each.id))
+
+    def tagged(self) -> Mapping[str, Server]:
+        """The servers of all sessions, by id: of this broker, and of others in the same project."""
+        found: dict[str, Server] = {}
+        marker: str | None = None
+        while True:
+            query = urlencode({"tags": TAG, **({} if marker is None else {"marker": marker})})
+            answer = self._checked(self._ask("GET", f"/servers/detail?{query}"))
+            page = self._read(partial(_servers, answer))
+            found |= {each.id: each for each in page}
+            if not page or page[-1].id == marker or not answer.body.get("servers_links"):
+                return {each.id: each for each in found.values() if each.status not in GONE}
+            marker = page[-1].id
 
     def server(self, server_id: str) -> Server | None:
         answer = self._ask("GET", _path(server_id))
@@ -126,6 +142,10 @@ class Nova:
 
 def _path(server_id: str) -> str:
     return f"/servers/{quote(server_id, safe='')}"
+
+
+def _servers(answer: Answer) -> list[Server]:
+    return [_server(each) for each in answer.body["servers"]]
 
 
 def _server(document: Mapping[str, Any]) -> Server:

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from broker.images import Access
+from broker.images.access import site_access
+from broker.images.credentials import check_file
+from broker.images.registries import Registries, read_registries
 from broker.platforms.options import read_options
 from federation.errors import InputError
-from federation.sites import Site
+from federation.sites import Federation, Site
+from federation.units import parse_bits_per_second
 
 DEFAULTS: dict[str, Any] = {
     "cloud": None,  # of clouds.yaml; OS_CLOUD or OS_* where unset
@@ -33,6 +39,10 @@ DEFAULTS: dict[str, Any] = {
     "image_seconds": 0.0,  # P90 of what is done before a session's start: nothing, for there is no server yet
     "start_seconds": 240.0,  # P90 from asking for a server to its container's start, without data
     "pull_seconds": 900.0,  # when the server gives up pulling
+    # what the servers' image has, so that registries are asked before an offer as they will be by the server
+    "auth_file": None,  # its logins of registries, as in containers-auth.json(5); none where unset
+    "registries_file": None,  # its mirrors, as in containers-registries.conf(5); none where unset
+    "outside_rate": None,  # what pulls from outside the federation get, such as "200 Mbit/s"
     "boot_seconds": 900.0,  # when a server that never said anything is given up
     "silence_seconds": 300.0,  # when one that did is
     "stop_seconds": 20.0,  # how long a server has to end its container and tell
@@ -62,6 +72,10 @@ def openstack_options(site: Site) -> Mapping[str, Any]:
         raise _wrong(
             site, "results", "a bucket where storage is 'keep', and nothing else", options["results"]
         )
+    try:
+        parse_bits_per_second(options["outside_rate"] or "1 bit/s")
+    except InputError as problem:
+        raise InputError(f"site {site.id!r}: option 'outside_rate': {problem}") from None
     if not options["python"].startswith("/") or any(letter.isspace() for letter in options["python"]):
         raise _wrong(site, "python", "an absolute path without spaces", options["python"])
     for name, value in options.items():
@@ -72,6 +86,20 @@ def openstack_options(site: Site) -> Mapping[str, Any]:
             expected = f"{least:g} or more" if most == float("inf") else f"{least:g} to {most:g}"
             raise _wrong(site, name, expected, value)
     return options
+
+
+def registry_access(federation: Federation, site: Site, options: Mapping[str, Any]) -> Access:
+    """How registries are asked for the servers. Raises InputError."""
+    files = {name: options[name] and Path(options[name]) for name in ("registries_file", "auth_file")}
+    name = "registries_file"
+    try:
+        registries = read_registries(files[name]) if files[name] else Registries()
+        name = "auth_file"
+        if files[name]:
+            check_file(files[name])
+    except InputError as problem:
+        raise InputError(f"site {site.id!r}: option {name!r}: {problem}") from None
+    return site_access(federation, site, registries, files["auth_file"])
 
 
 def _wrong(site: Site, name: str, expected: str, got: Any) -> InputError:

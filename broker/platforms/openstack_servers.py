@@ -44,6 +44,23 @@ HALTED = frozenset({"SHUTOFF", "SHELVED", "SHELVED_OFFLOADED"})
 TURNS = 64
 
 
+class Listing:
+    """The servers of all sessions as Nova listed them last, which is `seconds` ago at most."""
+
+    def __init__(self, nova: Nova, clock: Clock, seconds: float) -> None:
+        self._nova, self._clock, self._seconds = nova, clock, seconds
+        self._guard = threading.Lock()
+        self._last: tuple[datetime, Mapping[str, Server]] | None = None
+
+    def find(self, server_id: str) -> Server | None:
+        """None where it isn't listed. Raises PlatformError."""
+        with self._guard:
+            now = self._clock.now()
+            if self._last is None or (now - self._last[0]).total_seconds() > self._seconds / 2:
+                self._last = now, self._nova.tagged()
+            return self._last[1].get(server_id)
+
+
 @dataclass(frozen=True)
 class Heard:
     """The number of a server's last report, and since when there was none after it."""
@@ -68,6 +85,7 @@ class Servers:
         self._options, self._pause = options, pause
         # one thing at a time is done with a job; jobs share these by chance
         self._turns = [threading.Lock() for _ in range(TURNS)]
+        self._listing = Listing(nova, clock, options["poll_seconds"])
         self._heard: dict[str, Heard] = {}
         self._seen: dict[str, tuple[datetime, Status]] = {}
 
@@ -106,7 +124,7 @@ class Servers:
             now, known = self._clock.now(), self._seen.get(job_id)
             if known is not None and (now - known[0]).total_seconds() < self._options["poll_seconds"]:
                 return known[1]
-            status = self._look(job_id, record, self._server(job_id, record))
+            status = self._look(job_id, record, self._polled(job_id, record))
             self._seen[job_id] = now, status
             return status
 
@@ -230,6 +248,15 @@ class Servers:
             return self._found(job_id, record)
         server = self._nova.server(record.server_id)
         return None if server is None or server.leaving else server
+
+    def _polled(self, job_id: str, record: Record) -> Server | None:
+        """As `_server`; where others are followed, too, one question is for all of them."""
+        if record.server_id is not None and self._seen.keys() - {job_id}:
+            server = self._listing.find(record.server_id)
+            if server is not None and not server.leaving:
+                return server
+        # what isn't listed may be younger than the list
+        return self._server(job_id, record)
 
     def _found(self, job_id: str, record: Record) -> Server | None:
         """The job's server, by what it carries. Should there be two, the older stays."""

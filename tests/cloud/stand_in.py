@@ -37,6 +37,7 @@ class StandIn:
     answers: list[Answer] = field(default_factory=list)
     on_halt: Callable[[str], None] = lambda server_id: None
     created_as: str = "ACTIVE"
+    page: int = 1000
     _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
     def __str__(self) -> str:
@@ -68,6 +69,7 @@ class StandIn:
             "name": asked["name"],
             "status": self.created_as,
             "metadata": asked["metadata"],
+            "tags": asked.get("tags", []),
             "created": f"{self.clock.now():%Y-%m-%dT%H:%M:%SZ}",
             "OS-EXT-STS:task_state": None,
         }
@@ -84,7 +86,10 @@ class StandIn:
             self.bodies.append(body)
             return Answer(202, {"server": {"id": self.create(body["server"])}})
         if names == ["servers", "detail"]:
-            name = parse_qs(parts.query)["name"][0].strip("^$").replace("\\", "")
+            asked_for = parse_qs(parts.query)
+            if "tags" in asked_for:
+                return self._tagged(asked_for)
+            name = asked_for["name"][0].strip("^$").replace("\\", "")
             return Answer(200, {"servers": [each for each in self.servers.values() if each["name"] == name]})
         found = self.servers.get(names[1])
         if found is None:
@@ -104,6 +109,15 @@ class StandIn:
             self.halt(names[1])
             return Answer(202, None)
         return Answer(200, {"output": self.console(names[1])})
+
+    def _tagged(self, asked_for: Mapping[str, list[str]]) -> Answer:
+        """A page of those that have the tag."""
+        there = [each for each in self.servers.values() if asked_for["tags"][0] in each["tags"]]
+        ids = [each["id"] for each in there]
+        start = ids.index(asked_for["marker"][0]) + 1 if "marker" in asked_for else 0
+        page = there[start : start + self.page]
+        more = {"servers_links": [{"rel": "next", "href": "..."}]} if len(there) > start + self.page else {}
+        return Answer(200, {"servers": page, **more})
 
     def console(self, server_id: str) -> str:
         return self.consoles.get(server_id, "")

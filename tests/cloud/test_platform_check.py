@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from broker.images import Access
 from broker.model import (
     DataItem,
     Executable,
@@ -24,7 +25,7 @@ from broker.model import (
     Request,
     StorageItem,
 )
-from broker.platforms import PlatformError, Unreachable, load_platform
+from broker.platforms import PlatformError, PullsImages, Unreachable, load_platform
 from broker.platforms.openstack import OpenStackPlatform
 from broker.platforms.openstack_check import check, check_request
 from broker.platforms.openstack_options import openstack_options
@@ -199,6 +200,7 @@ def test_flavours_are_asked_for_again_and_nobody_waits() -> None:
         ({"storage": "lost"}, "option 'storage': expected 'refuse' or 'scratch' or 'keep', got 'lost'"),
         ({"storage": "keep"}, "option 'results': expected a bucket where storage is 'keep', and nothing"),
         ({"results": {"bucket": "b"}}, "option 'results': expected a bucket where storage is 'keep', and no"),
+        ({"outside_rate": "fast"}, "option 'outside_rate': "),
         ({"python": "python3"}, "option 'python': expected an absolute path"),
         ({"stop_seconds": 50.0}, "option 'stop_seconds': expected 0 to 40, got 50"),
         ({"processes": 0}, "option 'processes': expected 1 or more, got 0"),
@@ -248,6 +250,7 @@ def test_a_server_is_asked_for_as_the_site_says(nova: StandIn, tmp_path: Path) -
         "imageRef": "",
         "flavorRef": "reserved-flavour",
         "metadata": {"fairlead_session": "j", "fairlead_word": asked["server"]["metadata"]["fairlead_word"]},
+        "tags": ["fairlead"],
         "config_drive": True,
         "networks": [{"uuid": "net-1"}],
         "key_name": "ops",
@@ -283,3 +286,67 @@ def test_a_token_is_not_given_to_a_server(nova: StandIn, tmp_path: Path) -> None
         asyncio.run(_stage(platform, "secret-token"))
     assert "secret-token" not in str(refused.value)
     assert "secret-token" not in "".join(path.read_text() for path in tmp_path.rglob("*") if path.is_file())
+
+
+def test_registries_are_asked_as_the_servers_will(tmp_path: Path) -> None:
+    local, remote = "localhost/here:1", "registry.example.org/team/tool:2"
+    plain = platform_at(tmp_path, local_images=[local])
+    assert isinstance(plain, PullsImages)
+    # not with what this machine has: the servers have only what their image brings along
+    wanted, access = plain.wanted_image(Executable("x", (remote,))) or (None, None)
+    assert wanted is not None
+    assert wanted.locations == (remote,)
+    assert access is not None
+    assert access == Access(allowed=access.allowed)
+    for nothing in ((local,), (remote, local), ("https://example.org/a.sif",)):
+        assert plain.wanted_image(Executable("x", nothing)) is None
+    assert plain.image_layers() == ()
+    assert plain.outside_bits_per_second() is None
+    logins, mirrors = tmp_path / "auth.json", tmp_path / "registries.conf"
+    logins.write_text('{"auths": {"registry.example.org": {"auth": "YTpi"}}}')
+    mirrors.write_text('[[registry]]\nprefix = "registry.example.org"\nlocation = "mirror.example.org"\n')
+    files = {"auth_file": str(logins), "registries_file": str(mirrors)}
+    special = platform_at(tmp_path, outside_rate="200 Mbit/s", **files)
+    _, access = special.wanted_image(Executable("x", (remote,))) or (None, None)
+    assert access is not None
+    assert access.auth_file == logins
+    assert [table.prefix for table in access.registries.tables] == ["registry.example.org"]
+    assert special.outside_bits_per_second() == 200e6
+    logins.write_text("[]")
+    with pytest.raises(InputError, match=r"^site 'perth': option 'auth_file': .*auth.json"):
+        platform_at(tmp_path, **files)
+    with pytest.raises(InputError, match=r"^site 'perth': option 'registries_file': /nowhere"):
+        platform_at(tmp_path, registries_file="/nowhere")
+
+
+@pytest.mark.parametrize(
+    ("size_gib", "duration", "level", "path", "said"),
+    [
+        (4, timedelta(hours=1), Level.INFO, "/storage", "perth is sent to be kept when the container ends"),
+        (641, timedelta(hours=1), Level.ERROR, "/storage", "perth can give back 640 GiB of storage at most"),
+        (4, timedelta(days=7), Level.ERROR, "/schedule/requested/duration", "for sessions of 6 d at most"),
+    ],
+)
+def test_what_can_be_kept(size_gib: int, duration: timedelta, level: Level, path: str, said: str) -> None:
+    key = {"endpoint": "https://s3.example.org", "bucket": "results", "environment": "RESULTS"}
+    wanted = request(storage=size_gib, minutes=int(duration.total_seconds() / 60))
+    notes = about(wanted, None, boot_volume=True, storage="keep", results=key)
+    [note] = [each for each in notes.values() if said in each.text]
+    assert (note.level, note.path) == (level, path)
+
+
+@pytest.mark.parametrize(
+    ("results", "said"),
+    [
+        ({"endpoint": "https://s3.example.org", "environment": "R"}, "bucket: expected a text"),
+        (
+            {"endpoint": "http://s3.example.org", "bucket": "b", "environment": "R"},
+            "endpoint: expected a URL",
+        ),
+        ({"endpoint": "https://s3.example.org", "bucket": "b"}, "expected file or environment"),
+        ({"endpoint": "https://s3.example.org", "bucket": "b", "environment": "R", "x": 1}, "unknown x"),
+    ],
+)
+def test_a_bucket_that_cannot_work_is_named(tmp_path: Path, results: dict[str, Any], said: str) -> None:
+    with pytest.raises(InputError, match=f"site 'perth': option 'results'.*{said}"):
+        platform_at(tmp_path, storage="keep", results=results)
