@@ -153,7 +153,7 @@ def _host_misfits(here: Location, host: HostTable) -> Iterator[_Misfit]:
         elif not _SSH_NAME.fullmatch(host.name):
             yield _Misfit((*here, "name"), f'expected "host" or "user@host", got "{host.name}"')
         return
-    for key in ("port", "known_hosts", "identity"):
+    for key in ("port", "known_hosts", "identity", "python"):
         if getattr(host, key) is not None:
             yield _Misfit((*here, key), f'expected this at a host of kind "ssh" only, got "{host.kind}"')
 
@@ -189,7 +189,8 @@ def _host(table: HostTable | None) -> Host:
     if table is None or table.name is None:
         return LocalHost()
     if table.kind == "ssh":
-        return SshHost(table.name, table.port or 22, table.known_hosts, table.identity)
+        python = table.python or SshHost.python
+        return SshHost(table.name, table.port or 22, table.known_hosts, table.identity, python)
     return NamespaceHost(table.name)
 
 

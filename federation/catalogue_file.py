@@ -75,6 +75,7 @@ class HostTable(Table):
     port: Port | None = Field(default=None, description="a port between 1 and 65535")
     known_hosts: HomePath | None = Field(default=None, description=A_HOME_PATH)
     identity: HomePath | None = Field(default=None, description=A_HOME_PATH)
+    python: Text | None = Field(default=None, description='a Python, such as "/usr/bin/python3.11"')
 
 
 class PlatformTable(Table):

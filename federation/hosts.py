@@ -42,15 +42,17 @@ class NamespaceHost:
 class SshHost:
     """Another machine, by the OpenSSH client and what it is set up with (`~/.ssh/config`, an agent).
 
-    Through `federation.ssh`: its host key must be known already, words arrive as they are, and a command that
-    is ended here is ended there. `name` is "host" or "user@host". Without `known_hosts` the client's own
-    files count, without `identity` its own keys.
+    Through `federation.ssh`: its host key must be known already, words arrive as they are, so does standard
+    input, and a command that is ended here is ended there. `name` is "host" or "user@host". Without
+    `known_hosts` the client's own files count, without `identity` its own keys. `python` (3.10 or newer) runs
+    programs of ours there.
     """
 
     name: str
     port: int = 22
     known_hosts: str | None = None
     identity: str | None = None
+    python: str = "python3"
 
     def argv(self, command: Sequence[str]) -> list[str]:
         line = [sys.executable, "-m", "federation.ssh", "--port", str(self.port)]

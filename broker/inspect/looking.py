@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -14,7 +13,7 @@ from typing import Any
 from broker.catalogues import CatalogueError
 from broker.catalogues.heads import senders
 from broker.catalogues.urls import wrong_with
-from broker.inspect import footprint
+from broker.inspect import far, footprint
 from broker.inspect.access import authorised
 from broker.inspect.describe import Hdu, describe
 from broker.inspect.far import NOT_FITS
@@ -147,10 +146,9 @@ def _places(
 async def _read(
     host: Host, url: str, allowed: Allowed | None, left: float, bearers: Mapping[str, str]
 ) -> dict[str, Any]:
-    command = [sys.executable, "-m", "broker.inspect.far", *_mover.allow(allowed)]
     given = json.dumps({"url": url, "bearers": dict(bearers)})
     about = shown(url)
-    finished = await _mover.run(host, command, about, left, None, given)
+    finished = await _mover.run(host, far.__name__, _mover.allow(allowed), given, about, left)
     if finished.stdout and not finished.timed_out:
         said = _mover.read_line(finished.stdout, about)
         _mover.raise_error(said)

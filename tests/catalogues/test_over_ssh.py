@@ -5,6 +5,7 @@ The site's servers are on its loopback, which is no address that this broker goe
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -52,3 +53,13 @@ def test_a_site_that_cannot_be_reached_is_said_in_a_line(server: Server, tmp_pat
     assert "ssh: " in texts
     assert "Connection refused" in texts
     assert "\n" not in texts
+
+
+def test_nothing_of_ours_is_needed_there_but_a_python(server: Server, tmp_path: Path) -> None:
+    look = server.host.argv([server.host.python, "-I", "-c", "import netprobe"])
+    done = subprocess.run(look, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=30)
+    assert "No module named 'netprobe'" in done.stderr
+    without = replace(server, host=replace(server.host, python="no-such-python"))
+    around = over_ssh(without, tmp_path / "site", {})
+    resolved = resolve(around, "simple-data-resource", {"location": "http://127.0.0.1:1/a.fits"})
+    assert "no-such-python: not found" in " ".join(note.text for note in resolved.notes)
