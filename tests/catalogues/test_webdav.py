@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -195,16 +196,18 @@ def test_the_token_goes_to_no_other_server(tmp_path: Path) -> None:
 
 
 def test_a_file_is_moved_with_the_token_and_its_mover_shows_it_nobody(tmp_path: Path) -> None:
+    # a server of the test's own gets its token on the command line
+    token = token_hex()
     with answering() as server:
         server.answers["/a"] = (200, {}, b"x")
         seen: list[str] = []
         server.on_request = lambda: seen.append(seen_by_everybody())
-        bearers = {f"http://{server.host}": TOKEN}
+        bearers = {f"http://{server.host}": token}
         wanted = [File(server.url("/a"), str(tmp_path / "a"))]
         asyncio.run(fetch_all(LocalHost(), wanted, bearers=bearers))
-        assert server.seen("Authorization") == [f"Bearer {TOKEN}"]
+        assert server.seen("Authorization") == [f"Bearer {token}"]
     assert ["netprobe.mover" in each for each in seen] == [True]
-    assert not any(TOKEN in each or server.url("/a") in each for each in seen)
+    assert not any(token in each or server.url("/a") in each for each in seen)
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 

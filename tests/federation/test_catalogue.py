@@ -99,7 +99,11 @@ def test_every_field_of_the_example_arrives():
         allowed_networks=("10.20.0.0/16", "storage.perth.internal"),
     )
     assert load_federation(EXAMPLE)["capetown"].host == SshHost(
-        "fairlead@dtn.capetown.example.org", 2222, "/etc/fairlead/known_hosts", "~/.ssh/fairlead"
+        "fairlead@dtn.capetown.example.org",
+        2222,
+        "/etc/fairlead/known_hosts",
+        "~/.ssh/fairlead",
+        "/usr/bin/python3.11",
     )
 
 
