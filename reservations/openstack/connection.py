@@ -100,6 +100,9 @@ class Cloud:
             )
         if answer.status in _GATEWAY:
             raise OutsideError(f"{self._where}: {name} of {self} is not there (status {answer.status})")
+        if answer.ok and isinstance(answer.body, str):
+            # a page to sign in at, say
+            raise OutsideError(f"{self._where}: {name} of {self} answers with something else than JSON")
         return answer
 
     def caller(self) -> Caller:

@@ -1,0 +1,135 @@
+"""What comes of each fault at each platform: the tests hold the platforms to it, docs/faults.md shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tests.contracts.faults import Fault
+
+
+@dataclass(frozen=True)
+class Fails:
+    """Where it lasts, the session ends FAILED with a line that begins so; URL is the service's. Where it goes
+    by, the session goes on."""
+
+    line: str
+
+
+@dataclass(frozen=True)
+class GoesOn:
+    """The session goes on, and this is why."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class NotThere:
+    """There is no such fault, and this is why."""
+
+    reason: str
+
+
+Outcome = Fails | GoesOn | NotThere
+FOUND = GoesOn("the next broker finds what was started, and starts nothing else")
+
+SKAHA = "site here: Skaha at URL "
+EXPIRED_TOKEN = "doesn't take our credentials: the token may have expired"
+CUT = "peer closed connection without sending complete message body"
+REFUSED = "[Errno 111] Connection refused"
+NOBODY = "no broker answers at URL: "
+NO_SIGN_IN = NotThere("podman is a command of this machine: nobody signs in")
+NO_SERVICE = NotThere("there is no service: all of it is in the broker's own process")
+INSPECT = "site here: podman image inspect"
+NOVA = "site here: Nova of cloud 'faulty'"
+SLURM = "site here: squeue"
+
+TABLE: Mapping[str, Mapping[Fault, Outcome]] = {
+    "podman": {
+        Fault.DOWN: Fails(f"{INSPECT}: creating runtime: database is locked"),
+        Fault.SLOW: Fails("site here: podman image: not done within 0.5 s"),
+        Fault.UNAUTHORIZED: NO_SIGN_IN,
+        Fault.FORBIDDEN: Fails(f"{INSPECT}: creating runtime: mkdir /run/libpod: permission denied"),
+        Fault.EXPIRED: NO_SIGN_IN,
+        Fault.HALF: Fails(f"{INSPECT}: exit status -9"),
+        Fault.WRONG: Fails(f"{INSPECT} said something unexpected: "),
+        Fault.VANISHING: Fails("site here: podman ps: creating runtime: database is locked"),
+        Fault.KILLED: FOUND,
+    },
+    "slurm": {
+        Fault.DOWN: Fails(f"{SLURM}: Unable to contact slurm controller (connect failure)"),
+        Fault.SLOW: Fails(f"{SLURM} doesn't answer within 1 s"),
+        Fault.UNAUTHORIZED: Fails(f"{SLURM}: slurm_load_jobs error: Protocol authentication error"),
+        Fault.FORBIDDEN: Fails(f"{SLURM}: Access/permission denied"),
+        Fault.EXPIRED: NotThere("munge makes a credential for each command: none gets old"),
+        Fault.HALF: Fails(f"{SLURM}: exit status -9"),
+        Fault.WRONG: Fails(f"{SLURM} said something unexpected: "),
+        Fault.VANISHING: Fails(f"{SLURM}: Unable to contact slurm controller (connect failure)"),
+        Fault.KILLED: FOUND,
+    },
+    "skaha": {
+        Fault.DOWN: Fails(f"{SKAHA}can't be asked: {REFUSED}"),
+        Fault.SLOW: Fails(f"{SKAHA}can't be asked: timed out"),
+        Fault.UNAUTHORIZED: Fails(f"{SKAHA}{EXPIRED_TOKEN}"),
+        Fault.FORBIDDEN: Fails(f"{SKAHA}denies this to our account (the account may not use it"),
+        Fault.EXPIRED: Fails(f"{SKAHA}{EXPIRED_TOKEN}"),
+        Fault.HALF: Fails(f"{SKAHA}can't be asked: {CUT}"),
+        Fault.WRONG: Fails(f"{SKAHA}answers with what can't be read: something else than JSON"),
+        Fault.VANISHING: Fails(f"{SKAHA}can't be asked: {REFUSED}"),
+        Fault.KILLED: FOUND,
+    },
+    "openstack": {
+        Fault.DOWN: Fails(f"{NOVA} can't be reached: "),
+        Fault.SLOW: Fails(f"{NOVA} doesn't answer within 1 s"),
+        Fault.UNAUTHORIZED: Fails(f"{NOVA} doesn't accept these credentials: "),
+        Fault.FORBIDDEN: Fails(f"{NOVA} shows no flavours"),
+        Fault.EXPIRED: GoesOn("Keystone is asked for another token"),
+        Fault.HALF: Fails(f"{NOVA} can't be reached: "),
+        Fault.WRONG: Fails(f"{NOVA} answers with something else than JSON"),
+        Fault.VANISHING: Fails(f"{NOVA} can't be reached: "),
+        Fault.KILLED: FOUND,
+    },
+    "execution_broker": {
+        Fault.DOWN: Fails(f"{NOBODY}{REFUSED}"),
+        Fault.SLOW: Fails(f"{NOBODY}timed out"),
+        Fault.UNAUTHORIZED: Fails("the broker at URL doesn't take our credentials"),
+        Fault.FORBIDDEN: Fails("the broker at URL refuses with status 403: refused: "),
+        Fault.EXPIRED: Fails("the broker at URL doesn't take our credentials"),
+        Fault.HALF: Fails(f"{NOBODY}{CUT}"),
+        Fault.WRONG: Fails("the broker at URL answers with something else than a JSON object"),
+        Fault.VANISHING: Fails(f"{NOBODY}{REFUSED}"),
+        Fault.KILLED: FOUND,
+    },
+    "simulated": {
+        **dict.fromkeys(Fault, NO_SERVICE),
+        Fault.KILLED: GoesOn("what it simulated is gone with the broker: it runs again from its beginning"),
+    },
+}
+
+
+def cells(*kinds: type[Outcome]) -> list[tuple[str, Fault]]:
+    """Platform and fault of all outcomes of these kinds."""
+    return [
+        (platform, fault)
+        for platform, outcomes in TABLE.items()
+        for fault, outcome in outcomes.items()
+        if isinstance(outcome, kinds)
+    ]
+
+
+def markdown() -> str:
+    """The table, for the docs."""
+    lines = ["| platform | fault | what comes of it |", "| --- | --- | --- |"]
+    for platform, outcomes in TABLE.items():
+        lines += [f"| {platform} | {fault} | {_words(outcomes[fault])} |" for fault in Fault]
+    return "\n".join(lines) + "\n"
+
+
+def _words(outcome: Outcome) -> str:
+    match outcome:
+        case Fails(line):
+            return f"`{line.strip().rstrip(':')}`"
+        case GoesOn(reason):
+            return f"goes on: {reason}"
+        case NotThere(reason):
+            return f"does not happen: {reason}"

@@ -1,0 +1,184 @@
+"""What fails at a platform ends in a named error and leaves nothing there: each fault at each platform.
+
+Sessions are driven by the real supervisor, through a front that fails (`faults`), at the real thing
+(`fault_platforms`); `fault_table` says what is to come of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Iterator
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from broker.model import Phase
+from broker.platforms import GROUP
+from broker.sessions import limits
+from fairlead.demo_image import build_checksum_image, remove_checksum_image
+from federation.database import connect, upgrade
+from tests.contracts import fault_platforms
+from tests.contracts.fault_table import TABLE, Fails, GoesOn, cells, markdown
+from tests.contracts.fault_worlds import ENDED, KILLED, World, running, session_of, why
+from tests.contracts.faults import Fault
+from tests.slurm.cluster import Cluster, slurm_is_impossible
+from tests.slurm.cluster import running as running_cluster
+
+PAGE = Path(__file__).parents[2] / "docs" / "faults.md"
+MARKS: dict[str, Any] = {"podman": pytest.mark.podman, "slurm": pytest.mark.podman}
+STORIES = (Fault.VANISHING, Fault.KILLED)
+
+
+def params(*cells: tuple[str, Fault]) -> pytest.MarkDecorator:
+    ids = [pytest.param(*cell, marks=MARKS.get(cell[0], ()), id="-".join(cell)) for cell in cells]
+    return pytest.mark.parametrize(("world", "fault"), ids, indirect=["world"])
+
+
+@pytest.fixture(scope="module")
+def image() -> Iterator[str]:
+    name = build_checksum_image(f"localhost/fairlead-test-{uuid.uuid4().hex[:8]}:1")
+    yield name
+    # an image that a container still uses can't be removed
+    assert remove_checksum_image(name)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    reason = slurm_is_impossible()
+    if reason is not None:
+        pytest.skip(reason)
+    with running_cluster(1) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def world(
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> Iterator[World]:
+    """Whatever becomes of the test, nothing stays at the platform, and nothing secret was told."""
+    caplog.set_level(logging.DEBUG)
+    # a platform that can't be asked is given up sooner than an operator would like
+    monkeypatch.setattr(limits, "PATIENCE_SECONDS", 12.0)
+    engine = connect(f"sqlite:///{tmp_path / 'broker.db'}")
+    upgrade(engine)
+    try:
+        with fault_platforms.made(request, request.param, tmp_path, engine) as world:
+            try:
+                yield world
+                secrets, told = world.secrets(), world.told() + caplog.text
+                assert [secret for secret in secrets if secret in told] == []
+            finally:
+                world.front.end()
+                world.clean()
+    finally:
+        engine.dispose()
+
+
+def test_every_platform_is_in_the_table_with_every_fault() -> None:
+    assert set(TABLE) == {entry.name for entry in entry_points(group=GROUP)}
+    assert all(set(outcomes) == set(Fault) for outcomes in TABLE.values())
+
+
+def test_the_docs_show_the_table() -> None:
+    assert markdown() in PAGE.read_text(encoding="utf-8")
+
+
+@params(*[cell for cell in cells(Fails, GoesOn) if cell[1] not in STORIES and cell[0] != "simulated"])
+def test_a_fault_goes_by_or_is_told_and_nothing_stays(world: World, fault: Fault) -> None:
+    async def goes_by(uuid: str) -> None:
+        """While the session runs."""
+        broker = world.broker(impatient=fault is Fault.SLOW)
+        world.front.begin(fault)
+        async with running(broker):
+            await world.asked(2)
+            world.front.end()
+        broker = world.broker()
+        async with running(broker):
+            world.finish(uuid)
+            await world.turn(lambda: session_of(broker, uuid).phase in ENDED)
+            assert session_of(broker, uuid).phase is Phase.COMPLETED, world.told()
+            assert world.made(uuid) == 1
+
+    async def lasts(uuid: str) -> None:
+        """From before the session begins."""
+        outcome = TABLE[world.kind][fault]
+        broker = world.broker(impatient=fault is Fault.SLOW)
+        world.front.begin(fault)
+        world.accept(broker, uuid)
+        async with running(broker):
+            if isinstance(outcome, GoesOn):
+                await world.until_running(broker, uuid)
+                world.finish(uuid)
+            await world.turn(lambda: session_of(broker, uuid).phase in ENDED, 2.0)
+        world.front.end()
+        broker = world.broker()
+        async with running(broker):
+            await world.until_free(uuid)
+        if isinstance(outcome, Fails):
+            assert world.nowhere(why(broker, uuid)).startswith(outcome.line)
+            assert not world.kept(uuid)
+        else:
+            assert session_of(broker, uuid).phase is Phase.COMPLETED
+
+    async def story() -> None:
+        broker = world.broker()
+        first = world.accept(broker, world.offer(broker))
+        async with running(broker):
+            await world.until_running(broker, first)
+            second = world.offer(broker)
+        await goes_by(first)
+        await lasts(second)
+
+    asyncio.run(story())
+
+
+@params(*[cell for cell in cells(Fails) if cell[1] is Fault.VANISHING])
+def test_what_vanishes_in_the_middle_is_told_and_cleaned_up_when_it_is_back(
+    world: World, fault: Fault
+) -> None:
+    outcome = TABLE[world.kind][fault]
+    assert isinstance(outcome, Fails)
+
+    async def story() -> None:
+        broker = world.broker()
+        session = world.accept(broker, world.offer(broker))
+        async with running(broker):
+            await world.until_running(broker, session)
+            world.front.begin(Fault.DOWN)
+            await world.turn(lambda: session_of(broker, session).phase in ENDED, 2.0)
+            assert world.nowhere(why(broker, session)).startswith(outcome.line)
+            assert world.occupies(session)
+            world.front.end()
+            assert len(world.there(session)) >= 1
+            await world.until_free(session)
+
+    asyncio.run(story())
+
+
+@params(*[cell for cell in cells(GoesOn) if cell[1] is Fault.KILLED and cell[0] != "simulated"])
+def test_a_broker_that_is_killed_before_its_start_is_answered_makes_nothing_twice(
+    world: World, fault: Fault
+) -> None:
+    broker = world.broker()
+    session = world.accept(broker, world.offer(broker))
+    assert world.killed() == KILLED
+    assert len(world.there(session)) >= 1
+
+    async def story() -> None:
+        broker = world.broker()
+        async with running(broker):
+            await world.until_running(broker, session)
+            world.finish(session)
+            await world.turn(lambda: session_of(broker, session).phase in ENDED)
+            await world.until_free(session)
+        assert session_of(broker, session).phase is Phase.COMPLETED, world.told()
+        assert world.made(session) == 1
+
+    asyncio.run(story())
