@@ -115,13 +115,15 @@ class Outcome:
 class Replica:
     """One copy of a data item. `site_id` is None where no site of the federation is known to hold it.
 
-    `bearer` is the token that its server wants to see; only what is being moved has one.
+    `bearer` is the token that its server wants to see; only what is being moved has one. Only that has
+    `mounted`, too: the path of the copy where its storage is mounted at the site that it is moved to.
     """
 
     url: str
     site_id: str | None
     rse: str | None = None
     bearer: str | None = field(default=None, repr=False)
+    mounted: str | None = None
 
 
 @dataclass(frozen=True)

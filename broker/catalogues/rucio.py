@@ -143,8 +143,10 @@ class RucioCatalogue:
         """See `broker.catalogues.Unpacks`. `seconds`: how long URLs that Rucio signs must be good for."""
         rucio, stores, did = self._known(item)
         target, until = item.target(site.id), time.monotonic() + FILES_SECONDS
+        first = target.rse if target else None
+        mounts = (each.path for each in rucio.server.staging if each.site == site.id and each.rse == first)
         try:
-            return files_of(rucio, stores, *did, until, seconds, target.rse if target else None)
+            return files_of(rucio, stores, *did, until, seconds, first, next(mounts, None))
         except RucioError as error:
             raise CatalogueError(str(error)) from None
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
 from urllib.parse import quote, unquote, urlsplit
 
 from broker.catalogues import MOST_FILES, CatalogueError, File
@@ -38,9 +39,11 @@ def files_of(
     until: float,
     seconds: float = 0.0,
     first: str | None = None,
+    mounted: Path | None = None,
 ) -> list[File]:
-    """All of them, each with all copies that can be fetched, by URLs that are good for `seconds`; of those at
-    the storage element `first` that one alone. Raises RucioError, and CatalogueError where one has none."""
+    """All of them, each with all copies that can be fetched, by URLs that are good for `seconds`; where one
+    is at the storage element `first`, that one alone, with its path below `mounted`. Raises RucioError, and
+    CatalogueError where one has none."""
     did = rucio.did(scope, name, until)
     listed = listed_files(rucio, did, until)
     if len(listed) > MOST_FILES:
@@ -58,7 +61,8 @@ def files_of(
         size = each.bytes if replicas.bytes is None else replicas.bytes
         if size is None:
             raise CatalogueError(f"{rucio.where} doesn't say how large {each.scope}:{each.name} is")
-        copies = tuple(one for one in copies if one.rse == first) or copies
+        here = tuple(_seen(one, known[one.rse], mounted) for one in copies if one.rse and one.rse == first)
+        copies = here or copies
         path = f"{each.scope}/{each.name}" if several else each.name
         files.append(File("" if did.type == answers.FILE else path, size, copies, _checksum(replicas)))
     if without:
@@ -67,6 +71,15 @@ def files_of(
             f"can be fetched over http now, {without[0]} among them"
         )
     return files
+
+
+def _seen(replica: Replica, store: Store, mounted: Path | None) -> Replica:
+    """The replica with its path where its storage is mounted: the same below the storage's prefix."""
+    if mounted is None or store.door is None or not replica.url.startswith(store.door):
+        return replica
+    below = PurePosixPath(replica.url.removeprefix(store.door).partition("?")[0].lstrip("/"))
+    # whatever a catalogue says, nothing but what is mounted there
+    return replica if ".." in below.parts else replace(replica, mounted=str(mounted / below))
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ class Staging:
     activity: str
     # whether what Rucio won't bring is downloaded
     or_download: bool
-    # where the storage is mounted at the site: its files are taken from there; None: by http
+    # where the storage's prefix is mounted at the site; None: nowhere
     path: Path | None = None
 
 

@@ -137,8 +137,8 @@ def _unusable(staging: Staging, store: Store) -> str | None:
         return "is no storage of that site" if store.site_id is None else f"is a storage of {store.site_id}"
     if store.tape:
         return "is tape"
-    if store.door is None and staging.path is None:
-        return f"is read by {' and '.join(store.schemes) or 'nothing'} alone, and mounted nowhere"
+    if store.door is None:
+        return f"is read by {' and '.join(store.schemes) or 'nothing'} alone"
     return None
 
 

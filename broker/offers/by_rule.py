@@ -99,7 +99,8 @@ def _note(
     crossing = [move for move in moves if move.key == item.uuid and move.source != move.destination]
     moving = together(grouped(crossing)) if crossing else NOTHING
     basis = f"seen at {rules} earlier rules there, and what its operator says"
-    files = f"{target.files} of {item.files} files" if item.files > 1 else "1 file"
+    amount = "all" if target.files >= item.files else f"{target.files} of"
+    files = f"{amount} {item.files} files" if item.files > 1 else "1 file"
     text = (
         "{site}: a replication rule brings what is missing of {name} ({files}, {size}) to {rse}: moving "
         "takes {p50} ({p10} to {p90}, 10 to 90 %), and the queues {d50} more ({d10} to {d90}): {basis}"

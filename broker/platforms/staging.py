@@ -20,6 +20,7 @@ from netprobe.addresses import Allowed
 from netprobe.cost import Move, grouped, together
 from netprobe.mover_file import File
 from netprobe.quantiles import Quantiles
+from netprobe.tools import _process
 from netprobe.tools.transfer import Moved, TransferError, fetch_all, group_measurement
 
 BLOCK_BYTES = 1024 * 1024
@@ -41,6 +42,7 @@ async def stage_files(
     source. `allowed` is what it may fetch there."""
     paths = {item.uuid: data_path(root, job_id, item) for item, _ in wanted}
     missing = await asyncio.to_thread(_missing, site, root, job_id, wanted, paths)
+    missing = await _without_mounted(site, missing, paths)
     if not missing:
         return Staged(paths)
     started = clock.now()
@@ -101,6 +103,36 @@ def _missing(
         where = problem.filename or job_directory(root, job_id)
         raise PlatformError(f"site {site.id}: {where}: {problem.strerror or problem}") from problem
     return missing
+
+
+async def _without_mounted(
+    site: Site, missing: Sequence[tuple[DataItem, Move]], paths: Mapping[str, Path]
+) -> list[tuple[DataItem, Move]]:
+    """Copy what lies in a file system that is mounted here, and return the rest: what isn't seen there is
+    fetched."""
+    left = []
+    for item, move in missing:
+        found = next((one.mounted for one in item.replicas if one.url == move.url and one.mounted), None)
+        if found is not None and await asyncio.to_thread(os.path.isfile, found):
+            await _copy(site, item, found, paths[item.uuid], time_limit_seconds(move.seconds))
+        else:
+            left.append((item, move))
+    return left
+
+
+async def _copy(site: Site, item: DataItem, source: str, path: Path, seconds: float) -> None:
+    """A copy, which shares its blocks with the source where the file system can; proven as others are."""
+    new = path.with_name(f".{path.name}.new")
+    try:
+        done = await _process.run(["cp", "--reflink=auto", "--", source, str(new)], seconds)
+        if done.returncode != 0:
+            raise PlatformError(f"site {site.id}: {item.name}: {done.complaint}")
+        if not await asyncio.to_thread(is_right, new, item):
+            new.unlink(missing_ok=True)
+            raise PlatformError(f"site {site.id}: {item.name}: {source} has a wrong size or checksum")
+        new.replace(path)
+    except OSError as problem:
+        raise PlatformError(f"site {site.id}: {item.name}: {problem.strerror or problem}") from problem
 
 
 def _by_mover(item: DataItem) -> bool:
