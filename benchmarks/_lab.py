@@ -68,14 +68,23 @@ def measured_lab(database: str | None) -> Iterator[MeasuredLab]:
             engine.dispose()
 
 
-def _measure(federation: Federation, archive: Archive) -> None:
+def measure_held_down(lab: MeasuredLab, window: str) -> None:
+    """The same tests again with a small window, as a mesh may make them that nobody looked after."""
+    with tempfile.TemporaryDirectory() as directory:
+        held_down = Path(directory) / "held-down.toml"
+        usual = "[defaults.iperf3]\n"
+        held_down.write_text(PLAN.read_text().replace(usual, f'{usual}window = "{window}"\n'))
+        _measure(lab.federation, lab.archive, held_down)
+
+
+def _measure(federation: Federation, archive: Archive, plan: Path = PLAN) -> None:
     def tell(result: Measurement | None, summary: Summary) -> None:
         if result is None:
             print(f"measuring: round {summary.round} of {summary.rounds}", file=sys.stderr, flush=True)
         elif result.error:
             print(f"failed: {result.error}", file=sys.stderr, flush=True)
 
-    summary = asyncio.run(run_plan(load_plan(PLAN), federation, archive, SystemClock(), tell))
+    summary = asyncio.run(run_plan(load_plan(plan), federation, archive, SystemClock(), tell))
     rates = [one.figures["bits_per_second"] for one in summary.results if "bits_per_second" in one.figures]
     print(
         f"measured: {summary.succeeded} of {summary.total} tests succeeded in "

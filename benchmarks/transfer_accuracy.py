@@ -26,7 +26,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from _lab import MeasuredLab, measured_lab
+from _lab import MeasuredLab, measure_held_down, measured_lab
 
 from federation.clock import SystemClock
 from federation.units import format_size
@@ -252,12 +252,17 @@ def main() -> int:
         default=30.0,
         help="larger ones than the path carries in that are not drawn",
     )
+    parser.add_argument(
+        "--window", help="measure all paths with such a window, too ('64 KiB'), as a mesh might"
+    )
     parser.add_argument("--database", help="URL of the archive; a temporary one if not given")
     parser.add_argument("--record", type=Path, help="write the outcomes as JSON")
     asked = parser.parse_args()
     if asked.transfers < 1 or asked.learn < 0:
         parser.error(f"expected at least 1 and 0 transfers, got {asked.transfers} and {asked.learn}")
     with measured_lab(asked.database) as lab:
+        if asked.window:
+            measure_held_down(lab, asked.window)
         outcomes = evaluate(lab, asked.transfers, asked.learn, asked.seed, asked.most_seconds)
     if asked.record:
         asked.record.write_text(json.dumps([asdict(outcome) for outcome in outcomes], indent=1))

@@ -91,18 +91,30 @@ def streams(test: Measurement) -> int:
     return int(test.parameters.get("streams") or test.parameters.get("parallel") or 1)
 
 
-def alike(tests: Sequence[Measurement], rtt_seconds: float) -> tuple[Sort, list[Measurement]]:
-    """The sort of a path's tests (newest first, not empty) that is most like a transfer, and what a forecast
-    rests on: the tests of that sort, behind those of others that stand in."""
+@dataclass(frozen=True)
+class Alike:
+    """The sort of a path's tests that is most like a transfer; the tests of that sort, and besides these
+    those that stand in, newest first."""
+
+    sort: Sort
+    own: Sequence[Measurement]
+    with_stand_ins: Sequence[Measurement]
+
+
+def alike(tests: Sequence[Measurement], rtt_seconds: float) -> Alike:
+    """What a forecast rests on, of a path's tests (newest first, not empty)."""
     sorts = [sort_of(test, rtt_seconds) for test in tests]
+    if all(sort is PLAIN for sort in sorts):
+        return Alike(PLAIN, tests, tests)
     best = min(sorts)
-    first = sorts.index(best)
-    newest = tests[first].started.timestamp()
-    return best, [
+    own = [test for test, sort in zip(tests, sorts, strict=True) if sort == best]
+    newest = own[0].started.timestamp()
+    later = [
         test
         for test, sort in zip(tests, sorts, strict=True)
         if sort == best or test.started.timestamp() - newest > STAND_IN_SECONDS
     ]
+    return Alike(best, own, later)
 
 
 def offsets(

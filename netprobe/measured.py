@@ -150,9 +150,9 @@ def _track(
     if not every:
         return None
     trip = round_trip(history, federation, source, destination, now).seconds
-    sort, tests = alike(every, trip)
+    found = alike(every, trip)
+    sort, own, tests = found.sort, found.own, found.with_stand_ins
     rates = {test.id: math.log(_single_stream_rate(test, trip)) for test in every}
-    own = [test for test in tests if sort_of(test, trip) == sort]
     walked = walk(*_series(own, rates, {}, trip))
     if len(own) == len(every):
         return Track(tuple(own), walked, ahead, sort)
@@ -164,7 +164,7 @@ def _track(
     first, last = own[-1].started - NEAR, own[0].started + NEAR
     off = offsets([test for test in every if first <= test.started <= last], expected, sort, trip)
     # of a sort that nothing is known of, nothing is learnt
-    tests = [test for test in tests if (found := sort_of(test, trip)) == sort or found in off]
+    tests = [test for test in tests if (one := sort_of(test, trip)) == sort or one in off]
     if len(tests) > len(own):
         walked = walk(*_series(tests, rates, off, trip))
     return Track(
@@ -189,15 +189,15 @@ def _off(sort: Sort, off: Mapping[Sort, LogSpread]) -> float:
 
 def alike_of(
     history: History, federation: Federation, source: str, destination: str, now: datetime
-) -> tuple[Sort, list[Measurement], int]:
+) -> tuple[Sort, Sequence[Measurement], int]:
     """The sort of the path's usable tests that is most like a transfer, those of that sort (newest first),
     and how many are dated in the future."""
     every, ahead = usable_of(history, source, destination, now)
     if not every:
         return PLAIN, [], ahead
     trip = round_trip(history, federation, source, destination, now).seconds
-    sort, tests = alike(every, trip)
-    return sort, [test for test in tests if sort_of(test, trip) == sort], ahead
+    found = alike(every, trip)
+    return found.sort, found.own, ahead
 
 
 def usable_of(

@@ -99,9 +99,10 @@ def test_the_most_alike_there_is_counts(sorts: list[Sort]) -> None:
     }
     tests = [made(HELD, n + 1, **told[sort]) for n, sort in enumerate(sorts)]
     for count in range(1, 5):
-        best, rest_on = alike(tests[:count], RTT)
-        assert best == min(sorts[:count])
-        assert [sort_of(test, RTT) for test in rest_on] == [best]
+        found = alike(tests[:count], RTT)
+        assert found.sort == min(sorts[:count])
+        assert [sort_of(test, RTT) for test in found.own] == [found.sort]
+        assert found.own == found.with_stand_ins
 
 
 def test_several_free_streams_say_more_of_a_transfer_than_one_that_is_held_down() -> None:
