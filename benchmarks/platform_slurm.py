@@ -4,7 +4,7 @@
 
 Brings up the Slurm of the tests (two nodes, both this machine). Prints the median seconds from a session's
 preparation to the first line of its container, where they go, and how many times a plain `podman run` that
-is; then a look at all of one's jobs by columns, as the platform does it, and by `squeue --json`.
+is; then a look at all of one's jobs by columns, as the platform does it, by `squeue --json`, by slurmrestd.
 """
 
 from __future__ import annotations
@@ -26,11 +26,14 @@ from broker.platforms.podman_cli import podman_ok
 from broker.platforms.slurm_cli import Slurm
 from broker.platforms.slurm_commands import Commands
 from broker.platforms.slurm_jobs import PREFIX, SlurmJobs
+from broker.platforms.slurm_rest import Rest
+from broker.platforms.slurm_scheduler import Scheduler
 from fairlead.demo_image import build_checksum_image, remove_checksum_image
 from federation.hosts import LocalHost
 from tests.contracts.platform_support import make_job, make_platform
-from tests.slurm.cluster import Cluster, running
+from tests.slurm.cluster import Cluster, rest_is_impossible, running
 from tests.slurm.platform_support import platform_options, until_out
+from tests.slurm.rest import restd
 
 
 async def start(cluster: Cluster, root: Path, image: str) -> dict[str, float]:
@@ -72,9 +75,9 @@ def looks(cluster: Cluster, count: int) -> None:
         cluster.run("sbatch", *wanted)
     slurm = Slurm("here", LocalHost(), str(cluster.configuration), 30.0)
 
-    def ours() -> float:
+    def look(scheduler: Scheduler) -> float:
         began = time.perf_counter()
-        asyncio.run(SlurmJobs(Commands(slurm).jobs, 0.0).find("nobody"))
+        asyncio.run(SlurmJobs(scheduler.jobs, 0.0).find("nobody"))
         return time.perf_counter() - began
 
     def document() -> float:
@@ -82,9 +85,13 @@ def looks(cluster: Cluster, count: int) -> None:
         asyncio.run(slurm.ask("squeue", "--json"))
         return time.perf_counter() - began
 
-    columns, whole = median(9, ours), median(5, document)
+    columns, whole = median(9, lambda: look(Commands(slurm))), median(5, document)
     print(f"a look at {count} jobs: {columns * 1000:.0f} ms for all sessions together")
     print(f"squeue --json: {whole * 1000:.0f} ms, {whole / columns:.1f} times that, before it is read")
+    if rest_is_impossible() is None:
+        with restd(cluster) as daemon:
+            by_rest = median(5, lambda: look(Rest(daemon.client(30.0), {})))
+        print(f"by slurmrestd: {by_rest * 1000:.0f} ms, {by_rest / columns:.1f} times that, read")
 
 
 def main() -> None:
