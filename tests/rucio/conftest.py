@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import pytest
 
 from federation.sites import Federation, Place, Site
+from tests.rucio.conveyor import Conveyor, conveyor
 from tests.rucio.server import Admin, Rucio, rucio
 from tests.rucio.storage import Storage, described, storage
 
@@ -15,12 +16,13 @@ class World:
     """A Rucio whose storages are one server of real bytes, and what is in it (in the scope "sky").
 
     Storage elements: A1 and A2 of the site a; B of b; C, whose attribute `site` says C; TAPE of c; ROOT of b,
-    by root alone; OFF of a, which can't be read.
+    by root alone; OFF of a, which can't be read. Rules may bring data from C to B.
     """
 
     rucio: Rucio
     admin: Admin
     storage: Storage
+    conveyor: Conveyor
 
     @property
     def federation(self) -> Federation:
@@ -42,7 +44,11 @@ class World:
 
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with storage() as files, rucio(tmp_path_factory.mktemp("rucio")) as server:
+    with (
+        storage() as files,
+        rucio(tmp_path_factory.mktemp("rucio")) as server,
+        conveyor(server) as daemons,
+    ):
         admin = server.admin()
         admin.scope("sky")
         for rse in ("A1", "A2", "B", "OFF"):
@@ -50,5 +56,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         admin.rse("C", files.port, attributes={"site": "C"})
         admin.rse("TAPE", files.port, tape=True)
         admin.rse("ROOT", files.port, scheme="root")
-        yield World(server, admin, files)
+        admin.distance("C", "B")
+        # rules may bring data there, for our account
+        admin.quota("root", "B", 10**12)
+        yield World(server, admin, files, daemons)
         admin.close()

@@ -57,6 +57,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self._pass_on()
 
+    def do_DELETE(self) -> None:
+        self._pass_on()
+
     def _pass_on(self) -> None:
         server, length = self.server, int(self.headers.get("Content-Length") or 0)
         body = self.rfile.read(length)

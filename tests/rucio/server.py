@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import time
@@ -10,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import httpx
 
@@ -138,6 +139,27 @@ class Admin:
 
     def readable(self, rse: str, readable: bool) -> None:
         self.ask("PUT", f"/rses/{rse}", {"availability_read": readable})
+
+    def writable(self, rse: str, writable: bool) -> None:
+        self.ask("PUT", f"/rses/{rse}", {"availability_write": writable})
+
+    def distance(self, source: str, destination: str) -> None:
+        self.ask("POST", f"/rses/{source}/distances/{destination}", {"distance": 1})
+
+    def quota(self, account: str, rse: str, size_bytes: int) -> None:
+        self.ask("POST", f"/accountlimits/local/{account}/{rse}", {"bytes": size_bytes})
+
+    def account(self, name: str, password: str) -> None:
+        """One that may do what everybody may."""
+        self.ask("POST", f"/accounts/{name}", {"type": "SERVICE", "email": "nobody@example.org"})
+        who = {"X-Rucio-Username": name, "X-Rucio-Password": password, "X-Rucio-Email": "nobody@example.org"}
+        answer = self._http.put(f"/identities/{name}/userpass", headers=who)
+        assert answer.is_success, answer.text
+
+    def rules(self, scope: str, name: str) -> list[dict[str, Any]]:
+        """All that there are for it, whoever made them."""
+        answer = self.ask("GET", f"/rules/?{urlencode({'scope': scope, 'name': name})}")
+        return [json.loads(line) for line in answer.text.splitlines() if line]
 
     def replicas(self, rse: str, files: Sequence[Mapping[str, Any]]) -> None:
         for first in range(0, len(files), ROWS):
