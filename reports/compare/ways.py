@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from federation.errors import InputError
 from federation.units import parse_bits_per_second, parse_seconds, parse_size_bytes
+from netprobe.likeness import number
 
 # what iperf3 does where nobody says how long
 _DEFAULT_SECONDS = 10.0
@@ -76,20 +76,20 @@ def way(quantity: Quantity, tool: str, parameters: Mapping[str, Any], context: M
         "server": _text(context.get("server_iperf3")),
     }
     if quantity is not Quantity.THROUGHPUT:
-        count = _number(parameters, float, "count") or (_PINGS if tool == "ping" else None)
+        count = number(parameters, float, "count") or (_PINGS if tool == "ping" else None)
         return Way(**common, round_trip=_text(parameters.get("rtt")), count=count)
     udp = parameters.get("udp") is True or parameters.get("protocol") == "udp"
     congestion = context.get("sender_congestion") or parameters.get("congestion")
     return Way(
         **common,
         protocol="udp" if udp else "tcp",
-        streams=int(_number(parameters, float, "streams", "parallel") or 1),
-        duration_seconds=_number(parameters, parse_seconds, "duration_seconds", "duration")
+        streams=int(number(parameters, float, "streams", "parallel") or 1),
+        duration_seconds=number(parameters, parse_seconds, "duration_seconds", "duration")
         or _DEFAULT_SECONDS,
-        omit_seconds=_number(parameters, parse_seconds, "omit_seconds", "omit") or 0.0,
+        omit_seconds=number(parameters, parse_seconds, "omit_seconds", "omit") or 0.0,
         rate=_text(parameters.get("rate")),
-        window_bytes=_number(parameters, parse_size_bytes, "window_bytes", "window"),
-        target_bits_per_second=_number(
+        window_bytes=number(parameters, parse_size_bytes, "window_bytes", "window"),
+        target_bits_per_second=number(
             parameters, parse_bits_per_second, "target_bits_per_second", "bitrate", "fq_rate"
         ),
         congestion=_text(congestion),
@@ -100,22 +100,6 @@ def way(quantity: Quantity, tool: str, parameters: Mapping[str, Any], context: M
 
 def _text(value: object) -> str | None:
     return value[:64] if isinstance(value, str) and value else None
-
-
-def _number(parameters: Mapping[str, Any], parse: Callable[[str], float], *names: str) -> float | None:
-    """The first of these that is there, a number or text with a unit; what can't be read isn't there."""
-    for name in names:
-        value = parameters.get(name)
-        if isinstance(value, bool):
-            continue
-        if isinstance(value, int | float):
-            return float(value)
-        if isinstance(value, str):
-            try:
-                return float(parse(value))
-            except (InputError, ValueError):
-                continue
-    return None
 
 
 def single_threaded(version: str | None) -> bool:
