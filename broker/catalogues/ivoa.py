@@ -9,18 +9,21 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
-from broker.catalogues import CatalogueError, Resolved
+from broker.catalogues import CatalogueError, File, Resolved
 from broker.catalogues.fields import block, note, refused, size, text, unknown_size
 from broker.catalogues.heads import ask
 from broker.catalogues.http import HttpCatalogue
 from broker.catalogues.ivoa_datalink import Link, LinkError, is_datalink, the_data
 from broker.catalogues.ivoa_services import UnknownError, services
 from broker.catalogues.urls import wrong_with
-from broker.model import DataItem, Level, Note, Replica
+from broker.file_names import plain_name
+from broker.model import DataItem, Level, Note, Part, Replica
 from federation.about import About
-from federation.sites import Federation
+from federation.sites import Federation, Site
 from netprobe.mover_ask import Answer, Request
 from netprobe.mover_http import shown
 
@@ -70,34 +73,74 @@ class IvoaCatalogue:
         try:
             if address is not None:
                 url, at = address
+                links: tuple[Link, ...] = (Link(url, None),)
                 if self._online and at.endswith("/obscore/access_url"):
-                    link = self._followed(ivoid, block(ivoa, "obscore"), until)
-                    url, length = link.url, link.size_bytes if length is None else length
+                    links = self._followed(ivoid, block(ivoa, "obscore"), row, until)
             elif self._online and self._services:
                 at = f"{where}/ivoid"
                 found = self._services.obscore(ivoid, lambda request: self._asked(request, until))
-                link = self._followed(ivoid, found, until)
-                url, length = link.url, link.size_bytes if length is None else length
+                links = self._followed(ivoid, found, row, until)
             else:
                 return self._unresolved(uuid, name, ivoid, length, where, notes)
         except CatalogueError as error:
             return Resolved(None, (*notes, _failed(name, error, at)))
+        if len(links) > 1:
+            return self._several(DataItem(uuid, name, None, (), ivoid=ivoid), links, at, until, notes)
+        [link] = links
+        length = link.size_bytes if length is None else length
         if length is None:
-            length, more = self._http.size(name, url, at, until)
+            length, more = self._http.size(name, link.url, at, until)
             notes += more
             if refused(notes):
                 return Resolved(None, tuple(notes))
-        item = DataItem(uuid, name, length, (self._http.replica(url),), ivoid=ivoid)
+        item = DataItem(uuid, name, length, (self._http.replica(link.url),), ivoid=ivoid)
         return Resolved(item, tuple(notes))
 
-    def _followed(self, ivoid: str, row: Mapping[str, Any], until: float) -> Link:
-        """Where an ObsCore row leads, through its DataLink document. Raises CatalogueError."""
+    def files(self, item: DataItem, site: Site, seconds: float) -> Sequence[File]:
+        """See `broker.catalogues.Unpacks`: the files of data that are several were named when it was
+        resolved."""
+        names = _file_names([part.replicas[0].url for part in item.parts])
+        parts = zip(names, item.parts, strict=True)
+        return [File(name, part.size_bytes, part.replicas) for name, part in parts]
+
+    def _several(
+        self, item: DataItem, links: Sequence[Link], at: str, until: float, notes: list[Note]
+    ) -> Resolved:
+        """`item` as a folder of the files at `links`, each of which may lie at a site of its own."""
+        parts = []
+        for link in links:
+            size, more = link.size_bytes, tuple[Note, ...]()
+            if size is None:
+                size, more = self._http.size(item.name, link.url, at, until)
+            if size is None:
+                template = (
+                    "{name} is {count} files, and nobody says how large {url} is: give one's datalink row"
+                )
+                values = {"name": item.name, "count": str(len(links)), "url": shown(link.url)}
+                unknown = (Note("data-size", template, values, path=at),)
+                return Resolved(None, (*notes, *(more if refused(list(more)) else unknown)))
+            parts.append(Part(size, 1, (self._http.replica(link.url),)))
+        whole = replace(
+            item,
+            size_bytes=sum(part.size_bytes for part in parts),
+            replicas=tuple(replica for part in parts for replica in part.replicas),
+            files=len(parts),
+            unpacked=True,
+            parts=tuple(parts),
+        )
+        return Resolved(whole, tuple(notes))
+
+    def _followed(
+        self, ivoid: str, row: Mapping[str, Any], wanted: Mapping[str, Any], until: float
+    ) -> tuple[Link, ...]:
+        """Where an ObsCore row leads, through its DataLink document, in which the `content_type` of `wanted`
+        chooses. Raises CatalogueError."""
         url = text(row, "access_url")
         wrong = wrong_with(url)
         if wrong is not None or url is None:
             raise LinkError("data-location", f"the access_url in its ObsCore row {wrong}")
         if not is_datalink(text(row, "access_format")):
-            return Link(url, None)
+            return (Link(url, None),)
         about = f"the DataLink document {shown(url)}"
         said = self._asked(Request(url), until)
         if said.error is not None:
@@ -107,7 +150,8 @@ class IvoaCatalogue:
             why = "half an answer" if said.status == 200 else str(said.status)
             kind = _KINDS.get(said.status or 0, "catalogue-failed")
             raise LinkError(kind, f"{about}: the server answered {why}")
-        return the_data(said.body, ivoid, about)
+        left = max(until - time.monotonic(), 0.1)
+        return the_data(said.body, ivoid, about, text(wanted, "content_type"), left)
 
     def _asked(self, request: Request, until: float) -> Answer:
         [said] = ask(self._federation, [request], until, self._http.bearers(request.url))
@@ -127,6 +171,15 @@ class IvoaCatalogue:
             notes.append(unknown_size(name, where))
         replica = Replica(ivoid, None)
         return Resolved(DataItem(uuid, name, length, (replica,), ivoid=ivoid), tuple(notes))
+
+
+def _file_names(urls: Sequence[str]) -> list[str]:
+    """A name for each file, by the end of its URL; where two would have the same, with its number."""
+    ends = [urlsplit(url).path.rstrip("/").rpartition("/")[2] for url in urls]
+    names = [plain_name(unquote(end) or "file") for end in ends]
+    return [
+        name if names.count(name) == 1 else f"{number}-{name}" for number, name in enumerate(names, start=1)
+    ]
 
 
 def _failed(name: str, error: CatalogueError, where: str) -> Note:

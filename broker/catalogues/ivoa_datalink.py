@@ -9,9 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from broker.catalogues import CatalogueError
-from broker.catalogues.ivoa_votable import Row, rows
+from broker.catalogues.ivoa_votable import BINARY_SECONDS, Row, rows
 from broker.catalogues.urls import wrong_with
 
+# files of one item, of each of which the size may have to be asked for
+MOST_LINKS = 100
 # in the term's short form, or as the URI of the vocabulary
 THIS = "#this"
 
@@ -37,27 +39,49 @@ class Link:
     size_bytes: int | None
 
 
-def the_data(body: str, ivoid: str, about: str) -> Link:
-    """The one link to the data itself (semantics #this). `about` is the document, for errors.
+def the_data(
+    body: str, ivoid: str, about: str, content_type: str | None = None, seconds: float = BINARY_SECONDS
+) -> tuple[Link, ...]:
+    """The links to the data itself (semantics #this), in the document's order: data of several files has a
+    row for each. `about` is the document, for errors; `content_type`: only those of that media type.
 
-    Raises VotableError and LinkError.
+    Blocks for `seconds` at most. Raises VotableError and LinkError.
     """
-    found = rows(body, about)
+    found = rows(body, about, seconds)
     # a document may be about several identifiers
     own = [row for row in found if row.get("id") == ivoid] or found
     this = [row for row in own if row.get("semantics", "").endswith(THIS)]
     links = {row["access_url"]: row for row in this if "access_url" in row}
-    if len(links) > 1:
-        words = f"{about} names {len(links)} files as the data itself: give the datalink row of one"
-        raise LinkError("data-not-resolved", words)
     if not links:
         raise _nothing(own, this, about)
-    [(url, row)] = links.items()
+    files = {url: row for url, row in links.items() if not is_datalink(row.get("content_type"))}
+    if not files:
+        words = f"{about} leads to another such document: give the access_url of a file"
+        raise LinkError("data-not-resolved", words)
+    if content_type is not None:
+        types = sorted({row.get("content_type", "unknown") for row in files.values()})
+        files = {url: row for url, row in files.items() if _is_of(row.get("content_type"), content_type)}
+        if not files:
+            words = f"{about} has the data as {' and '.join(types)[:200]}, not as {content_type[:80]}"
+            raise LinkError("data-not-found", words)
+    if len(files) > MOST_LINKS:
+        words = f"{about} names {len(files)} files as the data itself, more than {MOST_LINKS}"
+        raise LinkError("resource-limit", f"{words}: give the datalink row of one")
+    return tuple(_link(url, row, about) for url, row in files.items())
+
+
+def _link(url: str, row: Row, about: str) -> Link:
     wrong = wrong_with(url)
     if wrong is not None:
         raise LinkError("data-location", f"the access_url in {about} {wrong}")
     length = row.get("content_length", "")
     return Link(url, int(length) if length.isascii() and length.isdigit() else None)
+
+
+def _is_of(given: str | None, wanted: str) -> bool:
+    """Whether that is the media type; its parameters count where they are asked for."""
+    found, asked = ((text or "").replace(" ", "").lower() for text in (given, wanted))
+    return found == asked or found.partition(";")[0] == asked
 
 
 def _nothing(own: Sequence[Row], this: Sequence[Row], about: str) -> LinkError:

@@ -9,14 +9,13 @@ memory and time.
 from __future__ import annotations
 
 import json
-import os
-import resource
-import subprocess
 import sys
 import warnings
 from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import Any
+
+from federation.aside import AsideError, aside, limit
 
 Corners = tuple[tuple[float, float], ...]
 
@@ -38,18 +37,8 @@ def footprints(headers: Sequence[str]) -> list[Corners | None]:
     few = list(headers[:MOST_IMAGES])
     nothing: list[Corners | None] = [None] * len(headers)
     try:
-        done = subprocess.run(
-            [sys.executable, "-m", _MODULE],
-            input=json.dumps({"headers": few}),
-            capture_output=True,
-            text=True,
-            # threads of a library would each reserve memory, of which there is little
-            env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
-            timeout=TIME_LIMIT_SECONDS,
-            check=True,
-        )
-        found = json.loads(done.stdout)["footprints"]
-    except (OSError, subprocess.SubprocessError, ValueError):
+        found = aside(_MODULE, {"headers": few}, TIME_LIMIT_SECONDS)["footprints"]
+    except AsideError:
         return nothing
     corners = [None if each is None else tuple((ra, dec) for ra, dec in each) for each in found]
     return corners + nothing[len(few) :]
@@ -80,8 +69,7 @@ def _corners(text: str) -> list[list[float]] | None:
 
 def main() -> int:
     """The command. Returns its exit status."""
-    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
-    resource.setrlimit(resource.RLIMIT_CPU, (TIME_LIMIT_SECONDS, TIME_LIMIT_SECONDS))
+    limit(TIME_LIMIT_SECONDS, _MEMORY_BYTES)
     found: list[Any] = []
     warnings.simplefilter("ignore")
     for text in json.load(sys.stdin)["headers"]:

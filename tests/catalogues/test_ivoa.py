@@ -102,7 +102,10 @@ def test_pyvo_reads_the_same(centre: Centre) -> None:
 
 
 BOMB = '<!DOCTYPE m [<!ENTITY a "aaaa">]><VOTABLE>&a;</VOTABLE>'
-BINARY = votable(COLUMNS, []).replace("<TABLEDATA></TABLEDATA>", "<BINARY2><STREAM/></BINARY2>")
+ELSEWHERE = votable(COLUMNS, []).replace(
+    "<TABLEDATA></TABLEDATA>", '<BINARY2><STREAM href="file:///etc/passwd"/></BINARY2>'
+)
+PARQUET = votable(COLUMNS, []).replace("<TABLEDATA></TABLEDATA>", "<PARQUET></PARQUET>")
 SHORT = votable(["ID", "access_url"], [["x"]])
 GONE = {"ID": DID, "error_message": "NotFoundFault: there is\nno such", "semantics": "#this"}
 SERVICE = {"ID": DID, "service_def": "cutout", "semantics": "#this"}
@@ -116,15 +119,18 @@ OTHER = {"ID": DID, "access_url": "http://127.0.0.1/p", "semantics": "#preview"}
         ([SERVICE], "data-not-resolved", "leaves the data to a service ('cutout')"),
         ([OTHER], "data-not-found", "names nothing as the data itself"),
         ([], "data-not-found", "names nothing as the data itself"),
-        ([{**OTHER, "semantics": "#this", "access_url": f"http://127.0.0.1/{n}"} for n in "ab"],
-         "data-not-resolved", "names 2 files"),
+        ([{**OTHER, "semantics": "#this", "access_url": f"http://127.0.0.1/{n}"} for n in range(101)],
+         "resource-limit", "names 101 files as the data itself, more than 100"),
+        ([{**OTHER, "semantics": "#this", "content_type": DATALINK}],
+         "data-not-resolved", "leads to another such document"),
         ([{**OTHER, "semantics": "#this", "access_url": "file:///etc/passwd"}], "data-location", "'file'"),
         (votable([], [], "UsageFault: no ID"), "catalogue-failed", "the service says 'UsageFault: no ID'"),
         (BOMB, "catalogue-failed", "it is no VOTable"),
         ("<html></html>", "catalogue-failed", "it is no VOTable"),
         ("{}", "catalogue-failed", "it is no VOTable"),
         (votable(COLUMNS, [])[:-20], "catalogue-failed", "it is no VOTable"),
-        (BINARY, "catalogue-failed", "its rows are BINARY2"),
+        (ELSEWHERE, "catalogue-failed", "its rows are BINARY2, in a file of their own ('file:///etc/passwd')"),
+        (PARQUET, "catalogue-failed", "its rows are PARQUET: expected TABLEDATA, BINARY or BINARY2"),
         (SHORT, "catalogue-failed", "rows of another length"),
         (None, "data-not-found", "404"),
     ],
