@@ -116,8 +116,8 @@ def test_a_container_is_in_its_job_s_control_groups_and_leaves_none(
 def test_a_container_that_wants_more_memory_than_was_offered_is_told_so(
     slurm: Cluster, tmp_path: Path, image: str
 ) -> None:
-    # tail keeps what it may have to print: here all of it
-    job = make_job(image, "sh", "-c", "cat /dev/zero | sort > /dev/null; exit 137")
+    # one buffer of that size, filled at once
+    job = make_job(image, "sh", "-c", "dd if=/dev/zero of=/dev/null bs=1500M count=1; exit 137")
     status = ended(slurm, tmp_path, job)
     assert status.exit_code == 137
     assert status.problem == "it wanted more memory than the 1 GiB that were offered"
