@@ -37,13 +37,15 @@ def usable_data(
     for position, item in enumerate(request.data):
         path = f"/data/{position}"
         refused = _item(site, item, path)
-        allowed = fetchable(site, item.replicas, reach)
+        # what its own system brings there, the site fetches from its own storage
+        where = reach if item.target(site.id) is None else None
+        allowed = fetchable(site, item.replicas, where)
         others = [replica for replica in item.replicas if replica not in allowed]
-        refused += _not_fetched(site, item, others, reach, path, bool(allowed))
+        refused += _not_fetched(site, item, others, where, path, bool(allowed))
         parts = tuple(replace(part, replicas=_among(part.replicas, allowed)) for part in item.parts)
         for whole, part in zip(item.parts, parts, strict=True) if allowed else ():
             if not part.replicas:
-                refused.append(_part(site, item, whole, reach, path))
+                refused.append(_part(site, item, whole, where, path))
         items.append(replace(item, replicas=allowed, parts=parts))
         notes += refused
     return tuple(items), notes

@@ -6,6 +6,7 @@ The system is one in memory, which can be away, slow, full or stuck at will; tes
 import asyncio
 import contextlib
 import threading
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -13,11 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.catalogues import Brought, CatalogueError, File, Resolved, StagingRefused
-from broker.model import DataItem, Phase, Replica, Target
+from broker.model import DataItem, Level, Phase, Replica, Target
 from broker.offers.by_rule import delay_seconds
+from broker.offers.policy import usable_data
 from broker.sessions import lease
 from federation.database import connect, upgrade
-from tests.broker.conftest import KINDS, NOW, make_document
+from tests.broker.conftest import KINDS, NOW, make_document, make_request
 from tests.broker.driving import ANN, Recording, accept, broker_maker, is_in, notes, running, turn
 
 FILES = 8
@@ -143,6 +145,24 @@ def test_offers_count_the_queues_and_say_so(make, lake, engine):
     assert staging.seconds.p50 > moving + 119
 
 
+class NoWay:
+    """No site may fetch from anywhere but itself."""
+
+    def wrong_with(self, site, replica):
+        return None if replica.site_id == site.id else "10.0.0.1 is no public address"
+
+
+def test_a_site_that_may_not_fetch_it_may_have_it_brought(lake, federation):
+    item = lake.resolve("u-1", "survey", {}, "/data/0").item
+    request = make_request(data=[item])
+    _, said = usable_data(federation["perth"], request, NoWay())
+    assert said == []
+    _, said = usable_data(federation["lausanne"], make_request(data=[replace(item, targets=())]), NoWay())
+    assert [note.level for note in said] == [Level.INFO]
+    [wrong] = usable_data(federation["perth"], make_request(data=[replace(item, targets=())]), NoWay())[1][:1]
+    assert wrong.level is Level.ERROR
+
+
 @given(st.floats(0, 1e5), st.lists(st.floats(0, 1e6), max_size=60))
 def test_delays_lie_between_what_was_seen_and_stated_and_end_up_as_seen(stated, seen):
     delay = delay_seconds(stated, seen)
@@ -253,7 +273,11 @@ def test_cancelled_while_it_is_being_asked_for_it_leaves_nothing(make, lake, clo
         async with running(broker):
             await turn(clock, lambda: "begin" in lake.asked, step=0.1)
             await asyncio.to_thread(broker.update_phase, uuid, Phase.CANCELLED, ANN)
-            await turn(clock, lambda: not lake.rules, step=0.1)
+            for _ in range(60):
+                clock.advance(0.1)
+                await asyncio.sleep(0.01)
+            # what is being asked may still be granted: only then it can be taken back
+            assert "end" not in lake.asked
             lake.gate.set()
             await turn(clock, lambda: "end" in lake.asked, step=0.1)
 
