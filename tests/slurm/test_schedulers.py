@@ -23,6 +23,8 @@ from federation.hosts import LocalHost
 from federation.sites import Place, Site, Space
 from reservations.calendar import Calendar
 from reservations.sources import load_source
+from reservations.sources.slurm_asks import ByRest
+from reservations.sources.slurm_rest import RestOptions, SlurmRest
 from tests.contracts.capacity_support import check
 from tests.contracts.platform_support import make_job
 from tests.slurm.cluster import Cluster
@@ -215,3 +217,35 @@ def test_the_calendar_is_the_same_by_both_ways(slurm: Cluster, rest: Restd) -> N
     assert (by_rest.rules, by_rest.sight) == (by_commands.rules, by_commands.sight)
     site = Site("karratha", "Karratha", Place(-20.7, 116.8))
     check(load_source(site, Space("slurm", rest.options()), SystemClock()), site, SystemClock())
+
+
+class Speaking(SlurmRest):
+    """One that knows no newer version of the interface."""
+
+    def __init__(self, rest: Restd, number: int) -> None:
+        super().__init__("here", RestOptions(rest.url, "root", rest.token_file), 20.0)
+        self._number = number
+
+    def version(self) -> int:
+        return self._number
+
+
+@pytest.mark.parametrize("number", [36, 37])
+def test_older_versions_of_a_real_one_do_too(rest: Restd, batch: Batch, number: int) -> None:
+    speaking = Speaking(rest, number)
+    scheduler = Rest(speaking, {})
+    batch.script.write_text("#!/bin/sh\nexit 7\n")
+    asyncio.run(scheduler.submit(batch))
+    found = until(scheduler, batch, lambda job: job.over)
+    assert (found.state, found.exit_code) == ("FAILED", 7)
+    shown = rest.cluster.run("scontrol", "show", "job", str(found.number))
+    for word in ("Requeue=0", "TimeLimit=00:05:00", "mem=500M"):
+        assert word in shown, shown
+    asked = ByRest(speaking)
+    assert {node["NodeName"]: node["CPUTot"] for node in asked.nodes()} == {
+        rest.cluster.node(1): "2",
+        rest.cluster.node(2): "2",
+    }
+    assert [(each["PartitionName"], each["State"], each["MaxTime"]) for each in asked.partitions()] == [
+        ("batch", "UP", "1440")
+    ]
