@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -56,3 +57,16 @@ def bucket(directory: Path) -> Iterator[ResultBucket]:
         key_id, secret = said["keys"]["keeper"]
         file.write_text(f"[default]\naws_access_key_id = {key_id}\naws_secret_access_key = {secret}\n")
         yield ResultBucket(f"http://127.0.0.1:{said['port']}", file)
+
+
+def a_storage(top: Path) -> Path:
+    """A storage as a container leaves it: files of 150 kB in all, and what is not to be sent."""
+    (top / "a" / "b").mkdir(parents=True)
+    (top / "cube.fits").write_bytes(os.urandom(150_000))
+    (top / "a" / "empty").write_bytes(b"")
+    (top / "a" / "b" / "ü 1.txt").write_bytes(b"42\n")
+    (top / "link").symlink_to("/etc/hostname")
+    (top / "below").symlink_to("/etc")
+    os.mkfifo(top / "pipe")
+    os.utime(top / "cube.fits", (1e9, 1e9))
+    return top

@@ -7,9 +7,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,12 +17,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from broker.platforms import PlatformError, openstack_results, openstack_sending, openstack_store, results
+from broker.platforms import (
+    PlatformError,
+    openstack_results,
+    openstack_sending,
+    openstack_store,
+    results,
+)
 from broker.platforms.openstack_records import Sent
 from broker.platforms.openstack_results import Parcel, Results, checked
 from broker.platforms.openstack_sending import SendError, send
 from netprobe import mover_file
-from tests.cloud.bucket import ResultBucket
+from tests.cloud.bucket import ResultBucket, a_storage
+from tests.cloud.store_front import front
 
 JOB, FOLDER, MOST = "job", "job-ab12", 200_000
 PATIENCE_SECONDS = 20.0
@@ -36,62 +41,6 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(openstack_results, "PAUSE_SECONDS", 0.02)
     monkeypatch.setattr(mover_file, "FIRST_PAUSE_SECONDS", 0.01)
     monkeypatch.setattr(openstack_sending, "FIRST_PAUSE_SECONDS", 0.02)
-
-
-class Front(ThreadingHTTPServer):
-    """Before the store. `before` may answer in its place: with a status and a body."""
-
-    daemon_threads = True
-
-    def __init__(self, store: str) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.store, self.asked = store, list[str]()
-        self.before: Callable[[str, str], tuple[int, bytes] | None] = lambda method, path: None
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: Front
-
-    def log_message(self, *arguments: object) -> None:
-        pass
-
-    def _pass_on(self) -> None:
-        path = urlsplit(self.path).path
-        self.server.asked.append(f"{self.command} {path.rpartition('/')[2]}")
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        answer = self.server.before(self.command, path)
-        if answer is None:
-            # what is signed is signed for this address
-            said = httpx.request(
-                self.command,
-                f"{self.server.store}{self.path}",
-                content=body,
-                headers={"Host": self.headers["Host"]},
-                trust_env=False,
-            )
-            answer = said.status_code, said.content
-        self.send_response(answer[0])
-        self.send_header("Content-Length", str(len(answer[1])))
-        self.end_headers()
-        self.wfile.write(answer[1])
-
-    do_GET = do_PUT = do_DELETE = _pass_on  # noqa: N815
-
-
-@contextmanager
-def front(store: str) -> Iterator[Front]:
-    with Front(store) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 def sent(store: openstack_store.ResultStore, tops: Mapping[str, Path]) -> Sent:
@@ -121,17 +70,7 @@ def tree(root: Path, name: str = "out") -> dict[str, bytes]:
 
 @pytest.fixture
 def written(tmp_path: Path) -> Path:
-    """A storage with more than one part, and with what is not to be sent."""
-    top = tmp_path / "out"
-    (top / "a" / "b").mkdir(parents=True)
-    (top / "cube.fits").write_bytes(os.urandom(150_000))
-    (top / "a" / "empty").write_bytes(b"")
-    (top / "a" / "b" / "ü 1.txt").write_bytes(b"42\n")
-    (top / "link").symlink_to("/etc/hostname")
-    (top / "below").symlink_to("/etc")
-    os.mkfifo(top / "pipe")
-    os.utime(top / "cube.fits", (1e9, 1e9))
-    return top
+    return a_storage(tmp_path / "out")
 
 
 def test_what_is_written_comes_back_whole_and_nothing_stays_in_the_store(
@@ -298,7 +237,7 @@ def test_what_a_server_may_not_say(lie: str) -> None:
 NAMES = st.text(min_size=1, max_size=300)
 
 
-@settings(max_examples=200)
+@settings(max_examples=50)
 @given(st.lists(st.tuples(st.just("out"), NAMES, st.integers(-5, 2 * MOST), st.floats())), st.data())
 def test_no_manifest_leads_out_of_its_storage(files: list[Any], data: st.DataObject) -> None:
     parts = data.draw(st.lists(st.tuples(st.integers(0, MOST), st.just(PART)), max_size=4))
