@@ -55,7 +55,9 @@ class OtherBroker:
         session = self.sessions.get(path.removeprefix("/sessions/"))
         if session is None:
             return 404, None
-        if method == "POST" and session["phase"] in CANCELLABLE:
+        # accepted once more, it stays as it is
+        again = method == "POST" and body["value"] == "ACCEPTED" and session["phase"] != "OFFERED"
+        if method == "POST" and session["phase"] in CANCELLABLE and not again:
             session["phase"] = body["value"]
         return 200, session
 

@@ -107,6 +107,43 @@ TABLE: Mapping[str, Mapping[Fault, Outcome]] = {
 }
 
 
+NEVER_READ = NotThere(
+    "its size is in the head of the answer, and its bytes are not read before they are moved"
+)
+SIZE_UNKNOWN = GoesOn("its size stays unknown, and the answer says why")
+NOT_FOUND_OUT = Fails("catalogue-failed")
+NOT_OURS = Fails("data-not-public or catalogue-failed")
+# what all catalogues have in common; the line is the kind of the message by which the answer is NO
+_ALL: Mapping[Fault, Outcome] = {
+    Fault.DOWN: NOT_FOUND_OUT,
+    Fault.SLOW: NOT_FOUND_OUT,
+    Fault.UNAUTHORIZED: NOT_OURS,
+    Fault.FORBIDDEN: NOT_OURS,
+    Fault.EXPIRED: GoesOn("what is secret is read again for the next request"),
+    Fault.HALF: NOT_FOUND_OUT,
+    Fault.WRONG: NOT_FOUND_OUT,
+    Fault.VANISHING: NOT_FOUND_OUT,
+    Fault.KILLED: NotThere("a catalogue is asked and keeps nothing: the next broker asks again"),
+}
+_NAMED: Mapping[Fault, Outcome] = {
+    **_ALL,
+    Fault.HALF: NEVER_READ,
+    Fault.WRONG: NEVER_READ,
+    Fault.VANISHING: NotThere("it is not asked again before it is moved"),
+}
+_PLAIN = {**_NAMED, Fault.DOWN: SIZE_UNKNOWN, Fault.SLOW: SIZE_UNKNOWN}
+CATALOGUES: Mapping[str, Mapping[Fault, Outcome]] = {
+    "http file": _PLAIN,
+    "webdav folder": _ALL,
+    "s3 object": _NAMED,
+    "s3 prefix": _ALL,
+    "rucio": _ALL,
+    "skao in rucio": _ALL,
+    "skao file": _PLAIN,
+    "ivoa identifier": {**_ALL, Fault.VANISHING: NotThere("its files were named when it was resolved")},
+}
+
+
 def cells(*kinds: type[Outcome]) -> list[tuple[str, Fault]]:
     """Platform and fault of all outcomes of these kinds."""
     return [
@@ -117,11 +154,11 @@ def cells(*kinds: type[Outcome]) -> list[tuple[str, Fault]]:
     ]
 
 
-def markdown() -> str:
-    """The table, for the docs."""
-    lines = ["| platform | fault | what comes of it |", "| --- | --- | --- |"]
-    for platform, outcomes in TABLE.items():
-        lines += [f"| {platform} | {fault} | {_words(outcomes[fault])} |" for fault in Fault]
+def markdown(table: Mapping[str, Mapping[Fault, Outcome]], what: str) -> str:
+    """A table, for the docs; `what` its rows are about."""
+    lines = [f"| {what} | fault | what comes of it |", "| --- | --- | --- |"]
+    for name, outcomes in table.items():
+        lines += [f"| {name} | {fault} | {_words(outcomes[fault])} |" for fault in Fault]
     return "\n".join(lines) + "\n"
 
 

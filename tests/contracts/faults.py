@@ -43,7 +43,9 @@ LONGEST_SECONDS = 30.0
 
 
 class Front(Protocol):
-    def begin(self, fault: Fault) -> None: ...
+    def begin(self, fault: Fault, from_start: bool = False) -> None:
+        """From now on, or from the first request on that starts something."""
+        ...
 
     def end(self) -> None: ...
 
@@ -66,6 +68,7 @@ class HttpFront:
         assert parts.hostname is not None
         self.upstream, self.path, self.starts = (parts.hostname, parts.port or 80), parts.path, starts
         self.fault: Fault | None = None
+        self.from_start = False
         self.sent: set[str] = set()
         self.old: frozenset[str] = frozenset()
         self.over = threading.Event()
@@ -81,8 +84,9 @@ class HttpFront:
     def url(self) -> str:
         return f"http://127.0.0.1:{self._keeper.getsockname()[1]}{self.path}"
 
-    def begin(self, fault: Fault) -> None:
+    def begin(self, fault: Fault, from_start: bool = False) -> None:
         self.over.clear()
+        self.from_start = from_start
         self.fault, self.old = fault, frozenset(self.sent)
         if fault is Fault.DOWN:
             self._deafen()
@@ -149,6 +153,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if fault is Fault.EXPIRED and shown not in front.old:
             fault = None
         front.sent.add(shown)
+        if front.from_start and not front.starts(self.command, self.path, body):
+            fault = None
+        elif front.from_start:
+            front.from_start = False
         # an honest server wouldn't, but some repeat what they were sent
         said = json.dumps({"error": f"refused: {shown}"}).encode()
         match fault:
@@ -221,6 +229,9 @@ def proxied(upstream: str, starts: Callable[[str, str, bytes], bool]) -> Iterato
 # before a command
 
 SCRIPT = """#!/bin/sh
+if [ -e {directory}/later ]; then
+    case "{name} $*" in {starts}) mv {directory}/later {directory}/fault ;; esac
+fi
 fault=$(cat {directory}/fault 2>/dev/null)
 case $fault in
 {words}
@@ -271,11 +282,12 @@ class CommandFront:
             (programs / command).chmod(0o755)
         self.path = str(programs)
 
-    def begin(self, fault: Fault) -> None:
-        (self.directory / "fault").write_text(fault)
+    def begin(self, fault: Fault, from_start: bool = False) -> None:
+        (self.directory / ("later" if from_start else "fault")).write_text(fault)
 
     def end(self) -> None:
-        (self.directory / "fault").unlink(missing_ok=True)
+        for name in ("fault", "later"):
+            (self.directory / name).unlink(missing_ok=True)
 
     def kill(self, process: int) -> None:
         (self.directory / "victim").write_text(str(process))

@@ -22,7 +22,7 @@ from broker.sessions import limits
 from fairlead.demo_image import build_checksum_image, remove_checksum_image
 from federation.database import connect, upgrade
 from tests.contracts import fault_platforms
-from tests.contracts.fault_table import TABLE, Fails, GoesOn, cells, markdown
+from tests.contracts.fault_table import CATALOGUES, TABLE, Fails, GoesOn, cells, markdown
 from tests.contracts.fault_worlds import ENDED, KILLED, World, running, session_of, why
 from tests.contracts.faults import Fault
 from tests.slurm.cluster import Cluster, slurm_is_impossible
@@ -86,55 +86,85 @@ def test_every_platform_is_in_the_table_with_every_fault() -> None:
     assert all(set(outcomes) == set(Fault) for outcomes in TABLE.values())
 
 
-def test_the_docs_show_the_table() -> None:
-    assert markdown() in PAGE.read_text(encoding="utf-8")
+def test_the_docs_show_the_tables() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    assert markdown(TABLE, "platform") in page
+    assert markdown(CATALOGUES, "data") in page
 
 
-@params(*[cell for cell in cells(Fails, GoesOn) if cell[1] not in STORIES and cell[0] != "simulated"])
-def test_a_fault_goes_by_or_is_told_and_nothing_stays(world: World, fault: Fault) -> None:
-    async def goes_by(uuid: str) -> None:
-        """While the session runs."""
-        broker = world.broker(impatient=fault is Fault.SLOW)
-        world.front.begin(fault)
-        async with running(broker):
-            await world.asked(2)
-            world.front.end()
-        broker = world.broker()
-        async with running(broker):
-            world.finish(uuid)
-            await world.turn(lambda: session_of(broker, uuid).phase in ENDED)
-            assert session_of(broker, uuid).phase is Phase.COMPLETED, world.told()
-            assert world.made(uuid) == 1
+# each platform with its faults that come and go
+SPOILT = [cell for cell in cells(Fails, GoesOn) if cell[1] not in STORIES and cell[0] != "simulated"]
+HALVES = [cell for cell in SPOILT if cell[1] is Fault.HALF]
 
-    async def lasts(uuid: str) -> None:
-        """From before the session begins."""
-        outcome = TABLE[world.kind][fault]
-        broker = world.broker(impatient=fault is Fault.SLOW)
-        world.front.begin(fault)
-        world.accept(broker, uuid)
-        async with running(broker):
-            if isinstance(outcome, GoesOn):
-                await world.until_running(broker, uuid)
-                world.finish(uuid)
-            await world.turn(lambda: session_of(broker, uuid).phase in ENDED, 2.0)
-        world.front.end()
-        broker = world.broker()
-        async with running(broker):
-            await world.until_free(uuid)
-        if isinstance(outcome, Fails):
-            assert world.nowhere(why(broker, uuid)).startswith(outcome.line)
-            assert not world.kept(uuid)
-        else:
-            assert session_of(broker, uuid).phase is Phase.COMPLETED
+
+@params(*HALVES)
+def test_a_session_that_runs_goes_on_whatever_goes_by(world: World, fault: Fault) -> None:
+    """One session, through all faults in turn; with the last of them it ends."""
 
     async def story() -> None:
         broker = world.broker()
-        first = world.accept(broker, world.offer(broker))
+        session = world.accept(broker, world.offer(broker))
         async with running(broker):
-            await world.until_running(broker, first)
-            second = world.offer(broker)
-        await goes_by(first)
-        await lasts(second)
+            await world.until_running(broker, session)
+        for each in [each for kind, each in SPOILT if kind == world.kind]:
+            broker = world.broker(impatient=each is Fault.SLOW)
+            world.front.begin(each)
+            async with running(broker):
+                await world.asked(2)
+                world.front.end()
+                await world.asked(1)
+                assert session_of(broker, session).phase is Phase.RUNNING, (each, world.told())
+        broker = world.broker()
+        async with running(broker):
+            world.finish(session)
+            await world.turn(lambda: session_of(broker, session).phase in ENDED)
+            await world.until_free(session)
+        assert session_of(broker, session).phase is Phase.COMPLETED, world.told()
+        assert world.made(session) == 1
+
+    asyncio.run(story())
+
+
+@params(*SPOILT)
+def test_a_fault_that_lasts_is_told_and_nothing_stays(world: World, fault: Fault) -> None:
+    outcome = TABLE[world.kind][fault]
+
+    async def story() -> None:
+        broker = world.broker()
+        offered = world.offer(broker)
+        broker = world.broker(impatient=fault is Fault.SLOW)
+        session = world.accept(broker, offered)
+        world.front.begin(fault)
+        async with running(broker):
+            if isinstance(outcome, GoesOn):
+                await world.until_running(broker, session)
+                world.finish(session)
+            await world.turn(lambda: session_of(broker, session).phase in ENDED, 2.0)
+        world.front.end()
+        broker = world.broker()
+        async with running(broker):
+            await world.until_free(session)
+        if isinstance(outcome, Fails):
+            assert world.nowhere(why(broker, session)).startswith(outcome.line)
+            assert not world.kept(session)
+        else:
+            assert session_of(broker, session).phase is Phase.COMPLETED
+
+    asyncio.run(story())
+
+
+@params(*HALVES)
+def test_what_was_started_without_a_whole_answer_does_not_stay(world: World, fault: Fault) -> None:
+    async def story() -> None:
+        broker = world.broker()
+        session = world.accept(broker, world.offer(broker))
+        world.front.begin(fault, from_start=True)
+        async with running(broker):
+            await world.turn(lambda: session_of(broker, session).phase in ENDED, 2.0)
+            assert why(broker, session)
+            world.front.end()
+            await world.until_free(session)
+        assert not world.kept(session)
 
     asyncio.run(story())
 
