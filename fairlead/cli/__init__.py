@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from contextvars import ContextVar
 from typing import Annotated, Any, NoReturn
 
@@ -59,6 +60,8 @@ INTERRUPTED = 130
 DEBUG_VARIABLE = "FAIRLEAD_DEBUG"
 # the words of the command that runs: reports tell by what they were made
 words: ContextVar[Sequence[str]] = ContextVar("words", default=())
+# what the command that runs has opened, closed when it ends
+opened: ContextVar[ExitStack] = ContextVar("opened")
 
 
 def build(only: str | None = None) -> typer.Typer:
@@ -117,7 +120,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     debug = os.environ.get(DEBUG_VARIABLE, "") not in ("", "0")
     signal.signal(signal.SIGTERM, _terminated)
     try:
-        build(argv[0] if argv else None)(args=argv, prog_name="fairlead")
+        with ExitStack() as everything:
+            opened.set(everything)
+            build(argv[0] if argv else None)(args=argv, prog_name="fairlead")
     except SystemExit as leaving:
         # typer turns Ctrl-C into this status without a word
         if leaving.code == INTERRUPTED:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
+from fairlead.cli import opened
+from fairlead.cli._database import at
 from federation.catalogue import load_federation
-from federation.database import connect, upgrade
 from federation.errors import InputError
 from federation.settings import load_settings
 from federation.sites import Federation
@@ -34,10 +35,9 @@ def measured_federation(catalogue: Path | None) -> Federation:
 
 
 def opened_database(database: str | None) -> Engine:
-    """The database at the URL `database`, else at that of the settings; made where it isn't there yet."""
-    engine = connect(database or load_settings(None, os.environ).database_url)
-    upgrade(engine)
-    return engine
+    """The database at the URL `database`, else at that of the settings; made where it isn't there yet, and
+    closed when the command has ended."""
+    return opened.get().enter_context(at(database))
 
 
 def opened_archive(database: str | None) -> Archive:

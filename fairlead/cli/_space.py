@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fairlead.cli import opened
 from fairlead.cli._common import output
 from federation.errors import InputError, OutsideError
 
@@ -89,15 +90,15 @@ def _keeping(database: str | None) -> Keep:
     """Records how much is taken. What that needs takes longer to import than most answers take: that is done
     where a source was asked for the first time in an hour."""
     made: list[Keep] = []
-    turn = Lock()
+    turn, everything = Lock(), opened.get()
 
     def keep(calendars: Sequence[Calendar], now: datetime) -> None:
         with turn:
             if not made:
-                from fairlead.cli._probe import opened_database
+                from fairlead.cli._database import at
                 from reservations.history.record import keeping
 
-                made.append(keeping(lambda: opened_database(database)))
+                made.append(keeping(lambda: everything.enter_context(at(database))))
         made[0](calendars, now)
 
     return keep
