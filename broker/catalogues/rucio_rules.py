@@ -107,6 +107,9 @@ def targets(
     targets, notes = [], []
     here = {each.store.rse: each for each in found.holdings}
     complete = {each.store.site_id for each in found.whole()}
+    if found.bundles:
+        # in several of its storages together
+        complete |= set.intersection(*({one.site_id for one in each.stores} for each in found.bundles))
     for each in staging:
         store, holding = known[each.rse], here.get(each.rse)
         if each.site in complete or (each.or_download and not store.writable):

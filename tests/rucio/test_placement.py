@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 from broker.catalogues import rucio_answers as answers
 from broker.catalogues.rucio_missing import at_sites
+from broker.catalogues.rucio_options import Staging
 from broker.catalogues.rucio_placement import Bundle, Holding, Whereabouts
 from broker.catalogues.rucio_replicas import placed
+from broker.catalogues.rucio_rules import targets
 from broker.catalogues.rucio_stores import Store, fetchable, read_store
 from federation.sites import Federation, Place, Site
 from netprobe.forecast import Forecast, from_outside
@@ -62,10 +64,10 @@ def places(stores: Any) -> set[str]:
 @given(FILES)
 def test_replicas_have_all_of_it_or_parts_add_up_to_it(files: list[tuple[frozenset[Store], int]]) -> None:
     replicas, parts, _ = placed(whereabouts(files), "cube", "/data/0")
-    everywhere = set.intersection(*(places(stores) for stores, _ in files))
-    if everywhere:
+    if len({frozenset(places(stores)) for stores, _ in files}) == 1:
+        # all that have some of it have all of it
         assert parts == ()
-        assert sorted(one.site_id or str(one.rse) for one in replicas) == sorted(everywhere)
+        assert sorted(one.site_id or str(one.rse) for one in replicas) == sorted(places(files[0][0]))
         return
     assert sum(part.files for part in parts) == len(files)
     assert sum(part.size_bytes for part in parts) == sum(size for _, size in files)
@@ -76,6 +78,24 @@ def test_replicas_have_all_of_it_or_parts_add_up_to_it(files: list[tuple[frozens
     at = [frozenset(one.site_id or str(one.rse) for one in part.replicas) for part in parts]
     assert len(set(at)) == len(at)
     assert set(at) == {frozenset(places(stores)) for stores, _ in files}
+
+
+@given(FILES)
+def test_rules_bring_to_a_site_what_it_lacks_and_nothing_else(
+    files: list[tuple[frozenset[Store], int]],
+) -> None:
+    staging = [Staging(each.site_id or "", each.rse, 60.0, "x", False) for each in STORES if each.site_id]
+    known = {each.rse: each for each in STORES}
+    brought, notes = targets(whereabouts(files), staging, known, "cube", "/data/0")
+    assert notes == []
+    for each in staging:
+        complete = all(each.site in places(stores) for stores, _ in files)
+        here = [size for stores, size in files if known[each.rse] in stores]
+        wanted = [one for one in brought if one.rse == each.rse]
+        assert [one.files for one in wanted] == ([] if complete else [len(files) - len(here)])
+        assert sum(one.size_bytes for one in wanted) == (
+            0 if complete else sum(size for _, size in files) - sum(here)
+        )
 
 
 def forecast(source: str, destination: str) -> Forecast:
