@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -94,6 +95,8 @@ def beside(work: Callable[[], R], alone: bool) -> Iterator[Callable[[], R]]:
 
 
 def _send(writer: Connection, work: Callable[[], Any]) -> None:
+    # a command's own handler would be ours, too, and is for cleaning up what isn't ours
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     # it makes little, and ends soon
     gc.disable()
     try:

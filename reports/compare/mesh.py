@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from itertools import pairwise
@@ -13,19 +13,25 @@ from federation.sites import Federation
 from netprobe.measurement import Kind
 from reports.compare import expected, mesh_rules
 from reports.compare.likeness import Values, matched
-from reports.compare.model import Comparison, Finding, Report
+from reports.compare.model import Comparison, Finding, Outcome, Report
 from reports.compare.observed import NOTHING, Observed, Reading, Rows
 from reports.compare.paths import Job, compare, packets
-from reports.compare.reading import FEW_PATHS
 from reports.compare.rules import Seen, diagnose
 from reports.compare.statistics import Floats, benjamini_hochberg, median
 from reports.compare.trend import Step
-from reports.compare.verdicts import settled, words
+from reports.compare.verdicts import settled, tries, words
 from reports.compare.ways import Quantity, Side
 from reports.document import NOBODY, Made
 from reports.side_by_side import side_by_side
 
+_Path = tuple[Quantity, str, str]
+# of a path's series: what was found, and the changes of level that stand
+_Settled = Sequence[tuple[Comparison, tuple[Step, ...]]]
+_Diagnosis = tuple[tuple[Finding, ...], tuple[str, ...]]
+
 SHARE_FALSE = 0.05
+# Of fewer, starting processes takes longer than the work.
+_FEW_PATHS = 400
 KIND_OF = {
     Quantity.THROUGHPUT: Kind.THROUGHPUT,
     Quantity.LATENCY: Kind.LATENCY,
@@ -45,16 +51,29 @@ def compare_mesh(
 ) -> Report:
     """The report of what was read. `margin` is a ratio (0.1: ten percent), `loss_margin` a share of
     packets."""
-    jobs = [
-        job
-        for quantity in quantities
-        for job in _jobs_of(reading, wanted, quantity, loss_margin if quantity is Quantity.LOSS else margin)
-    ]
-    compared = side_by_side(lambda part: [compare(job) for job in part], jobs, FEW_PATHS, progress)
+    margins = dict.fromkeys(Quantity, margin) | {Quantity.LOSS: loss_margin}
+    paths = [(quantity, *path) for quantity in quantities for path in _paths_of(reading, wanted, quantity)]
+    jobs_of = partial(_jobs_of, reading, wanted, margins)
+
+    def of_paths(part: Sequence[_Path]) -> list[list[Comparison]]:
+        return [[compare(job) for job in jobs_of(path)] for path in part]
+
+    by_path = side_by_side(of_paths, paths, _FEW_PATHS, lambda share: progress(0.9 * share))
+    compared = [one for found in by_path for one in found]
     compared = [settled(one, adjusted) for one, adjusted in zip(compared, _adjusted(compared), strict=True)]
     steps = _confirmed(compared)
-    looks = [_seen(job, one, found, reading) for job, one, found in zip(jobs, compared, steps, strict=True)]
-    findings = [list(diagnose(seen)) if seen is not None else [] for seen in looks]
+    settled_of = iter(zip(compared, steps, strict=True))
+    looks = [(path, [next(settled_of) for _ in found]) for path, found in zip(paths, by_path, strict=True)]
+
+    def looked_at(part: Sequence[tuple[_Path, _Settled]]) -> list[_Diagnosis]:
+        return [
+            _diagnosis(job, one, found, reading)
+            for path, of_path in part
+            for job, (one, found) in zip(jobs_of(path), of_path, strict=True)
+        ]
+
+    diagnoses = side_by_side(looked_at, looks, _FEW_PATHS, lambda share: progress(0.9 + 0.1 * share))
+    findings = [list(found) for found, _ in diagnoses]
     mesh_rules.add(compared, steps, findings)
     times = [
         one.values[[0, -1], 0]
@@ -71,7 +90,8 @@ def compare_mesh(
         first=_instant(min((one[0] for one in times), default=None)),
         last=_instant(max((one[1] for one in times), default=None)),
         comparisons=tuple(
-            words(one, tuple(found), seen) for one, found, seen in zip(compared, findings, looks, strict=True)
+            words(one, tuple(found), next_steps)
+            for one, found, (_, next_steps) in zip(compared, findings, diagnoses, strict=True)
         ),
         remarks=mesh_rules.remarks(reading, compared),
         made=made,
@@ -83,32 +103,42 @@ def _instant(seconds: float | None) -> datetime | None:
     return None if seconds is None else datetime.fromtimestamp(float(seconds), UTC)
 
 
-def _jobs_of(reading: Reading, wanted: expected.Wanted, quantity: Quantity, margin: float) -> Iterator[Job]:
+def _paths_of(reading: Reading, wanted: expected.Wanted, quantity: Quantity) -> list[tuple[str, str]]:
+    """Every path of which something was measured, or expected."""
     kind = KIND_OF[quantity]
     paths = {*reading.kinds.get(kind, {}), *(path[1:] for path in wanted.paths() if path[0] is kind)}
-    observed_of: Callable[[str, str], Observed] = partial(reading.path, kind)
     if quantity is Quantity.LOSS:
         paths |= reading.kinds.get(Kind.LOSS, {}).keys()
+    return sorted(paths)
+
+
+def _jobs_of(
+    reading: Reading, wanted: expected.Wanted, margins: Mapping[Quantity, float], path: _Path
+) -> Iterator[Job]:
+    """What is to be compared of one path: a pair of series each."""
+    quantity, source, destination = path
+    kind = KIND_OF[quantity]
+    observed_of: Callable[[str, str], Observed] = partial(reading.path, kind)
+    if quantity is Quantity.LOSS:
         observed_of = reading.losses
     of_rates = quantity is Quantity.THROUGHPUT
-    for source, destination in sorted(paths):
-        observed = observed_of(source, destination)
-        cells = expected.cells(wanted, kind, observed, reading.since, reading.until)
-        scripted, mesh = observed.of(Side.SCRIPTED), observed.of(Side.MESH)
-        other_way = observed_of(destination, source)
-        pairs = matched(scripted, mesh) if of_rates else [(scripted, mesh)]
-        for first, second in pairs or [(NOTHING, NOTHING)]:
-            yield Job(
-                quantity,
-                source,
-                destination,
-                {Side.SCRIPTED: first, Side.MESH: second},
-                cells,
-                margin,
-                wanted.repeat((kind, source, destination)),
-                _rtt(reading, source, destination) if of_rates else None,
-                {side: other_way.of(side) for side in Side},
-            )
+    observed = observed_of(source, destination)
+    cells = expected.cells(wanted, kind, observed, reading.since, reading.until)
+    scripted, mesh = observed.of(Side.SCRIPTED), observed.of(Side.MESH)
+    other_way = observed_of(destination, source)
+    pairs = matched(scripted, mesh) if of_rates else [(scripted, mesh)]
+    for first, second in pairs or [(NOTHING, NOTHING)]:
+        yield Job(
+            quantity,
+            source,
+            destination,
+            {Side.SCRIPTED: first, Side.MESH: second},
+            cells,
+            margins[quantity],
+            wanted.repeat((kind, source, destination)),
+            _rtt(reading, source, destination) if of_rates else None,
+            {side: other_way.of(side) for side in Side},
+        )
 
 
 def _rtt(reading: Reading, source: str, destination: str) -> float | None:
@@ -157,6 +187,13 @@ def _confirmed(compared: Sequence[Comparison]) -> list[tuple[Step, ...]]:
         if adjusted < SHARE_FALSE:
             found[index].append(step)
     return [tuple(sorted(each, key=lambda step: step.when)) for each in found]
+
+
+def _diagnosis(job: Job, one: Comparison, steps: tuple[Step, ...], reading: Reading) -> _Diagnosis:
+    """What the path's own rules find; and of a disagreement, what to try where nothing explains it."""
+    seen = _seen(job, one, steps, reading)
+    found = diagnose(seen) if seen is not None else ()
+    return found, tries(one, seen) if one.outcome is Outcome.DISAGREE else ()
 
 
 def _seen(job: Job, one: Comparison, steps: tuple[Step, ...], reading: Reading) -> Seen | None:

@@ -55,21 +55,30 @@ class Compared:
         return "compare"
 
     def page(self, *, printed: bool) -> str:
-        return _rendered(self, printed)
+        return _rendered(self, self._order, printed)
 
     def markdown(self) -> str:
-        return tables.markdown(self.report) + "\n".join(in_markdown(self.appendix))
+        return tables.markdown(self.report, self._order) + "\n".join(in_markdown(self.appendix))
 
     def frames(self) -> Mapping[str, pd.DataFrame]:
         return {"paths": self._paths} | {table.name: table.frame for table in self._appended()}
 
+    # the order and the lines are those of several formats, and take a second of ten thousand paths
+    @cached_property
+    def _order(self) -> list[Comparison]:
+        return ranked(self.report)
+
+    @cached_property
+    def _lines(self) -> list[dict[str, Any]]:
+        return tables.rows(self._order)
+
     @cached_property
     def _paths(self) -> pd.DataFrame:
-        return pd.DataFrame(tables.rows(self.report))
+        return pd.DataFrame(self._lines)
 
     def json(self) -> Mapping[str, Any]:
         return {
-            **tables.document(self.report),
+            **tables.document(self.report, self._order, self._lines),
             "tables": {table.name: records(table) for table in self._appended()},
         }
 
@@ -77,10 +86,9 @@ class Compared:
         return (table for section in self.appendix for table in section.tables)
 
 
-def _rendered(compared: Compared, printed: bool) -> str:
+def _rendered(compared: Compared, order: list[Comparison], printed: bool) -> str:
     report, evidence = compared.report, compared.evidence
     most_rows = PRINTED_ROWS if printed else SHOWN_ROWS
-    order = ranked(report)
     worst = [one for one in order if one.outcome is Outcome.DISAGREE or faulty(one)]
     drawn = _drawn(order, worst, evidence)
     return _TEMPLATES.get_template("compare.html").render(

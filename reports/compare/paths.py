@@ -154,7 +154,8 @@ def _series(job: Job, side: Side, found: Values | None, chance: np.random.Genera
 
 def _shares(job: Job) -> dict[Side, float]:
     return {
-        side: np.count_nonzero(rows["overlapped"] > 0) / len(rows) if len(rows) else 0.0 for side, rows in job.rows.items()
+        side: np.count_nonzero(rows["overlapped"] > 0) / len(rows) if len(rows) else 0.0
+        for side, rows in job.rows.items()
     }
 
 

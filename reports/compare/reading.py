@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import gc
-import math
-import multiprocessing
 import os
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, func, select
+from sqlalchemy import ColumnElement, Connection, Engine, func, select
 
 from federation.database import connect
-from netprobe import archive_queries
 from netprobe.archive_queries import bare
 from netprobe.measured import AHEAD
 from netprobe.measurement import Kind
@@ -25,10 +21,13 @@ from reports.compare.observed import Reading
 from reports.compare.overlaps import count_overlaps
 from reports.compare.routes import routes
 from reports.compare.ways import Side
+from reports.side_by_side import side_by_side
 
 _BATCH = 20_000
-# Below this, starting processes takes longer than the work.
-FEW_PATHS = 400
+# Of fewer, starting processes takes longer than the work.
+_FEW_SOURCES = 20
+# A large mesh is read by so many parts a processor.
+_PARTS = 4
 
 
 def read(
@@ -44,10 +43,9 @@ def read(
     all), and the routes. Who asks for latency gets tests of loss alone, too. With `now`, rows that are dated
     later are counted: some clock is wrong. Blocks: seconds for a million rows."""
     found = Reading(since, until, {}, {}, {side: defaultdict(set) for side in Side}, {}, 0)
-    url = engine.url.render_as_string(hide_password=False)
     for kind in dict.fromkeys([*kinds, *([Kind.LOSS] if Kind.LATENCY in kinds else [])]):
         paths = found.kinds[kind] = {}
-        for one in _parts(engine, url, kind, since, until, sites):
+        for one in _parts(engine, kind, since, until, sites):
             paths |= one.observed()
             for side, of_site in one.addresses.items():
                 for site, known in of_site.items():
@@ -63,42 +61,40 @@ def read(
 
 def _parts(
     engine: Engine,
-    url: str,
     kind: Kind,
     since: datetime,
     until: datetime,
     sites: Collection[str] | None,
-) -> Iterator[Part]:
+) -> list[Part]:
     """The paths of a kind by parts: a large mesh is read on all processors, so many sources each."""
+    url, here = engine.url.render_as_string(hide_password=False), os.getpid()
+
+    def parts(sources: Sequence[str]) -> list[Part]:
+        if os.getpid() == here:
+            return [_part(engine, kind, since, until, sources, sites)]
+        # in a process of its own, with a connection of its own; it makes nothing that refers to itself
+        gc.disable()
+        own = connect(url)
+        try:
+            return [_part(own, kind, since, until, sources, sites)]
+        finally:
+            own.dispose()
+
     with engine.connect() as connection:
-        known = archive_queries.paths(connection, kind)
-    if sites is not None:
-        known = [path for path in known if {*path} <= {*sites}]
-    sources = list(dict.fromkeys(source for source, _ in known))
-    workers = len(os.sched_getaffinity(0))
-    if len(known) < FEW_PATHS or workers < 2:
-        if known:
-            yield _part(engine, kind, since, until, sources, sites)
-        return
-    size = math.ceil(len(sources) / (4 * workers))
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("fork")) as pool:
-        waiting = [
-            pool.submit(_part_of_url, url, kind, since, until, sources[start : start + size], sites)
-            for start in range(0, len(sources), size)
-        ]
-        for one in waiting:
-            yield one.result()
+        known = [one for one in _sources(connection, kind) if sites is None or one in sites]
+    return side_by_side(parts, known, _FEW_SOURCES, parts=_PARTS) if known else []
 
 
-def _part_of_url(url: str, *arguments: Any) -> Part:
-    """In a process of its own, with a connection of its own."""
-    # it makes nothing that refers to itself, and ends soon
-    gc.disable()
-    engine = connect(url)
-    try:
-        return _part(engine, *arguments)
-    finally:
-        engine.dispose()
+def _sources(connection: Connection, kind: Kind) -> list[str]:
+    """Every source with anything of that kind, in order: a step in an index each, not one a row or path."""
+    table, found = measurements.c, set()
+    for outcome in (table.error.is_(None), table.error.is_not(None)):
+        first = select(table.source).where(table.kind == kind.value, outcome).order_by(table.source).limit(1)
+        one = connection.execute(first).scalar()
+        while one is not None:
+            found.add(one)
+            one = connection.execute(first.where(table.source > one)).scalar()
+    return sorted(found)
 
 
 def _part(

@@ -195,6 +195,20 @@ def _quantiles(ordered: Floats, shares: Sequence[float]) -> list[float]:
     return found
 
 
+def quantiles(values: Floats, shares: Sequence[float]) -> list[float]:
+    """Of at least one value, to the last bit as `numpy.quantile` has them, which takes ten times as long on a
+    hundred."""
+    ordered = values.copy()
+    ordered.sort()
+    found = []
+    for share in shares:
+        before, part = divmod(share * (len(ordered) - 1), 1.0)
+        low, high = (float(one) for one in ordered[[int(before), min(int(before) + 1, len(ordered) - 1)]])
+        apart = high - low
+        found.append(low + apart * part if part < 0.5 else high - apart * (1 - part))
+    return found
+
+
 def summarise(values: Floats, chance: np.random.Generator) -> Summary:
     """One sample, at least one value, in order of time."""
     correlation, order = autocorrelation(values), np.argsort(values)

@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from netprobe.coverage import State
 from reports.compare.model import Comparison, Outcome, Report
-from reports.compare.ranking import counts, coverage, headline, ranked
-from reports.compare.statistics import Summary
+from reports.compare.ranking import counts, coverage, headline
 from reports.compare.verdicts import amount, form
 from reports.compare.ways import Quantity, Side
 from reports.document import instants, markdown_table
 
 _MOST_IN_MARKDOWN = 100
+_SUMMARY = ("count", "effective", "p10", "p25", "median", "p75", "p90", "low", "high")
+# the columns of each side
+_OF_SIDE = {
+    side: tuple(
+        f"{side.value}_{name}"
+        for name in (*_SUMMARY, "state", "expected", "failed", "slope_per_day", "trend_p", "changes")
+    )
+    for side in Side
+}
 _STATES = (State.OK, State.STALE, State.FAILED, State.MISSING)
 
 
-def rows(report: Report) -> list[dict[str, Any]]:
-    """Flat, worst first. Ratios are of the mesh over the scripted tests; shifts of loss plain differences."""
-    return [_row(one) for one in ranked(report)]
+def rows(order: Iterable[Comparison]) -> list[dict[str, Any]]:
+    """Flat, in this order. Ratios are of the mesh over the scripted tests; of loss, differences."""
+    return [_row(one) for one in order]
 
 
 def _row(one: Comparison) -> dict[str, Any]:
@@ -35,15 +44,18 @@ def _row(one: Comparison) -> dict[str, Any]:
     for side in Side:
         series, cell = one.series(side), next((each for each in one.cells if each.side is side), None)
         summary = series.summary if series is not None else None
-        found |= {f"{side.value}_{name}": _of(summary, name) for name in _SUMMARY}
-        found[f"{side.value}_state"] = cell.state.value if cell else None
-        found[f"{side.value}_expected"] = cell.expected if cell else None
-        found[f"{side.value}_failed"] = cell.failed if cell else None
         trend = series.trend if series is not None else None
-        found[f"{side.value}_slope_per_day"] = trend.slope_per_day if trend else None
-        found[f"{side.value}_trend_p"] = trend.p if trend else None
         steps = series.steps if series is not None else ()
-        found[f"{side.value}_changes"] = ", ".join(f"{step.when:%Y-%m-%dT%H:%MZ}" for step in steps)
+        values = (
+            *(None if summary is None else getattr(summary, name) for name in _SUMMARY),
+            cell.state.value if cell else None,
+            cell.expected if cell else None,
+            cell.failed if cell else None,
+            trend.slope_per_day if trend else None,
+            trend.p if trend else None,
+            ", ".join(f"{step.when:%Y-%m-%dT%H:%MZ}" for step in steps),
+        )
+        found |= zip(_OF_SIDE[side], values, strict=True)
     low, high = one.shift.interval(0.9) if one.shift else (None, None)
     agreement, paired, unpaired = one.agreement, one.paired, one.unpaired
     return found | {
@@ -69,21 +81,17 @@ def _row(one: Comparison) -> dict[str, Any]:
     }
 
 
-_SUMMARY = ("count", "effective", "p10", "p25", "median", "p75", "p90", "low", "high")
-
-
-def _of(summary: Summary | None, name: str) -> float | None:
-    return None if summary is None else getattr(summary, name)
-
-
 def _ratio(one: Comparison, shift: float | None) -> float | None:
     if shift is None or not math.isfinite(shift):
         return None
     return shift if one.quantity is Quantity.LOSS else math.exp(min(shift, 700))
 
 
-def document(report: Report) -> dict[str, Any]:
-    """The whole report for programs: what made it, counts, remarks, and the rows with traits and findings."""
+def document(
+    report: Report, order: Sequence[Comparison], lines: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """The whole report for programs: what made it, counts, remarks, and the comparisons in this order, each
+    with its line of `rows` and its traits and findings."""
     return {
         "title": "Scripted tests against the perfSONAR mesh",
         "since": report.since.isoformat(),
@@ -106,18 +114,9 @@ def document(report: Report) -> dict[str, Any]:
             for quantity, sides in coverage(report).items()
         },
         "comparisons": [
-            row
-            | {
-                "traits": [
-                    {
-                        "name": trait.name,
-                        "scripted": trait.scripted,
-                        "mesh": trait.mesh,
-                        "likeness": trait.likeness.value,
-                        "remark": trait.remark,
-                    }
-                    for trait in one.traits
-                ],
+            {
+                **row,
+                "traits": one.traits,
                 "findings": [
                     {
                         "cause": finding.cause.value,
@@ -128,12 +127,12 @@ def document(report: Report) -> dict[str, Any]:
                     for finding in one.findings
                 ],
             }
-            for row, one in zip(rows(report), ranked(report), strict=True)
+            for row, one in zip(lines, order, strict=True)
         ],
     }
 
 
-def markdown(report: Report) -> str:
+def markdown(report: Report, order: Sequence[Comparison]) -> str:
     """The first page, and a line for each of the worst hundred."""
     lines = [
         "# Scripted tests against the perfSONAR mesh",
@@ -159,7 +158,7 @@ def markdown(report: Report) -> str:
             (False, *(True for _ in _STATES)),
         ),
     ]
-    shown = ranked(report)[:_MOST_IN_MARKDOWN]
+    shown = order[:_MOST_IN_MARKDOWN]
     table = []
     for one in shown:
         values = [

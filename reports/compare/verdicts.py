@@ -28,10 +28,12 @@ def settled(one: Comparison, adjusted_p: float) -> Comparison:
     return replace(one, outcome=outcome, adjusted_p=adjusted_p)
 
 
-def words(one: Comparison, findings: tuple[Finding, ...], seen: Seen | None) -> Comparison:
-    """With the findings, the sentence, and what to try next where nothing explains a difference."""
+def words(one: Comparison, findings: tuple[Finding, ...], next_steps: tuple[str, ...]) -> Comparison:
+    """With the findings and the sentence; where nothing explains a disagreement, with `next_steps` (see
+    `tries`)."""
     reason = next((each for each in findings if each.explains), None)
-    next_steps: tuple[str, ...] = ()
+    if reason is not None or one.outcome is not Outcome.DISAGREE:
+        next_steps = ()
     if one.outcome is Outcome.ONE_SIDE:
         text = _one_side(one)
     elif one.outcome is Outcome.TOO_FEW:
@@ -45,7 +47,6 @@ def words(one: Comparison, findings: tuple[Finding, ...], seen: Seen | None) -> 
     elif reason is not None:
         text = f"disagree: {_shift(one)}, because {reason.cause.value}: {reason.text}"
     else:
-        next_steps = tries(one, seen)
         text = f"disagree: {_shift(one)}, unexplained; try next: {next_steps[0]}"
     return replace(one, findings=findings, words=text, next_steps=next_steps)
 

@@ -15,7 +15,7 @@ from netprobe.measurement import Kind
 from reports.compare.observed import Failures, Observed, Reading, Rows
 from reports.compare.pairs import nearest, usual_gap
 from reports.compare.paths import packets
-from reports.compare.statistics import Floats
+from reports.compare.statistics import Floats, quantiles
 from reports.compare.ways import Quantity, Side
 from reports.network.model import Ends, Figure, Like, Network, Sample, State, Tested, Tool
 
@@ -144,7 +144,7 @@ def _figure(
             quantity, *ends, State.FAILED if state is State.FAILED else State.MISSING, of=of, like=like
         )
     values = np.concatenate([sample.values for sample in now])
-    p10, middle, p90 = (float(one) for one in np.quantile(values, (0.1, 0.5, 0.9)))
+    p10, middle, p90 = quantiles(values, (0.1, 0.5, 0.9))
     if quantity is Quantity.LOSS:
         middle = lost_share(now)
     return Figure(quantity, *ends, state, len(values), middle, p10, p90, of, like)
@@ -239,9 +239,11 @@ def _tools(reading: Reading, begin: float) -> Iterator[Tool]:
             failed = 0
             for observed in reading.kinds.get(kind, {}).values():
                 rows = _since(observed.of(side), begin)
-                codes, counts = np.unique(rows["way"], return_counts=True)
-                for code, count in zip(codes, counts, strict=True):
-                    tools[rows.ways[int(code)].tool] += int(count)
+                if len(rows.ways) == 1:
+                    tools[rows.ways[0].tool] += len(rows)
+                elif len(rows):
+                    for way, count in zip(rows.ways, np.bincount(rows["way"].astype(int)), strict=False):
+                        tools[way.tool] += int(count)
                 bad = observed.failed(side).times
                 bad = bad[bad >= begin]
                 failed += len(bad)
@@ -251,7 +253,7 @@ def _tools(reading: Reading, begin: float) -> Iterator[Tool]:
                 yield Tool(
                     side,
                     kind,
-                    dict(sorted(tools.items())),
+                    dict(sorted((name, tests) for name, tests in tools.items() if tests)),
                     failed,
                     datetime.fromtimestamp(first, UTC),
                     datetime.fromtimestamp(last, UTC),
@@ -263,9 +265,10 @@ def _asked_for_a_rate(reading: Reading, begin: float) -> int:
     found = 0
     for observed in reading.kinds.get(Kind.THROUGHPUT, {}).values():
         for side in Side:
-            for (protocol, _, _), rows in observed.of(side).by_key().items():
-                if protocol != "tcp":
-                    found += len(_since(rows, begin))
+            rows = observed.of(side)
+            other = np.array([way.protocol != "tcp" for way in rows.ways], bool)
+            if other.any():
+                found += int(other[_since(rows, begin)["way"].astype(int)].sum())
     return found
 
 

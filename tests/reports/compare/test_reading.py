@@ -61,7 +61,7 @@ def test_a_large_mesh_is_read_in_parts_that_make_the_same_whole(
     pairs = [(one, two) for one in names for two in names if one != two]
     Archive(engine).add(row for pair in pairs for row in Planter(3, days=1).rates(*pair, 9e9, 8e9))
     whole = read(engine, (Kind.THROUGHPUT,), SINCE, UNTIL)
-    monkeypatch.setattr(reading_module, "FEW_PATHS", 2)
+    monkeypatch.setattr(reading_module, "_FEW_SOURCES", 2)
     monkeypatch.setattr(reading_module, "_BATCH", 3)
     parts = read(engine, (Kind.THROUGHPUT,), SINCE, UNTIL)
     assert whole.rows == parts.rows
