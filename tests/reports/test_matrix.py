@@ -11,7 +11,6 @@ import pytest
 from matplotlib.image import imread
 
 from fairlead.cli import main
-from federation.database import connect, upgrade
 from federation.errors import OutsideError
 from federation.sites import Federation, Place, Site
 from netprobe.archive import Archive
@@ -19,6 +18,7 @@ from netprobe.history import History
 from netprobe.measurement import Kind, Measurement, Origin
 from reports.heatmap import draw
 from reports.matrix import State, matrix
+from tests.databases import with_tables
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 FEDERATION = Federation("mesh", {key: Site(key, key.title(), Place(0.0, n)) for n, key in enumerate("abc")})
@@ -126,8 +126,7 @@ def arguments(tmp_path: Path) -> list[str]:
     catalogue = tmp_path / "sites.toml"
     catalogue.write_text('name = "mesh"\n' + "\n".join(lines))
     url = f"sqlite:///{tmp_path / 'archive.db'}"
-    engine = connect(url)
-    upgrade(engine)
+    engine = with_tables(tmp_path / "archive.db")
     Archive(engine).add(some())
     engine.dispose()
     return ["--catalogue", str(catalogue), "--database", url]

@@ -14,7 +14,6 @@ from matplotlib.image import imread
 
 from fairlead.cli import main
 from federation.clock import SystemClock
-from federation.database import connect, upgrade
 from federation.errors import OutsideError
 from federation.sites import Federation, Place, Site
 from netprobe.archive import Archive
@@ -22,6 +21,7 @@ from netprobe.forecast import Forecast, forecast_from
 from netprobe.history import History
 from netprobe.measurement import Kind, Measurement, Origin
 from reports.path_history import draw_path
+from tests.databases import with_tables
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 FEDERATION = Federation("test", {key: Site(key, key.title(), Place(0.0, n)) for n, key in enumerate("abc")})
@@ -99,8 +99,7 @@ def arguments(tmp_path: Path) -> list[str]:
     catalogue = tmp_path / "sites.toml"
     catalogue.write_text(CATALOGUE, encoding="utf-8")
     url = f"sqlite:///{tmp_path / 'archive.db'}"
-    engine = connect(url)
-    upgrade(engine)
+    engine = with_tables(tmp_path / "archive.db")
     Archive(engine).add(history(SystemClock().now()))
     engine.dispose()
     return ["--catalogue", str(catalogue), "--database", url]

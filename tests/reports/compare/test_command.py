@@ -9,14 +9,15 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 
 from fairlead.cli import main
-from federation.database import connect, upgrade
 from netprobe.archive import Archive
 from netprobe.measurement import Measurement, Origin
+from tests.databases import with_tables
 from tests.reports.compare.planted import SINCE, UNTIL, Planter
 
 TIMES = ["--since", SINCE.isoformat(), "--until", UNTIL.isoformat()]
@@ -24,8 +25,7 @@ TIMES = ["--since", SINCE.isoformat(), "--until", UNTIL.isoformat()]
 
 def filled(folder: Path, found: Iterable[Measurement]) -> str:
     url = f"sqlite:///{folder / 'archive.db'}"
-    engine = connect(url)
-    upgrade(engine)
+    engine = with_tables(folder / "archive.db")
     Archive(engine).add(found)
     engine.dispose()
     return url
@@ -37,7 +37,7 @@ def run(*arguments: str) -> int:
     return int(leaving.value.code or 0)
 
 
-def said(folder: Path, found: Iterable[Measurement], *more: str) -> tuple[int, dict]:
+def said(folder: Path, found: Iterable[Measurement], *more: str) -> tuple[int, dict[str, Any]]:
     url = filled(folder, found)
     status = run(*TIMES, "--database", url, "--format", "html,json", "--out", str(folder / "out"), *more)
     text = (folder / "out" / "compare.html").read_text()

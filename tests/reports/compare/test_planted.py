@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from federation.database import connect, upgrade
 from netprobe.archive import Archive
 from netprobe.measurement import Kind, Measurement
 from reports.compare.expected import Wanted
@@ -15,6 +14,7 @@ from reports.compare.mesh import compare_mesh
 from reports.compare.model import Cause, Comparison, Outcome, Report
 from reports.compare.reading import read
 from reports.compare.ways import Quantity
+from tests.databases import with_tables
 from tests.reports.compare.planted import CONDITIONS, SINCE, UNTIL, Condition, clean, conditions
 
 KINDS = (Kind.THROUGHPUT, Kind.LATENCY, Kind.PATH)
@@ -23,8 +23,7 @@ KINDS = (Kind.THROUGHPUT, Kind.LATENCY, Kind.PATH)
 def reported(
     found: Iterable[Measurement], folder: Path, quantities: tuple[Quantity, ...] = tuple(Quantity)
 ) -> Report:
-    engine = connect(f"sqlite:///{folder / 'archive.db'}")
-    upgrade(engine)
+    engine = with_tables(folder / "archive.db")
     Archive(engine).add(found)
     reading = read(engine, KINDS, SINCE, UNTIL)
     engine.dispose()

@@ -108,8 +108,10 @@ def changed(before: float, after: float, when: datetime) -> Callable[[datetime],
     return lambda now: before if now < when else after
 
 
-TWELVE = ("perth", "sydney", "cape-town", "nairobi", "manchester", "lyon", "bologna", "tokyo", "mumbai")
-TWELVE = (*TWELVE, "santiago", "toronto", "boulder")
+TWELVE = (
+    *("perth", "sydney", "cape-town", "nairobi", "manchester", "lyon", "bologna", "tokyo", "mumbai"),
+    *("santiago", "toronto", "boulder"),
+)
 FELL = SINCE + timedelta(days=4)
 
 

@@ -7,14 +7,15 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 
 from fairlead.cli import main
-from federation.database import connect, upgrade
 from netprobe.archive import Archive
 from netprobe.measurement import Kind, Measurement, Origin
+from tests.databases import with_tables
 from tests.reports.network.planted import BEFORE, SINCE, UNTIL, Planter, changed
 
 TIMES = ["--since", SINCE.isoformat(), "--until", UNTIL.isoformat()]
@@ -29,8 +30,7 @@ def _no_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def filled(folder: Path, found: Iterable[Measurement]) -> str:
     url = f"sqlite:///{folder / 'archive.db'}"
-    engine = connect(url)
-    upgrade(engine)
+    engine = with_tables(folder / "archive.db")
     Archive(engine).add(found)
     engine.dispose()
     return url
@@ -42,7 +42,7 @@ def run(*arguments: str, report: str = "network") -> int:
     return int(leaving.value.code or 0)
 
 
-def said(folder: Path, found: Iterable[Measurement], *more: str) -> tuple[int, dict, str]:
+def said(folder: Path, found: Iterable[Measurement], *more: str) -> tuple[int, dict[str, Any], str]:
     url = filled(folder, found)
     status = run(*TIMES, "--database", url, "--format", "html,json", "--out", str(folder / "out"), *more)
     page = (folder / "out" / "network.html").read_text()

@@ -3,6 +3,7 @@ faults."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -15,7 +16,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from federation.clock import ManualClock
-from federation.database import connect, upgrade
 from netprobe.archive import Archive
 from netprobe.cost import seconds_for
 from netprobe.forecast import Forecaster
@@ -28,14 +28,14 @@ from reports.network.measured import KINDS, lost_share, measured
 from reports.network.model import Network, Sample, State
 from reports.network.page import found as look
 from reports.network.sites import Role, rows
+from tests.databases import with_tables
 from tests.reports.network.planted import BEFORE, FELL, SINCE, UNTIL, Planter, changed, federation, troubled
 
 DAY = timedelta(days=1)
 
 
 def network(folder: Path, found: Iterable[Measurement], names: str | tuple[str, ...] = "abc") -> Network:
-    engine = connect(f"sqlite:///{folder / 'archive.db'}")
-    upgrade(engine)
+    engine = with_tables(folder / "archive.db")
     Archive(engine).add(found)
     reading = read(engine, KINDS, BEFORE, UNTIL)
     engine.dispose()
@@ -54,7 +54,7 @@ def test_figures_are_those_that_one_works_out_by_hand(tmp_path: Path) -> None:
     rate = found.figures[Quantity.THROUGHPUT]["a", "b"]
     assert (rate.count, rate.state) == (40, State.MEASURED)
     assert rate.value == pytest.approx(2e9)
-    assert (rate.p10, rate.p90) == (pytest.approx(1e9), pytest.approx(4e9))
+    assert [rate.p10, rate.p90] == pytest.approx([1e9, 4e9])
     assert found.figures[Quantity.LOSS]["a", "b"].value == pytest.approx(3 / 8000)
     assert found.figures[Quantity.LATENCY]["a", "b"].value == pytest.approx(0.02, rel=0.02)
     assert found.figures[Quantity.THROUGHPUT]["b", "a"].state is State.MISSING
@@ -133,7 +133,7 @@ def test_round_trips_come_of_what_there_is(tmp_path: Path) -> None:
     found = network(tmp_path, [*made.rates("a", "b", 1e9), *one_way])
     trips = found.figures[Quantity.LATENCY]
     # iperf3's smallest round trip, and delays of both ways together: the clocks' offset cancels
-    assert (trips["a", "b"].value, trips["a", "c"].value) == (pytest.approx(0.02), pytest.approx(0.02))
+    assert [trips["a", "b"].value, trips["a", "c"].value] == pytest.approx([0.02, 0.02])
     assert "throughput" in trips["a", "b"].of
     assert trips["a", "c"].of == "one way and back"
 
@@ -190,7 +190,7 @@ def test_where_nothing_is_wrong_nothing_is_found(tmp_path: Path, wander: float) 
         def now(when: datetime) -> float:
             nonlocal away
             away = wander * away + np.sqrt(1 - wander**2) * made.chance.normal(0, 0.15)
-            return base * float(np.exp(away)) * (1 + 0.2 * np.sin(2 * np.pi * when.hour / 24))
+            return base * math.exp(away) * (1 + 0.2 * math.sin(2 * math.pi * when.hour / 24))
 
         return now
 
@@ -255,8 +255,7 @@ def test_a_row_for_each_site(twelve: Network) -> None:
 def test_moving_data_takes_what_the_product_forecasts(tmp_path: Path) -> None:
     made = Planter()
     got = [*made.rates("a", "b", 2e9), *made.rates("b", "a", 1e8), *made.pings("a", "b", 0.05)]
-    engine = connect(f"sqlite:///{tmp_path / 'archive.db'}")
-    upgrade(engine)
+    engine = with_tables(tmp_path / "archive.db")
     archive, sites = Archive(engine), federation("abc")
     archive.add(got)
     history, tests = moving.known(archive, 3, UNTIL)

@@ -15,13 +15,13 @@ from broker.model import Phase
 from broker.platforms.simulated import SimulatedPlatform
 from broker.platforms.staging import stage_files
 from broker.service import Broker
-from federation.database import connect, upgrade
 from federation.sites import Policy
 from netprobe.addresses import Allowed
 from netprobe.archive import Archive
 from netprobe.measurement import Kind, Measurement, Origin
 from tests.broker.conftest import NOW, clock, make_document, make_federation, make_site, settings
 from tests.broker.driving import ANN, ENDED, is_in, running, turn
+from tests.databases import with_tables
 from tests.netprobe.servers import file_server
 from tests.reports.promises.making import SINCE, TIMES, moved, run, throughput, written
 
@@ -49,8 +49,7 @@ class Moving(SimulatedPlatform):
 def database(tmp_path):
     """The URL of one, and its engine."""
     url = f"sqlite:///{tmp_path / 'fairlead.db'}"
-    engine = connect(url)
-    upgrade(engine)
+    engine = with_tables(tmp_path / "fairlead.db")
     yield url, engine
     engine.dispose()
 

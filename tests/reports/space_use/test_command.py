@@ -13,8 +13,9 @@ from fairlead.cli import main
 from fairlead.recording import Recorder
 from federation.catalogue import load_federation
 from federation.clock import ManualClock
-from federation.database import connect, upgrade
+from federation.database import connect
 from reservations.history.record import recorded, recorded_purses
+from tests.databases import with_tables
 
 UNTIL = datetime(2026, 11, 26, 12, tzinfo=UTC)
 # two hosts of 8 cores: one is taken whole for 6 h of each day, of the other 2 cores for ever
@@ -134,8 +135,7 @@ def test_what_is_read_for_a_report_is_recorded_for_the_next(folder: Path) -> Non
 
 
 def test_what_the_broker_recorded_goes_before_what_is_written_down_now(folder: Path) -> None:
-    engine = connect(f"sqlite:///{folder / 'fairlead.db'}")
-    upgrade(engine)
+    engine = with_tables(folder / "fairlead.db")
     clock = ManualClock(UNTIL - timedelta(hours=5, minutes=30))
     recorder = Recorder(load_federation(folder / "sites.toml"), engine, clock)
     for _ in range(5):
