@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from time import monotonic
 from typing import Any
 
 from sqlalchemy import Connection, Engine
@@ -75,6 +76,7 @@ class Answers:
 
         Raises `broker.contract.read.Malformed` where `document` has the wrong shape.
         """
+        begun = monotonic()
         request, found = parse_request(document, self._around.clock.now(), self._around.catalogues)
         notes = tuple(found)
         candidates: list[Candidate] = []
@@ -129,7 +131,7 @@ class Answers:
                 name=_name(document),
             )
             if yes:
-                store.insert_offerset(connection, answer, direct, document, request)
+                store.insert_offerset(connection, answer, direct, document, request, monotonic() - begun)
             expires = None if direct else now + lifetime
             made = [
                 _new_session(answer, request, placement, expires, notes) for placement in offers.placements
@@ -145,7 +147,7 @@ class Answers:
             refusal = explain(offers.notes, candidates, taken, now, lifetime)
             answer = replace(answer, notes=refusal.notes + notes)
             with write(self._around.engine) as connection:
-                store.insert_offerset(connection, answer, direct, document, request)
+                store.insert_offerset(connection, answer, direct, document, request, monotonic() - begun)
         with self._around.engine.connect() as connection:
             if direct:
                 return answer, store.read_session(connection, made[0].uuid) if made else None

@@ -37,6 +37,8 @@ offersets = Table(
     Column("document", JSON, nullable=False),
     Column("request", JSON(none_as_null=True)),
     Column("notes", JSON, nullable=False),
+    # from when the broker began with it until the answer was kept; null of answers from before this was kept
+    Column("answer_seconds", Float),
     Index("offersets_owner_created", "owner", "created"),
     Index("offersets_created", "created"),
 )

@@ -49,9 +49,14 @@ def known(found: T | None) -> T:
 
 
 def insert_offerset(
-    connection: Connection, record: OfferSetRecord, direct: bool, document: Any, request: Request | None
+    connection: Connection,
+    record: OfferSetRecord,
+    direct: bool,
+    document: Any,
+    request: Request | None,
+    answer_seconds: float,
 ) -> None:
-    """Store a set without its sessions."""
+    """Store a set without its sessions, and how long its answer took."""
     connection.execute(
         insert(offersets).values(
             uuid=record.uuid,
@@ -64,6 +69,7 @@ def insert_offerset(
             document=document,
             request=codec.dump_request(request),
             notes=codec.dump_notes(record.notes),
+            answer_seconds=answer_seconds,
         )
     )
 

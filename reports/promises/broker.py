@@ -8,9 +8,9 @@ from datetime import datetime
 
 from federation.units import format_seconds, format_size
 from reports.document import BAD, COLD, GOOD, NOBODY, Card, Document, Made, Section
+from reports.promises import answer_times, scoring, starts
 from reports.promises import broker_pictures as pictures
 from reports.promises import broker_tables as tables
-from reports.promises import scoring, starts
 from reports.promises.sessions import Asked, Promise, Record
 
 METHOD = (
@@ -23,7 +23,7 @@ METHOD = (
     "Core-hours are those of sessions whose end is known: promised if all of their time is used, and used. "
     "Money and credits are what offers promised; the broker bills nobody, so that what was charged is known "
     "only where its own ledger of credits has the reservation. Data brought is what had to be moved for "
-    "sessions that were prepared, by their offers. How long answers took is not recorded: see /metrics.",
+    "sessions that were prepared, by their offers.",
     f"Below {starts.LEAST} starts that were due there is no verdict.",
 )
 LEGEND = (
@@ -188,6 +188,8 @@ def _answers(
         found.append(tables.fates(promises))
     if any(one.accepted and not one.direct for one in promises):
         found.append(tables.ranks(promises))
+    if answer_times.known(asked):
+        found += [answer_times.quartiles(asked), answer_times.slowest(asked)]
     found.append(tables.over_time(asked, promises, since, until))
     return Section("Requests and answers", (text,), (pictures.requests(asked, since, until),), tuple(found))
 

@@ -34,6 +34,8 @@ class Asked:
     direct: bool
     yes: bool
     refusals: tuple[tuple[str, str], ...] = ()
+    # how long the answer took; None where that wasn't kept yet
+    answer_seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -186,7 +188,7 @@ def read(engine: Engine, since: datetime, until: datetime, sites: Collection[str
 
 
 _ASKED = (
-    *(offersets.c[name] for name in ("uuid", "owner", "created", "direct", "yes")),
+    *(offersets.c[name] for name in ("uuid", "owner", "created", "direct", "yes", "answer_seconds")),
     cast(offersets.c.notes, Text).label("notes"),
 )
 _PROMISED = (
@@ -211,7 +213,8 @@ def _asked(row: Row[Any], sites: Collection[str] | None) -> Asked:
         if note.level == "ERROR" and note.kind not in _SUMMARIES
     }
     of_sites = {one for one in found if sites is None or not one[0] or one[0] in sites}
-    return Asked(row.uuid, row.owner, row.created, row.direct, row.yes, tuple(sorted(of_sites)))
+    refusals = tuple(sorted(of_sites))
+    return Asked(row.uuid, row.owner, row.created, row.direct, row.yes, refusals, row.answer_seconds)
 
 
 def _promise(row: Row[Any], placement: _Placement, charged: Mapping[str, float]) -> Promise:

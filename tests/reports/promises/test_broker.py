@@ -144,6 +144,25 @@ def test_offers_are_told_by_what_became_of_them_and_by_rank() -> None:
     assert found == [(1, 4, 1), (2, 2, 1)]
 
 
+def test_how_long_answers_took_is_told_by_answer_and_the_slow_ones_are_named() -> None:
+    requests = [asked(number, yes=number > 1, answer_seconds=float(number)) for number in range(1, 22)]
+    requests += [asked(30, direct=True, answer_seconds=90.0), asked(31)]
+    document = of(requests, [])
+    found = {row["answer"]: row for row in rows(document, "answer-times")}
+    assert [(kind, row["requests"]) for kind, row in found.items()] == [
+        ("YES", 20),
+        ("NO", 1),
+        ("run at once", 1),
+    ]
+    assert (found["YES"]["p25_seconds"], found["YES"]["p50_seconds"]) == (6.75, 11.5)
+    assert (found["YES"]["p75_seconds"], found["YES"]["longest_seconds"]) == (16.25, 21.0)
+    slow = rows(document, "slow-answers")
+    assert [row["request"] for row in slow[:2]] == ["set-30", "set-21"]
+    assert len(slow) == 10
+    # of answers from before it was kept nothing is told
+    assert not [table for table in of([asked(1)], []).tables if table.name == "answer-times"]
+
+
 def test_reservations_are_counted() -> None:
     made = [
         promise(1, lease="gone", lease_made=True),

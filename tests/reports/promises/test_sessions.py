@@ -34,6 +34,8 @@ def test_a_session_is_read_as_it_went(make_broker, engine, clock) -> None:
     record = read(engine, SINCE, UNTIL)
     (asked,) = record.asked
     assert (asked.yes, asked.direct, asked.refusals) == (True, False, ())
+    assert asked.answer_seconds is not None
+    assert 0 < asked.answer_seconds < 600
     placement = broker.session(uuid).placement
     (one,) = [each for each in record.promises if each.accepted]
     assert (one.uuid, one.rank, one.phase, one.site) == (uuid, 2, Phase.COMPLETED, placement.site_id)
