@@ -204,7 +204,7 @@ class PodmanPlatform:
             raise self._error(f"{problem.filename}: {problem.strerror}") from problem
         end = await podman(*arguments, directory=directory)
         if end.returncode != 0 and NAME_IN_USE not in end.stderr:
-            await podman("rm", "--force", "--ignore", container_name(job.id))
+            await podman("rm", "--force", "--ignore", "--time", "0", container_name(job.id))
             raise self._error(f"the container can't be started: {words(end.complaint)}")
 
     async def _image_id(self, job: Job) -> str:

@@ -143,22 +143,6 @@ def test_a_broker_that_stumbles_is_asked_again(broker, other, clock, fault):
     asyncio.run(story())
 
 
-def test_a_broker_that_never_answers_again_loses_the_session(broker, other, clock):
-    async def story():
-        uuid = accept(broker, site=FAR)
-        there = session_of(broker, uuid, other)
-        async with running(broker):
-            await turn(clock, lambda: there["phase"] == "ACCEPTED")
-            other.faults["GET"] += [(503, None)] * 10_000
-            await turn(clock, is_in(broker, uuid, Phase.FAILED), step=2)
-            assert "fails with status 503" in notes(broker, uuid, "failed")[0].note.text
-            # what may still go on there is given up as soon as it answers
-            other.faults["GET"].clear()
-            await turn(clock, lambda: there["phase"] == "CANCELLED", step=10)
-
-    asyncio.run(story())
-
-
 @pytest.mark.parametrize(
     ("fault", "words"),
     [

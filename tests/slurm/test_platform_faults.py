@@ -3,12 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import pickle
-import shutil
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -32,58 +26,11 @@ from tests.slurm.platform_support import (
 
 pytestmark = pytest.mark.podman
 
-# starts a job, and is killed by its sbatch, as soon as Slurm has the job
-STARTS = """
-import asyncio, pickle, sys
-from tests.contracts.platform_support import make_platform
-kind, root, options, job = pickle.loads(bytes.fromhex(sys.stdin.read()))
-asyncio.run(make_platform(kind, root, options).start(job))
-"""
-KILLS = """#!/bin/sh
-{sbatch} "$@"
-kill -KILL "$(cat {pid})"
-"""
-
 
 def counting(image: str, storage: Path, script: str = "") -> Job:
     """A job that writes a line each time that it runs."""
     binds = ((str(storage), "/out", MountMode.READWRITE),)
     return make_job(image, "sh", "-c", f"echo run >> /out/runs; {script}", binds=binds)
-
-
-def test_killed_between_sbatch_and_its_answer_the_next_one_finds_the_job(
-    slurm: Cluster, tmp_path: Path, image: str
-) -> None:
-
-    storage, programs, pid = tmp_path / "out", tmp_path / "bin", tmp_path / "pid"
-    storage.mkdir()
-    programs.mkdir()
-    (programs / "sbatch").write_text(KILLS.format(sbatch=shutil.which("sbatch"), pid=pid))
-    (programs / "sbatch").chmod(0o755)
-    job = counting(image, storage, "sleep 1")
-    root, options = tmp_path / "work", platform_options(slurm)
-
-    def kill_one() -> int:
-        wanted = pickle.dumps(("slurm", root, options, job)).hex()
-        environment = {**os.environ, "PATH": f"{programs}:{os.environ['PATH']}"}
-        starter = subprocess.Popen(
-            [sys.executable, "-c", STARTS], stdin=subprocess.PIPE, env=environment, text=True
-        )
-        pid.write_text(str(starter.pid))
-        starter.communicate(wanted, timeout=60)
-        return starter.returncode
-
-    async def work(platform: Platform) -> None:
-        assert await asyncio.to_thread(kill_one) == -signal.SIGKILL
-        again = make_platform("slurm", root, options)
-        assert (await again.poll(job)).state is State.RUNNING
-        await again.start(job)
-        assert (await until_exited(again, job)).exit_code == 0
-        await again.start(job)
-
-    live(slurm, root, job, work)
-    assert len(job_ids(slurm, job)) == 1
-    assert (storage / "runs").read_text() == "run\n"
 
 
 def test_what_was_submitted_twice_runs_once(slurm: Cluster, tmp_path: Path, image: str) -> None:
@@ -156,19 +103,6 @@ def test_nothing_is_lost_while_the_controller_is_away(slurm: Cluster, tmp_path: 
 
     live(slurm, tmp_path / "work", job, work, command_seconds=1.0)
     assert (storage / "runs").read_text() == "run\n"
-
-
-def test_a_controller_that_does_not_answer_is_unreachable_in_time(tmp_path: Path) -> None:
-    # a command that never ends stands for a controller that never answers
-    (tmp_path / "squeue").write_text("#!/bin/sh\nexec sleep 60\n")
-    (tmp_path / "squeue").chmod(0o755)
-    slurm = Slurm("here", LocalHost(), None, 0.3)
-
-    async def ask() -> None:
-        with pytest.raises(Unreachable, match=r"site here: .*squeue doesn't answer within 0\.3 s"):
-            await slurm.ask(str(tmp_path / "squeue"))
-
-    asyncio.run(ask())
 
 
 def test_what_slurm_has_forgotten_is_known_by_what_the_script_wrote(
