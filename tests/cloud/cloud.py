@@ -122,6 +122,19 @@ class Cloud:
         policy = dict.fromkeys(OPEN_CALENDAR, rule) if is_open else {}
         self._configuration.policy.write_text(yaml.safe_dump(policy))
 
+    def keep_from_blazar(self, host: str) -> None:
+        """Let servers without a reservation have that host, too.
+
+        Not twice the same in one run: its own service may remember what Blazar had of it in Placement when it
+        was lent again, and then builds no server.
+        """
+        [found] = [
+            each
+            for each in self._operator.reservation.get("/os-hosts").json()["hosts"]
+            if each["hypervisor_hostname"] == host
+        ]
+        self._operator.reservation.delete(f"/os-hosts/{found['id']}").raise_for_status()
+
     def configure(self, service: str, options: Options) -> None:
         """Restart a service (a name of `boot.FILES`) with options that go before its own; {} undoes that."""
         self._configuration.write(boot.FILES[service], options)

@@ -10,9 +10,12 @@ import os
 import shutil
 import signal
 import subprocess
+import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
+from broker.platforms.openstack_nova import SESSION
 from broker.platforms.openstack_user_data import ROOT
 from broker.platforms.places import job_directory
 from broker.platforms.podman_run import container_name
@@ -60,3 +63,34 @@ def booted(user_data: str, console: Path, job_id: str, directory: Path) -> Itera
         shutil.rmtree(job_directory(ROOT, job_id), ignore_errors=True)
         with contextlib.suppress(OSError):
             ROOT.rmdir()
+
+
+@contextlib.contextmanager
+def hypervisor(cloud: Cloud, directory: Path) -> Iterator[None]:
+    """Boot whatever servers the cloud gets, until they are deleted."""
+    over = threading.Event()
+    thread = threading.Thread(target=_boot_all, args=(cloud, directory, over))
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def _boot_all(cloud: Cloud, directory: Path, over: threading.Event) -> None:
+    member, guests = cloud.connect("member"), dict[str, ExitStack]()
+    try:
+        while not over.wait(0.3):
+            there = {each.id: each for each in member.compute.servers() if each.status == "ACTIVE"}
+            for server_id in guests.keys() - there.keys():
+                guests.pop(server_id).close()
+            for server_id in there.keys() - guests.keys():
+                place, own = place_of(cloud, server_id), directory / server_id
+                own.mkdir(parents=True)
+                guest = guests[server_id] = ExitStack()
+                data = (place / "user-data").read_text()
+                guest.enter_context(booted(data, place / "console", there[server_id].metadata[SESSION], own))
+    finally:
+        for guest in guests.values():
+            guest.close()

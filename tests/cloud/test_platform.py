@@ -23,11 +23,13 @@ from broker.model import Executable, Job, MountMode
 from broker.platforms import Platform, PlatformError, State, Status, Unreachable, load_platform
 from broker.platforms.engine_conf import engine_flags
 from broker.platforms.openstack import OpenStackPlatform
+from broker.platforms.openstack_nova import Nova
 from broker.platforms.podman_cli import usable
 from federation.clock import SystemClock
 from federation.sites import Federation, Place, Site
 from federation.sites import Platform as SitePlatform
 from reservations.leases import Lease, LeaseState
+from reservations.openstack.connection import Cloud as Asked
 from tests.broker.podman_support import an_image
 from tests.cloud import leases
 from tests.cloud.cloud import Cloud
@@ -148,6 +150,10 @@ def test_a_session_runs_on_the_server_that_is_reserved_for_it(
         await make(tmp_path, **more).start(job)
         [server] = servers_of(cloud)
         assert server.metadata["fairlead_session"] == job.id
+        listed = Nova("here", Asked("member", "site here", 20.0)).tagged()
+        assert {each.id: each.word for each in listed.values()} == {
+            server.id: server.metadata["fairlead_word"]
+        }
         status = await until(platform, job, boots)
         assert status.state is State.RUNNING
         place = place_of(cloud, server.id)
@@ -219,12 +225,7 @@ def test_what_the_cloud_refuses_is_told_in_words(cloud: Cloud, tmp_path: Path) -
 
 def test_a_server_of_a_plain_flavour_where_hosts_are_free(cloud: Cloud, tmp_path: Path) -> None:
     admin = cloud.connect()
-    [host] = [
-        each
-        for each in admin.reservation.get("/os-hosts").json()["hosts"]
-        if each["hypervisor_hostname"] == "cpu1"
-    ]
-    assert admin.reservation.delete(f"/os-hosts/{host['id']}").status_code in (200, 204)
+    cloud.keep_from_blazar("cpu1")
 
     async def live() -> None:
         platform = make(tmp_path, server_disk_gib=1)

@@ -22,24 +22,25 @@ from astropy.wcs import WCS
 from fairlead.client import BrokerClient, Document, figure, notes, site_of
 from fairlead.client import offers as read_offers
 from federation.clock import SystemClock
+from tests.cloud.cloud import Cloud
 from tests.slurm.cluster import slurm_is_impossible
 from tests.story.survey import SOURCES_A_TILE, Survey
 from tests.story.world import CUTOUTS, SCOPE, World, request, world
 
-pytestmark = pytest.mark.podman
+pytestmark = [pytest.mark.cloud, pytest.mark.podman]
 
 PATIENCE_SECONDS = 90.0
-CAN = ("capetown", "lausanne", "manchester", "penticton")
+CAN = ("capetown", "lausanne", "manchester", "penticton", "perth")
 RESULT = "cutouts.fits"
 
 
 @pytest.fixture(scope="module")
-def federation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def federation(running_cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     reason = slurm_is_impossible()
     if reason is not None:
         pytest.skip(reason)
     image = f"localhost/fairlead-test-{uuid.uuid4().hex[:8]}:1"
-    with world(tmp_path_factory.mktemp("story"), image) as made:
+    with world(tmp_path_factory.mktemp("story"), image, running_cloud) as made:
         yield made
 
 
@@ -93,13 +94,17 @@ def test_the_answer_ranks_the_sites_that_can_and_says_why_others_cannot(federati
         assert len(latest) == len(CAN)
         for session in answer["offers"]:
             said, site = texts(session), site_of(session)
-            assert f"from perth to {site}" in said, said
+            if site == "perth":
+                assert "lies at perth already" in said, said
+                assert "sources.fits (8.64 kB) from lausanne to perth" in said, said
+            else:
+                assert f"from perth to {site}" in said, said
             assert "iperf3 tests" in said
-        assert "perth has 1 core" in texts(answer), texts(answer)
+        assert "sydney has 1 core" in texts(answer), texts(answer)
 
         too_much = ask(client, request(federation, cores=64))
         assert too_much["result"] == "NO"
-        for site in (*CAN, "perth"):
+        for site in (*CAN, "sydney"):
             assert site in texts(too_much)
 
 

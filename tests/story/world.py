@@ -1,4 +1,4 @@
-"""A federation of five sites, each with another platform, on data in a real Rucio and in S3."""
+"""A federation of six sites, five of them with another platform each, on data in a real Rucio and in S3."""
 
 from __future__ import annotations
 
@@ -22,6 +22,9 @@ from federation.database import connect, upgrade
 from netprobe.archive import Archive
 from netprobe.recorded import load_recorded
 from tests.catalogues.serving import served as serving
+from tests.cloud.cloud import Cloud
+from tests.cloud.guest import hypervisor
+from tests.cloud.test_platform import options as cloud_options
 from tests.rucio.server import Admin, rucio
 from tests.skaha.platform_support import Site as SkahaSite
 from tests.skaha.serving import skaha
@@ -34,7 +37,7 @@ from tests.story.survey import Survey, survey
 PROGRAM = Path(__file__).with_name("cutouts.py")
 PASSWORD = "correct-horse"
 SCOPE, DATASET, CUTOUTS = "sky", "tiles", "cutouts"
-BUCKET, SOURCES = "sky", "sources.fits"
+BUCKET, SOURCES, RESULTS = "sky", "sources.fits", "empty"
 # where what lies: who has all tiles, who has some, and whose storage takes the results
 RSES = {"perth": "PERTH", "penticton": "PENTICTON", "lausanne": "LAUSANNE"}
 # the lab's sites, between which `load_recorded` has measurements
@@ -44,6 +47,7 @@ PLACES = {
     "penticton": (49.32, -119.62),
     "capetown": (-33.93, 18.42),
     "perth": (-31.95, 115.86),
+    "sydney": (-33.87, 151.21),
 }
 SIZE = {"cores": 4, "memory": "7 GiB", "storage": "10 GiB"}
 
@@ -92,7 +96,7 @@ class World:
 
 
 @contextmanager
-def world(directory: Path, image: str) -> Iterator[World]:
+def world(directory: Path, image: str, cloud: Cloud) -> Iterator[World]:
     with ExitStack() as stack:
         sky = survey()
         stack.enter_context(image_for(image, PROGRAM, _trial(directory, sky), directory))
@@ -108,14 +112,14 @@ def world(directory: Path, image: str) -> Iterator[World]:
         stack.callback(admin.close)
 
         s3 = f"http://127.0.0.1:{said['port']}"
-        reader = directory / "s3-key"
-        key_id, secret = said["keys"]["reader"]
-        reader.write_text(f"[default]\naws_access_key_id = {key_id}\naws_secret_access_key = {secret}\n")
-        data = {"rucio": catalogue.options, "s3": {"credentials": [{"endpoint": s3, "file": str(reader)}]}}
+        keys = directory / "s3-keys"
+        keys.write_text("".join(_profile(name, *said["keys"][name]) for name in ("reader", "keeper")))
+        reader = {"endpoint": s3, "file": str(keys), "profile": "reader"}
+        data = {"rucio": catalogue.options, "s3": {"credentials": [reader]}}
         hosts = {"lausanne": [s3.removeprefix("http://")], "perth": [f"127.0.0.1:{files.port}"]}
 
-        def serve(name: str, platforms: dict[str, Any]) -> Served:
-            served = _serve(directory, name, platforms, hosts, data)
+        def serve(name: str, platforms: dict[str, Any], more: dict[str, str] | None = None) -> Served:
+            served = _serve(directory, name, platforms, hosts, data, more or {})
             stack.callback(served.stop)
             return served
 
@@ -136,14 +140,38 @@ def world(directory: Path, image: str) -> Iterator[World]:
             },
             "penticton": {"kind": "skaha", **SIZE, "options": there},
             "capetown": {"kind": "execution_broker", **SIZE, "options": {"url": other.url, **signed_in}},
-            # has the data, and next to nothing to compute with
-            "perth": {**podman, "cores": 1},
+            # has the data
+            "perth": {
+                "kind": "openstack",
+                **SIZE,
+                "options": _servers(stack, cloud, directory, image, s3, keys),
+            },
+            # has next to nothing to compute with
+            "sydney": {**podman, "cores": 1},
         }
-        broker = serve("main", platforms)
+        os_config = {"OS_CLIENT_CONFIG_FILE": str(cloud.clouds_yaml)}
+        broker = serve("main", platforms, os_config)
         writer = Key(*said["keys"]["writer"])
         world = World(directory, image, sky, admin, files, s3, writer, cluster, at_skaha, broker, other)
         _fill(world)
         yield world
+
+
+def _profile(name: str, key_id: str, secret: str) -> str:
+    return f"[{name}]\naws_access_key_id = {key_id}\naws_secret_access_key = {secret}\n"
+
+
+def _servers(
+    stack: ExitStack, cloud: Cloud, directory: Path, image: str, s3: str, keys: Path
+) -> dict[str, Any]:
+    """A cloud whose servers boot, one a session, and whose results come back by a bucket."""
+    cloud.clean()
+    stack.callback(cloud.clean)
+    cloud.keep_from_blazar("cpu2")
+    stack.enter_context(hypervisor(cloud, directory / "servers"))
+    bucket = {"endpoint": s3, "bucket": RESULTS, "file": str(keys), "profile": "keeper"}
+    here = {"local_images": [image], "server_disk_gib": 1, "start_seconds": 30.0}
+    return cloud_options(**here, storage="keep", results=bucket)
 
 
 def _trial(directory: Path, sky: Survey) -> list[str]:
@@ -177,6 +205,7 @@ def _serve(
     platforms: dict[str, Any],
     hosts: dict[str, list[str]],
     data: dict[str, Any],
+    environment: dict[str, str],
 ) -> Served:
     """A broker whose archive holds what was measured between the lab's sites."""
     catalogue, database = directory / f"{name}.toml", f"sqlite:///{directory}/{name}.db"
@@ -201,6 +230,7 @@ def _serve(
         "FAIRLEAD_ADMIN_PASSWORD": PASSWORD,
         "FAIRLEAD_DATABASE_URL": database,
         "FAIRLEAD_WORK_DIRECTORY": str(directory / f"{name}-work"),
+        **environment,
     }
     return start(["--catalogue", str(catalogue)], directory / f"{name}.log", settings)
 
