@@ -72,7 +72,7 @@ async def bring(row: Row, request: Request, placement: Placement, progress: Prog
             return
         if trouble is not None and not told:
             text, values = "{reason}; it is asked again", {"reason": trouble}
-            await row.show(Note("rule", text, values, Level.WARN))
+            await row.note(Note("rule", text, values, Level.WARN))
         told = trouble is not None
         progress.bringing = _so_far(placement, left, seen)
         now = row.clock.now()
