@@ -173,13 +173,14 @@ class BrokerWorld(HttpWorld):
         return [] if session["phase"] in gone else [session["meta"]["uuid"]]
 
     def made(self, uuid: str) -> int:
-        return 1
+        """Of all sessions: an offer that was accepted besides would be another's."""
+        return sum(each["phase"] != "OFFERED" for each in self.other.sessions.values())
 
     def begins(self, uuid: str) -> None:
-        self.other.move(self.reference(uuid), "RUNNING")
+        self._session(uuid)["phase"] = "RUNNING"
 
     def finish(self, uuid: str) -> None:
-        self.other.move(self.reference(uuid), "COMPLETED")
+        self._session(uuid)["phase"] = "COMPLETED"
 
     def secrets(self) -> set[str]:
         return {*super().secrets(), "b3arer"}

@@ -203,7 +203,9 @@ class World:
     def reference(self, uuid: str) -> str:
         """What another broker knows the session by."""
         with self.engine.connect() as connection:
-            placement = store.read_session(connection, uuid).placement
+            session = store.read_session(connection, uuid)
+        assert session is not None
+        placement = session.placement
         assert placement is not None
         assert placement.reference is not None
         return placement.reference
@@ -223,7 +225,7 @@ class World:
         """All that clients are told of all sessions."""
         with self.engine.connect() as connection:
             found = [store.read_session(connection, uuid) for uuid in self._sessions()]
-        return "\n".join(f"{each.phase}: {timed.note.text}" for each in found for timed in each.notes)
+        return "\n".join(f"{each.phase}: {timed.note.text}" for each in found if each for timed in each.notes)
 
     def clean(self) -> None:
         """Remove what a test that failed has left there."""
