@@ -16,7 +16,7 @@ from netprobe.meshes.psconfig import expected as enumerate_tests
 from netprobe.meshes.psconfig_document import load
 from reports.compare.expected import wanted
 from reports.compare.mesh import KIND_OF, compare_mesh
-from reports.compare.ranking import headline
+from reports.compare.ranking import headline, ranked
 from reports.compare.reading import read
 from reports.compare.tables import rows
 from reports.compare.ways import Quantity
@@ -49,7 +49,7 @@ def compared(
     want = wanted(engine, expected, [], *span, federation, {KIND_OF[one] for one in chosen}, sites)
     reading = read(engine, _KINDS, *span, sites, opened.now)
     report = compare_mesh(reading, want, chosen, *margins, federation)
-    return table(rows(report), _FIRST, headline=headline(report), remarks=list(report.remarks))
+    return table(rows(ranked(report)), _FIRST, headline=headline(report), remarks=list(report.remarks))
 
 
 def expected_of(template: str | os.PathLike[str]) -> tuple[list[Expected], list[str]]:
