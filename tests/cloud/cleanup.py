@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterable
 
@@ -38,7 +39,9 @@ def clear(
     """
     deadline = time.monotonic() + timeout_seconds
     for server in admin.compute.servers(details=False, all_projects=True):
-        admin.compute.delete_server(server, force=True, ignore_missing=True)
+        # one that goes meanwhile is an error where it is forced
+        with contextlib.suppress(openstack.exceptions.NotFoundException):
+            admin.compute.delete_server(server, force=True)
     while leases := admin.reservation.get("/leases").json()["leases"]:
         for lease in leases:
             # one that is just starting or ending refuses: asked again
