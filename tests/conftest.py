@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import os
 import pwd
+import re
 import resource
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -41,7 +45,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # a process of the tests may have this many files open at once, where the system lets it
-OPEN_FILES = 8192
+OPEN_FILES, MANY_OPEN_FILES = 8192, 500
 ALLOWED_SKIPS = Path(__file__).with_name("allowed_skips.txt")
 POSTGRESQL_START_SECONDS = 60.0
 
@@ -60,6 +64,19 @@ def pytest_configure() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < OPEN_FILES:
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(OPEN_FILES, hard), hard))
+
+
+def pytest_runtest_logfinish(nodeid: str) -> None:
+    """Tell, while it can be told, when a process comes near to what it may have open, and by what."""
+    numbers = os.listdir("/proc/self/fd")
+    if len(numbers) > MANY_OPEN_FILES:
+        kinds = Counter(
+            re.sub(r"\d+", "N", os.path.realpath(f"/proc/self/fd/{number}")) for number in numbers
+        )
+        gc.collect()
+        left = len(os.listdir("/proc/self/fd"))
+        shown = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(8))
+        print(f"{nodeid}: {len(numbers)} files open, {left} by a collection: {shown}", file=sys.__stderr__)
 
 
 def _group(item: pytest.Item) -> str:
