@@ -68,15 +68,17 @@ def pytest_configure() -> None:
 
 def pytest_runtest_logfinish(nodeid: str) -> None:
     """Tell, while it can be told, when a process comes near to what it may have open, and by what."""
-    numbers = os.listdir("/proc/self/fd")
-    if len(numbers) > MANY_OPEN_FILES:
-        kinds = Counter(
-            re.sub(r"\d+", "N", os.path.realpath(f"/proc/self/fd/{number}")) for number in numbers
-        )
+    files = _open_files()
+    if len(files) > MANY_OPEN_FILES:
+        kinds = Counter(re.sub(r"\d+", "N", str(file.resolve())) for file in files)
         gc.collect()
-        left = len(os.listdir("/proc/self/fd"))
+        left = len(_open_files())
         shown = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(8))
-        print(f"{nodeid}: {len(numbers)} files open, {left} by a collection: {shown}", file=sys.__stderr__)
+        print(f"{nodeid}: {len(files)} files open, {left} by a collection: {shown}", file=sys.__stderr__)
+
+
+def _open_files() -> list[Path]:
+    return list(Path("/proc/self/fd").iterdir())
 
 
 def _group(item: pytest.Item) -> str:
