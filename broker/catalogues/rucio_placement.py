@@ -86,9 +86,9 @@ def counted(rucio: Rucio, stores: Stores, did: answers.Did, until: float) -> Whe
         return by_file(rucio, stores, did, until)
     datasets = [(did.scope, did.name)] if did.type == answers.DATASET else _datasets(rucio, did, until)
     with ThreadPoolExecutor(max_workers=min(AT_ONCE, len(datasets) or 1)) as pool:
-        found = list(pool.map(lambda each: rucio.dataset_replicas(each[0], each[1], until), datasets))
+        of_datasets = list(pool.map(lambda each: rucio.dataset_replicas(each[0], each[1], until), datasets))
     files, sizes = Counter[str](), Counter[str]()
-    for replica in (replica for some in found for replica in some):
+    for replica in (replica for some in of_datasets for replica in some):
         files[replica.rse] += replica.available_length or 0
         sizes[replica.rse] += replica.available_bytes or 0
     known = stores.named((rse for rse, count in files.items() if count), until)

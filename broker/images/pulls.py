@@ -142,7 +142,9 @@ def learn(
         return None
     real = [each for each in seen if each.seconds > 0]
     weights = [_weight(each, size_bytes, now) for each in real]
-    logs = [math.log(each.seconds / max(expected(each.size_bytes, each.layers), 1e-3)) for each in real]
+    logs = [
+        math.log(max(each.seconds, 1e-3) / max(expected(each.size_bytes, each.layers), 1e-3)) for each in real
+    ]
     share = sum(weights) / (sum(weights) + PRIOR_COUNT)
     middle = share * weighted_quantile(logs, weights, 0.5) if real else 0.0
     below, above = (math.log(forecast.p50 / forecast.p10), math.log(forecast.p90 / forecast.p50))

@@ -14,6 +14,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from broker.catalogues.urls import allowed_at
 from broker.images import Access, Image, Wanted
+from broker.images.pulls import Pulled, PullLog
 from broker.model import Connector, DataItem, Executable, Job, Note
 from broker.platforms import PlatformError, Progress, Staged, State, Status, StoredFile, notebook, results
 from broker.platforms.container_log import read_log
@@ -32,6 +33,7 @@ from broker.platforms.podman_run import (
     write_environment,
 )
 from broker.platforms.podman_store import Images
+from broker.platforms.pulls_seen import seen
 from broker.platforms.staging import make_job_directory, make_open_storage, stage_files
 from broker.platforms.usage import Overuse
 from federation.about import About
@@ -94,7 +96,7 @@ class PodmanPlatform:
         self._allowed = allowed_at(federation, site)
         self._root = Path(options["staging"]) if options["staging"] else work_directory
         self._options = options
-        self._images, self._containers = Images(), Containers()
+        self._images, self._containers, self._pulls = Images(), Containers(), PullLog()
         self._access = podman_access(federation, site, options)
         self._pulling: dict[tuple[str, ...], asyncio.Lock] = {}
         # by job, until its release
@@ -137,6 +139,9 @@ class PodmanPlatform:
 
     def outside_bits_per_second(self) -> float | None:
         return outside_rate(self._options)
+
+    def pulled(self) -> Sequence[Pulled]:
+        return self._pulls.take()
 
     def check_image(self, image: Image) -> Sequence[Note]:
         # a container's user, root or not, is shut in by podman
@@ -296,7 +301,8 @@ class PodmanPlatform:
         try:
             limit = float(self._options["pull_seconds"])
             ask = partial(podman, registries=self._access.registries.file)
-            return await pull_image(executable, limit, ask, pull_flags(self._options))
+            async with seen(self._pulls, self, executable, self._clock):
+                return await pull_image(executable, limit, ask, pull_flags(self._options))
         except PlatformError as problem:
             raise self._error(str(problem)) from problem
 

@@ -49,9 +49,10 @@ async def podman(
 ) -> _process.Finished:
     """Run podman and return how it ended, whatever that is. Raises PlatformError where it doesn't end.
 
-    It may take COMMAND_SECONDS, where nothing else is said. Only so many run at once. `waits`: this one mostly waits for something else, and takes nobody's turn.
-    `directory` is where podman runs, and where conmon, which stays with the container, leaves its files.
-    `registries`: a registries.conf to be read instead of the machine's.
+    It may take COMMAND_SECONDS, where nothing else is said. Only so many run at once. `waits`: this one
+    mostly waits for something else, and takes nobody's turn. `directory` is where podman runs, and where
+    conmon, which stays with the container, leaves its files. `registries`: a registries.conf to be read
+    instead of the machine's.
     """
     limit = COMMAND_SECONDS if time_limit_seconds is None else time_limit_seconds
     steered = () if registries is None else ("env", f"CONTAINERS_REGISTRIES_CONF={registries}")

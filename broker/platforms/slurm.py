@@ -18,6 +18,7 @@ from typing import Any
 
 from broker.catalogues.urls import allowed_at
 from broker.images import Access, Image, Wanted
+from broker.images.pulls import Pulled, PullLog
 from broker.model import Connector, DataItem, Executable, ExecutableKind, Job, Note, Replica
 from broker.platforms import (
     PlatformError,
@@ -35,6 +36,7 @@ from broker.platforms.options import check_executable
 from broker.platforms.places import REMOVE_SECONDS, job_directory, removal, storage_path, write_private
 from broker.platforms.podman_options import outside_rate
 from broker.platforms.podman_run import container_name
+from broker.platforms.pulls_seen import seen
 from broker.platforms.slurm_checks import check_container, check_notebook
 from broker.platforms.slurm_cli import SSH_FAILED, Slurm, complaint
 from broker.platforms.slurm_commands import Commands
@@ -92,7 +94,7 @@ class SlurmPlatform:
         self._engine = options["engine"] or [options["runtime"]]
         self._registries = SiteRegistries(federation, site, self._engine, options["runtime"])
         self._bringer = ImageBringer(self._slurm, self._engine, options)
-        self._overuse = Overuse(self._root)
+        self._overuse, self._pulls = Overuse(self._root), PullLog()
         self._watch = SlurmWatch(self._scheduler, self._jobs, self._root, self._overuse, options["partition"])
         self._submission = Submission(self._scheduler, self._engine, options, clock)
         self._known_images: set[tuple[str, ...]] = set()
@@ -133,6 +135,9 @@ class SlurmPlatform:
     def outside_bits_per_second(self) -> float | None:
         return outside_rate(self._options)
 
+    def pulled(self) -> Sequence[Pulled]:
+        return self._pulls.take()
+
     def check_image(self, image: Image) -> Sequence[Note]:
         return ()
 
@@ -167,7 +172,9 @@ class SlurmPlatform:
     async def _bring(self, job: Job, batch: Path) -> None:
         runtime = self._options["runtime"]
         if runtime == "podman":
-            image = await self._bringer.podman(job.executable, self._platform.architectures, batch)
+            architectures = self._platform.architectures
+            async with seen(self._pulls, self, job.executable, self._clock):
+                image = await self._bringer.podman(job.executable, architectures, batch)
             write_private(batch / IMAGE_ID_NAME, image)
         elif runtime != "none":
             await self._bring_sif(job, batch)
