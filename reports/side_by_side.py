@@ -17,6 +17,9 @@ from federation.errors import OutsideError
 T = TypeVar("T")
 R = TypeVar("R")
 
+# what ends a command
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
 # what the children of this process work on
 _inherited: tuple[Callable[[Any], list[Any]], Sequence[Any]] | None = None
 
@@ -44,8 +47,10 @@ def side_by_side(
     # what is there is for good: the children's collectors needn't walk it, and its pages stay in common
     gc.freeze()
     try:
-        with ProcessPoolExecutor(workers, multiprocessing.get_context("fork")) as pool:
-            for part in pool.map(_part, spans):
+        with ProcessPoolExecutor(workers, multiprocessing.get_context("fork"), _begin_child) as pool:
+            with _none_interrupted():
+                parts_done = pool.map(_part, spans)
+            for part in parts_done:
                 found += part
                 progress(len(found) / len(items))
     finally:
@@ -58,6 +63,26 @@ def _part(span: tuple[int, int]) -> list[Any]:
     assert _inherited is not None
     work, items = _inherited
     return work(items[slice(*span)])
+
+
+@contextmanager
+def _none_interrupted() -> Iterator[None]:
+    """While children are made, signals wait, in them, too, until `_begin_child`.
+
+    A command's handlers raise, and are inherited. Between the fork and what multiprocessing has around a
+    child's work, that would be raised in a copy of the command, which would go on, and clean up for both.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _begin_child() -> None:
+    for each in _SIGNALS:
+        signal.signal(each, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
 
 
 @contextmanager
@@ -74,7 +99,8 @@ def beside(work: Callable[[], R], alone: bool) -> Iterator[Callable[[], R]]:
     reader, writer = context.Pipe(duplex=False)
     # not a pool: that has threads, beside which `side_by_side` would fork
     process = context.Process(target=_send, args=(writer, work))
-    process.start()
+    with _none_interrupted():
+        process.start()
     writer.close()
 
     def result() -> R:
@@ -95,8 +121,7 @@ def beside(work: Callable[[], R], alone: bool) -> Iterator[Callable[[], R]]:
 
 
 def _send(writer: Connection, work: Callable[[], Any]) -> None:
-    # a command's own handler would be ours, too, and is for cleaning up what isn't ours
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    _begin_child()
     # it makes little, and ends soon
     gc.disable()
     try:

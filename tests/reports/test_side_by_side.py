@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -52,3 +54,28 @@ def test_work_that_is_killed_is_told() -> None:
 def test_work_that_nobody_waits_for_is_ended() -> None:
     with beside(signal.pause, False):
         pass
+
+
+# as in a command, which cleans up when it is ended; whatever comes in a child's way there, it is no second us
+MANY = """
+import os, signal, sys
+from reports.side_by_side import beside, side_by_side
+
+def leave(number, frame):
+    raise SystemExit(128 + number)
+
+signal.signal(signal.SIGTERM, leave)
+us = os.getpid()
+try:
+    for _ in range(300):
+        with beside(signal.pause, False):
+            pass
+    side_by_side(lambda part: part, list(range(50)), 0)
+finally:
+    os.write(1, b"we" if os.getpid() == us else b"a copy")
+"""
+
+
+def test_a_child_that_is_ended_at_once_never_goes_on_as_a_copy_of_us() -> None:
+    done = subprocess.run([sys.executable, "-c", MANY], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "we", "")
