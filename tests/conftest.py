@@ -88,6 +88,8 @@ def _group(item: pytest.Item) -> str:
     return directory if directory in _TOGETHER else item.nodeid.partition("::")[0]
 
 
+# before pytest-xdist looks for the groups
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     groups = {item: _group(item) for item in items}
     for item, group in groups.items():
