@@ -24,6 +24,8 @@ from pathlib import Path
 import hypothesis
 import pytest
 import sqlalchemy as sa
+from xdist.remote import Producer  # type: ignore[import-untyped]
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 from broker.platforms.podman_cli import usable
 from federation.database import connect, upgrade
@@ -54,10 +56,39 @@ _skips: list[tuple[str, str]] = []
 
 # Which tests share what takes long to make, and so run in one process, one after the other
 
-# directories whose tests share servers; elsewhere it is those of one file
-_TOGETHER = ("rucio", "slurm")
-# what takes longest begins first: the others fill the gaps
-_LONGEST = ("cloud", "slurm")
+# by the beginning of a file's name; what isn't here is by file. They take longest, and so begin first.
+_TOGETHER = {
+    "tests/cloud/": "cloud",
+    "tests/reservations/openstack/": "cloud",
+    "tests/story/": "cloud",
+    "tests/slurm/": "slurm",
+    "tests/rucio/": "rucio",
+}
+
+
+def _group(nodeid: str) -> str:
+    file = nodeid.partition("::")[0]
+    return next((group for start, group in _TOGETHER.items() if file.startswith(start)), file)
+
+
+class Together(LoadScopeScheduling):  # type: ignore[misc]
+    """One group after the other for each process that has nothing to do."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return _group(nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Together:
+    return Together(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    groups = list(dict.fromkeys(_TOGETHER.values()))
+    places = {group: place for place, group in enumerate(groups)}
+    items.sort(key=lambda item: places.get(_group(item.nodeid), len(groups)))
+
+
+# How many files a process of the tests may have open
 
 
 def pytest_configure() -> None:
@@ -79,22 +110,6 @@ def pytest_runtest_logfinish(nodeid: str) -> None:
 
 def _open_files() -> list[Path]:
     return list(Path("/proc/self/fd").iterdir())
-
-
-def _group(item: pytest.Item) -> str:
-    if item.get_closest_marker("cloud") is not None:
-        return "cloud"
-    directory = item.path.parent.name
-    return directory if directory in _TOGETHER else item.nodeid.partition("::")[0]
-
-
-# before pytest-xdist looks for the groups
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    groups = {item: _group(item) for item in items}
-    for item, group in groups.items():
-        item.add_marker(pytest.mark.xdist_group(group))
-    items.sort(key=lambda item: _LONGEST.index(groups[item]) if groups[item] in _LONGEST else len(_LONGEST))
 
 
 # What a machine must have for the marked tests
