@@ -100,12 +100,13 @@ def _show_version(value: bool) -> None:
 
 
 def _root(
+    context: typer.Context,
     version: Annotated[
         bool,
         typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
     ] = False,
 ) -> None:
-    pass
+    opened.set(context.with_resource(ExitStack()))
 
 
 def _terminated(signum: int, frame: object) -> NoReturn:
@@ -120,9 +121,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     debug = os.environ.get(DEBUG_VARIABLE, "") not in ("", "0")
     signal.signal(signal.SIGTERM, _terminated)
     try:
-        with ExitStack() as everything:
-            opened.set(everything)
-            build(argv[0] if argv else None)(args=argv, prog_name="fairlead")
+        build(argv[0] if argv else None)(args=argv, prog_name="fairlead")
     except SystemExit as leaving:
         # typer turns Ctrl-C into this status without a word
         if leaving.code == INTERRUPTED:

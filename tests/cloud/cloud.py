@@ -123,11 +123,7 @@ class Cloud:
         self._configuration.policy.write_text(yaml.safe_dump(policy))
 
     def keep_from_blazar(self, host: str) -> None:
-        """Let servers without a reservation have that host, too.
-
-        Not twice the same in one run: its own service may remember what Blazar had of it in Placement when it
-        was lent again, and then builds no server.
-        """
+        """Let servers without a reservation have that host, too."""
         [found] = [
             each
             for each in self._operator.reservation.get("/os-hosts").json()["hosts"]
