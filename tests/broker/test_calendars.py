@@ -140,8 +140,8 @@ def test_a_source_that_sees_no_bookings_bounds_nothing(make_broker, cloud):
 def test_of_several_calendars_one_with_room_is_enough(make_broker, cloud, clock):
     """Two sources, of machines of their own."""
     cloud.book(need(8), NOW, NOW + 3 * HOUR)
-    other = TinyCloud(clock, "perth")
-    broker = make_broker(sources=[placed(cloud, None), placed(other, None)])
+    other = Placed("perth", Space("tiny", {"cloud": "other"}), TinyCloud(clock, "perth"))
+    broker = make_broker(sources=[placed(cloud, None), other])
     assert ask(broker, cores=(8, None)).sessions[0].placement.start < NOW + MINUTE
 
 
