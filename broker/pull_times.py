@@ -13,7 +13,7 @@ from broker.images.looking import Images
 from broker.images.pulls import Learnt, Pull, keep_pulls, learn, pull_seen, read_pulls
 from broker.model import Note
 from broker.offers.candidates import Candidate
-from broker.offers.images import LAYER_SECONDS, PULL_SECONDS, UNPACKED_BYTES_PER_SECOND, pull_note
+from broker.offers.images import engine_seconds, pull_note
 from broker.platforms import Platform, TellsPulls
 from federation.database import write
 from federation.units import format_seconds
@@ -82,9 +82,9 @@ def _corrected(candidate: Candidate, seen: Sequence[Pull], now: datetime) -> Can
 
 
 def _expected(forecast: Forecast, size_bytes: int, layers: int) -> float:
-    """The median of what a pull takes by the path's forecast: see `broker.offers.images`."""
-    engine = PULL_SECONDS.p50 + layers * LAYER_SECONDS.p50 + size_bytes / UNPACKED_BYTES_PER_SECOND.p50
-    return seconds_for(forecast, size_bytes, layers + 1).p50 + engine
+    """The median of what a pull takes by the path's forecast, as in `broker.offers.images.pull_of`."""
+    moved = seconds_for(forecast, size_bytes, layers + 1)
+    return moved.p50 + engine_seconds(layers, size_bytes).p50
 
 
 def _told(note: Note, learnt: Learnt, now: datetime) -> Note:

@@ -98,7 +98,7 @@ def pull_of(
     if move.source is None and outside_bits_per_second is not None:
         known = _by_operator(move.forecast, outside_bits_per_second)
         move = replace(move, forecast=known, seconds=seconds_for(known, size_bytes, item.files))
-    seconds = move.seconds + _engine_seconds(len(missing), size_bytes)
+    seconds = move.seconds + engine_seconds(len(missing), size_bytes)
     return Pull(image, image.size_bytes - size_bytes, move, seconds)
 
 
@@ -112,7 +112,8 @@ def _by_operator(forecast: Forecast, rate: float) -> Forecast:
     )
 
 
-def _engine_seconds(layers: int, size_bytes: int) -> Quantiles:
+def engine_seconds(layers: int, size_bytes: int) -> Quantiles:
+    """What an engine takes to begin, and to unpack so many layers of together so many bytes."""
     rate = UNPACKED_BYTES_PER_SECOND
     return Quantiles(
         PULL_SECONDS.p10 + layers * LAYER_SECONDS.p10 + size_bytes / rate.p90,
