@@ -25,6 +25,9 @@ from netprobe.tools import _process
 DOCKER_TRANSPORT = "docker://"
 # how `podman image exists` says that one isn't there
 ABSENT = 1
+# how podman begins to say that an image it doesn't need went while it looked at all of them
+ANOTHER_WENT = "locating image with ID"
+INSPECTIONS = 5
 
 
 class Ask(Protocol):
@@ -91,7 +94,7 @@ async def find_image(executable: Executable, ask: Ask = podman) -> dict[str, Any
         if not is_reference(location):
             raise PlatformError(f"{location!r} is not the name of an image")
         for name in names_of(location, executable.digest):
-            end = await ask("image", "inspect", "--format", "json", name)
+            end = await _inspected(name, ask)
             if end.returncode == 0:
                 image = _read_image(end.stdout)
                 if executable.digest is None or executable.digest in digests(image):
@@ -100,6 +103,15 @@ async def find_image(executable: Executable, ask: Ask = podman) -> dict[str, Any
                 # an engine that fails says nothing of its images
                 raise PlatformError(f"podman image inspect: {words(end.complaint)}")
     return None
+
+
+async def _inspected(name: str, ask: Ask) -> _process.Finished:
+    """podman looks at all images for that, and fails where another goes meanwhile: then it is asked again."""
+    for _ in range(INSPECTIONS - 1):
+        end = await ask("image", "inspect", "--format", "json", name)
+        if ANOTHER_WENT not in end.complaint:
+            return end
+    return await ask("image", "inspect", "--format", "json", name)
 
 
 def _read_image(said: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from nova.cmd.compute import main  # isort: split
 from nova import virt
 from nova.scheduler.client.report import SchedulerReportClient
 
-_remembering = SchedulerReportClient.get_provider_tree_and_ensure_root
+_remembering = SchedulerReportClient.get_provider_subtree_and_ensure_root
 
 
 def _anew(self: Any, *arguments: Any, **named: Any) -> Any:
@@ -22,6 +22,6 @@ def _anew(self: Any, *arguments: Any, **named: Any) -> Any:
     return _remembering(self, *arguments, **named)
 
 
-SchedulerReportClient.get_provider_tree_and_ensure_root = _anew
+SchedulerReportClient.get_provider_subtree_and_ensure_root = _anew
 virt.__path__.append(str(Path(__file__).parent))
 main()
