@@ -70,6 +70,9 @@ _JUDGE = """if [ "$code" -ge 125 ] && [ "$code" -le 127 ] && [ -s {engine} ]; th
   reason="podman could not start it on $node: $(tail -n 1 {engine})"
 elif [ "$code" = 137 ] && [ -e oom ]; then
   reason=oom
+elif [ "$code" = 0 ] && [ -n "$stopped" ] && ! [ -s {log} ]; then
+  # podman's 0 is also that of a container which was stopped before it ran
+  code=143
 fi"""
 # Slurm looks at time limits every half minute, and lets the script end: until then it is its job alone
 BACKSTOP_SECONDS = 300
@@ -107,7 +110,7 @@ def podman_body(
         run=f'{podman} $manager {line(*run)} $limits "$image" {command}'.rstrip(),
         slay=f"{podman} kill {name}",
         tidy=_TIDY.format(engine=podman, name=name, secrets=line(*secrets)),
-        judge=_JUDGE.format(engine=ENGINE_FILE),
+        judge=_JUDGE.format(engine=ENGINE_FILE, log=LOG_NAME),
         beside=telling(podman, name) if job.executable.ports else ":",
         output=f">/dev/null 2>>{ENGINE_FILE}",
     )
