@@ -315,9 +315,10 @@ def test_a_node_without_the_image_gets_it_from_the_session_s_directory(
     options = platform_options(slurm)
     wrapper = tmp_path / "podman-of-nodes"
     general = " ".join(options["engine"])
+    # also of its own: what says that podman has begun, which a reset removes under everybody else
+    own = f"--root {store}/graph --runroot {store}/run --tmpdir {store}/tmp"
     wrapper.write_text(
-        f'#!/bin/sh\n[ -n "$SLURM_JOB_ID" ] || exec {general} "$@"\n'
-        f'exec {general} --root "{store}/graph" --runroot "{store}/run" "$@"\n'
+        f'#!/bin/sh\n[ -n "$SLURM_JOB_ID" ] || exec {general} "$@"\nexec {general} {own} "$@"\n'
     )
     wrapper.chmod(0o755)
     job = make_job(image, "sh", "-c", "echo loaded")
@@ -327,6 +328,6 @@ def test_a_node_without_the_image_gets_it_from_the_session_s_directory(
         status = ended(slurm, tmp_path / "work", job, engine=[str(wrapper)], images="shared")
         assert status.problem is None
     finally:
-        reset = [*options["engine"], "--root", f"{store}/graph", "--runroot", f"{store}/run"]
-        subprocess.run([*reset, "system", "reset", "--force"], capture_output=True, timeout=60)
+        reset = [*options["engine"], *own.split(), "system", "reset", "--force"]
+        subprocess.run(reset, capture_output=True, timeout=60)
         shutil.rmtree(store)
