@@ -67,7 +67,7 @@ class Shelf:
         ]
 
     def resolve(self, uuid: str, name: str, resource: object, path: str) -> Resolved:
-        raise NotImplementedError
+        raise NotImplementedError("the items are made already: nothing is to be resolved")
 
     def files(self, item: DataItem, site: Site, seconds: float) -> Sequence[CatalogueFile]:
         return self._found

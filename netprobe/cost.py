@@ -125,22 +125,19 @@ def plan_files(files: Iterable[Item], destination: str, forecast: ForecastPath) 
 
     So what was planned by such parts, when only their sums were known, is what is moved in the end.
     """
-    paths, wanted = _Paths(destination, forecast), tuple(files)
+    paths = _Paths(destination, forecast)
+    wanted = [(file, frozenset(source for _, source in file.replicas)) for file in files]
     alike: dict[frozenset[str | None], list[Item]] = {}
-    for file in wanted:
-        alike.setdefault(_places(file), []).append(file)
+    for file, places in wanted:
+        alike.setdefault(places, []).append(file)
     chosen = {}
     for places, some in alike.items():
         size_bytes, count = sum(file.size_bytes for file in some), sum(file.files for file in some)
         chosen[places] = _fastest(Item("", size_bytes, some[0].replicas, count), paths).source
     return tuple(
-        next(_move(file, one, paths) for one in file.replicas if one[1] == chosen[_places(file)])
-        for file in wanted
+        next(_move(file, one, paths) for one in file.replicas if one[1] == chosen[places])
+        for file, places in wanted
     )
-
-
-def _places(item: Item) -> frozenset[str | None]:
-    return frozenset(source for _, source in item.replicas)
 
 
 class _Paths:
@@ -165,11 +162,11 @@ def _move(item: Item, replica: tuple[str, str | None], paths: _Paths) -> Move:
 def _fastest(item: Item, paths: _Paths) -> Move:
     if not item.replicas:
         raise ValueError(f"item {item.key!r} has no replica to bring it from")
-    # of one place the first
-    options = {source: (url, source) for url, source in reversed(item.replicas)}
-    left = [
-        options[source] for source in _worthwhile(list(dict.fromkeys(s for _, s in item.replicas)), paths)
-    ]
+    options: dict[str | None, tuple[str, str | None]] = {}
+    for url, source in item.replicas:
+        # of one place the first
+        options.setdefault(source, (url, source))
+    left = [options[source] for source in _worthwhile(list(options), paths)]
     if len(left) > 1:
         medians = [_median(item, paths[source]) for _, source in left]
         left = [one for one, median in zip(left, medians, strict=True) if median == min(medians)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -23,8 +23,8 @@ Seen = Mapping[tuple[str, str], Sequence[float]]
 def delay_seconds(stated: float, seen: Sequence[float]) -> Quantiles:
     """Seconds that a rule takes besides moving: quantiles (linear between order statistics) of those that
     were `seen`, beside which what the operator `stated` counts less the more there are."""
-    known = sorted([*seen, *(stated * each for each in _STATED)])
-    return Quantiles(*(_quantile(known, each) for each in (0.1, 0.5, 0.9)))
+    tenths = statistics.quantiles([*seen, *(stated * each for each in _STATED)], n=10, method="inclusive")
+    return Quantiles(tenths[0], tenths[4], tenths[8])
 
 
 def by_rule(candidates: Sequence[Candidate], forecast: ForecastPath, seen: Seen) -> list[Candidate]:
@@ -120,9 +120,3 @@ def _note(
         "basis": basis if rules else "so its operator says, for none was seen yet",
     }
     return Note("data-by-rule", text, values, Level.INFO)
-
-
-def _quantile(known: Sequence[float], probability: float) -> float:
-    place = probability * (len(known) - 1)
-    low, high = math.floor(place), math.ceil(place)
-    return known[low] + (place - low) * (known[high] - known[low])

@@ -128,11 +128,12 @@ async def _copy(site: Site, item: DataItem, source: str, path: Path, seconds: fl
         if done.returncode != 0:
             raise PlatformError(f"site {site.id}: {item.name}: {done.complaint}")
         if not await asyncio.to_thread(is_right, new, item):
-            new.unlink(missing_ok=True)
             raise PlatformError(f"site {site.id}: {item.name}: {source} has a wrong size or checksum")
         new.replace(path)
     except OSError as problem:
         raise PlatformError(f"site {site.id}: {item.name}: {problem.strerror or problem}") from problem
+    finally:
+        new.unlink(missing_ok=True)
 
 
 def _by_mover(item: DataItem) -> bool:

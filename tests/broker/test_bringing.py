@@ -18,9 +18,9 @@ from broker.model import DataItem, Level, Phase, Replica, Target
 from broker.offers.by_rule import delay_seconds
 from broker.offers.policy import usable_data
 from broker.sessions import lease
-from federation.database import connect, upgrade
 from tests.broker.conftest import KINDS, NOW, make_document, make_request
 from tests.broker.driving import ANN, Recording, accept, broker_maker, is_in, notes, running, turn
+from tests.databases import with_tables
 
 FILES = 8
 ENDED = (Phase.COMPLETED, Phase.FAILED, Phase.CANCELLED)
@@ -95,8 +95,7 @@ class Lake:
 
 @pytest.fixture
 def engine(tmp_path):
-    engine = connect(f"sqlite:///{tmp_path}/broker.db")
-    upgrade(engine)
+    engine = with_tables(tmp_path / "broker.db")
     yield engine
     engine.dispose()
 

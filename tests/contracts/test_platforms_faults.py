@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import uuid
 from collections.abc import Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -19,12 +18,11 @@ import pytest
 from broker.model import Phase
 from broker.platforms import GROUP
 from broker.sessions import limits
-from fairlead.demo_image import build_checksum_image, remove_checksum_image
-from federation.database import connect, upgrade
 from tests.contracts import fault_platforms
 from tests.contracts.fault_table import CATALOGUES, TABLE, Fails, GoesOn, cells, markdown
 from tests.contracts.fault_worlds import ENDED, KILLED, World, running, session_of, why
 from tests.contracts.faults import Fault
+from tests.databases import with_tables
 from tests.slurm.cluster import Cluster, slurm_is_impossible
 from tests.slurm.cluster import running as running_cluster
 
@@ -36,14 +34,6 @@ STORIES = (Fault.VANISHING, Fault.KILLED)
 def params(*cells: tuple[str, Fault]) -> pytest.MarkDecorator:
     ids = [pytest.param(*cell, marks=MARKS.get(cell[0], ()), id="-".join(cell)) for cell in cells]
     return pytest.mark.parametrize(("world", "fault"), ids, indirect=["world"])
-
-
-@pytest.fixture(scope="module")
-def image() -> Iterator[str]:
-    name = build_checksum_image(f"localhost/fairlead-test-{uuid.uuid4().hex[:8]}:1")
-    yield name
-    # an image that a container still uses can't be removed
-    assert remove_checksum_image(name)
 
 
 @pytest.fixture(scope="module")
@@ -66,8 +56,7 @@ def world(
     caplog.set_level(logging.DEBUG)
     # a platform that can't be asked is given up sooner than an operator would like
     monkeypatch.setattr(limits, "PATIENCE_SECONDS", 12.0)
-    engine = connect(f"sqlite:///{tmp_path / 'broker.db'}")
-    upgrade(engine)
+    engine = with_tables(tmp_path / "broker.db")
     try:
         with fault_platforms.made(request, request.param, tmp_path, engine) as world:
             try:

@@ -18,11 +18,11 @@ from broker.model import Phase
 from broker.platforms.simulated import SimulatedPlatform
 from broker.service import Broker
 from federation.clock import ManualClock
-from federation.database import connect, upgrade
 from federation.settings import load_settings
 from federation.sites import Platform
 from tests.broker.conftest import KINDS, NOW, make_document
 from tests.broker.driving import ANN, Recording, is_in, notes, running, turn
+from tests.databases import with_tables
 from tests.rucio.conftest import World
 from tests.rucio.server import PASSWORD
 from tests.rucio.storage import content
@@ -94,8 +94,7 @@ class Running:
 
 @pytest.fixture
 def made(world: World, tmp_path: Path) -> Iterator[Callable[..., Running]]:
-    engine = connect(f"sqlite:///{tmp_path}/broker.db")
-    upgrade(engine)
+    engine = with_tables(tmp_path / "broker.db")
     clock = ManualClock(NOW)
     settings = load_settings(None, {"HOME": str(tmp_path), "FAIRLEAD_WORK_DIRECTORY": str(tmp_path / "work")})
 
