@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import time
 from dataclasses import replace
 
 from sqlalchemy import select
@@ -104,6 +103,7 @@ def broker_maker(settings, federation, engine, clock, tmp_path):
 
 @contextlib.asynccontextmanager
 async def running(broker):
+    ThreadsAtWork.of(asyncio.get_running_loop())
     task = asyncio.create_task(broker.run())
     try:
         yield task
@@ -113,18 +113,51 @@ async def running(broker):
             await task
 
 
-async def turn(clock, until, step=0.5, turns=600):
-    """Turn the clock, with time for everybody to act in between, until it is so.
+class ThreadsAtWork:
+    """What an event loop has given to threads and waits for: while there is any, somebody still acts."""
 
-    So many turns are enough where everybody acts at once: on a busy machine there are more.
-    """
-    patience = time.monotonic() + 30
-    while turns > 0 or time.monotonic() < patience:
+    HANGS = 5.0  # seconds: what a test leaves hanging on purpose is not waited for again
+    HOPS = 12  # turns of the loop without new work until nobody is taken to have any
+
+    def __init__(self, loop):
+        self._work, self._hanging = set(), set()
+        self._run_in_executor = loop.run_in_executor
+        loop.run_in_executor = self._watched
+
+    @classmethod
+    def of(cls, loop):
+        watched = getattr(loop.run_in_executor, "__self__", None)
+        return watched if isinstance(watched, cls) else cls(loop)
+
+    def _watched(self, executor, work, *arguments):
+        future = self._run_in_executor(executor, work, *arguments)
+        self._work.add(future)
+        future.add_done_callback(self._work.discard)
+        return future
+
+    async def all_done(self):
+        """Return when whoever could act has acted, and sleeps until the clock is turned."""
+        quiet = 0
+        while quiet < self.HOPS:
+            await asyncio.sleep(0)
+            quiet += 1
+            if waited := self._work - self._hanging:
+                quiet = 0
+                done, _ = await asyncio.wait(
+                    waited, timeout=self.HANGS, return_when=asyncio.FIRST_COMPLETED
+                )
+                if not done:
+                    self._hanging |= waited
+
+
+async def turn(clock, until, step=0.5, turns=600):
+    """Turn the clock until it is so; everybody acts between two turns, however busy the machine is."""
+    threads = ThreadsAtWork.of(asyncio.get_running_loop())
+    for _ in range(turns):
+        await threads.all_done()
         if await asyncio.to_thread(until):
             return
         clock.advance(step)
-        turns -= 1
-        await asyncio.sleep(0.004)
     raise AssertionError("it never came to be")
 
 

@@ -245,7 +245,9 @@ def test_what_has_been_over_for_long_is_removed_and_nothing_else(make_broker, en
     # its results' time is over, but they are still there: first they are removed
     assert broker.session(kept).phase is Phase.COMPLETED
     drive(broker, clock, lambda: kept not in held(engine))
-    assert retention.remove_old(engine, clock.now(), month) == 1
+    # the broker that was driven looks for what is old, too: it may have been the first
+    assert retention.remove_old(engine, clock.now(), month) <= 1
+    assert broker.session(kept) is None
     assert broker.session(waiting).phase is not None
     assert count(engine, offersets) == 1
     assert set(held(engine)) == {waiting}
