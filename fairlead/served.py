@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import secrets
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from fairlead.client import BrokerClient
 from federation.errors import OutsideError
 
-START_SECONDS = 30.0
+START_SECONDS = 120.0  # seconds; two, where the machine does nothing else
 STOP_SECONDS = 15.0
+SAID_BYTES = 65_536
 
 
 @dataclass(frozen=True)
@@ -33,13 +37,7 @@ class Served:
 
     def stop(self) -> None:
         """End it, gently first. Called again: does nothing."""
-        if self.process.poll() is None:
-            self.process.terminate()
-            try:
-                self.process.wait(STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
+        _end(self.process)
 
 
 def start(arguments: Sequence[str], log: Path, environment: Mapping[str, str] | None = None) -> Served:
@@ -48,12 +46,12 @@ def start(arguments: Sequence[str], log: Path, environment: Mapping[str, str] | 
     It is in a session of its own: a Ctrl-C in the terminal is for its parent, which then stops it. What it
     says goes to `log`. Raises OutsideError with its last line where it doesn't come up.
     """
-    from fairlead.serving import listen
-
-    with listen("127.0.0.1", 0) as free:
-        port = free.getsockname()[1]
-    user, password = "admin", secrets.token_urlsafe(12)
-    given = {"FAIRLEAD_ADMIN_USER": user, "FAIRLEAD_ADMIN_PASSWORD": password, **(environment or {})}
+    given = {
+        "FAIRLEAD_ADMIN_USER": "admin",
+        "FAIRLEAD_ADMIN_PASSWORD": secrets.token_urlsafe(12),
+        **(environment or {}),
+    }
+    user, password = given["FAIRLEAD_ADMIN_USER"], given["FAIRLEAD_ADMIN_PASSWORD"]
     command = [
         sys.executable,
         "-m",
@@ -63,37 +61,59 @@ def start(arguments: Sequence[str], log: Path, environment: Mapping[str, str] | 
         "--host",
         "127.0.0.1",
         "--port",
-        str(port),
+        "0",
+        "--json",
     ]
-    with log.open("wb") as sink:
+    with log.open("wb") as sink, tempfile.TemporaryFile() as said:
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
-            stdout=sink,
+            stdout=said,
             stderr=sink,
             start_new_session=True,
             env={**os.environ, **given},
         )
-    served = Served(process, f"http://127.0.0.1:{port}", given["FAIRLEAD_ADMIN_USER"], password, log)
-    try:
-        _wait(served)
-    except BaseException:
-        served.stop()
-        raise
+        try:
+            served = Served(process, _url(process, said.fileno(), log), user, password, log)
+            with served.client() as client:
+                _wait(client.is_up, process, log)
+        except BaseException:
+            _end(process)
+            raise
     return served
 
 
-def _wait(served: Served) -> None:
+def _url(process: subprocess.Popen[bytes], said: int, log: Path) -> str:
+    """Where it listens, as it says itself."""
+    found: list[str] = []
+
+    def look() -> bool:
+        with contextlib.suppress(ValueError):  # nothing yet, or not all of it
+            found.append(json.loads(os.pread(said, SAID_BYTES, 0))["url"])
+        return bool(found)
+
+    _wait(look, process, log)
+    return found[0]
+
+
+def _wait(reached: Callable[[], bool], process: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
-    with served.client() as client:
-        while not client.is_up():
-            if served.process.poll() is not None:
-                raise OutsideError(f"the broker ended at once: {_last_line(served.log)}")
-            if time.monotonic() > deadline:
-                raise OutsideError(
-                    f"the broker doesn't answer after {START_SECONDS:.0f} s: {_last_line(served.log)}"
-                )
-            time.sleep(0.05)
+    while not reached():
+        if process.poll() is not None:
+            raise OutsideError(f"the broker ended at once: {_last_line(log)}")
+        if time.monotonic() > deadline:
+            raise OutsideError(f"the broker doesn't answer after {START_SECONDS:.0f} s: {_last_line(log)}")
+        time.sleep(0.05)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
 def _last_line(log: Path) -> str:
