@@ -1,5 +1,5 @@
 """The fixtures of the contract tests of platforms."""
 
-from tests.contracts.platform_cases import case, cluster, image, server
+from tests.contracts.platform_cases import case, cluster, image, rest, server
 
-__all__ = ["case", "cluster", "image", "server"]
+__all__ = ["case", "cluster", "image", "rest", "server"]

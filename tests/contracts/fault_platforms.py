@@ -18,6 +18,7 @@ from broker.platforms.openstack_nova import SESSION, WORD
 from broker.platforms.podman_run import container_name
 from broker.service import Broker
 from federation.clock import SystemClock
+from reservations.sources.slurm_rest import TOKEN_VARIABLE
 from tests.broker.other_broker import OtherBroker, other_broker
 from tests.broker.podman_support import podman
 from tests.cloud.stand_in import StandIn
@@ -29,6 +30,7 @@ from tests.skaha.platform_support import TERMINAL
 from tests.skaha.serving import Served, skaha, skaha_options
 from tests.slurm.cluster import Cluster
 from tests.slurm.platform_support import platform_options
+from tests.slurm.rest import Restd
 
 # what podman says where its store can't be had, and where the kernel doesn't let it
 PODMAN_WORDS = {
@@ -109,6 +111,29 @@ class HttpWorld(World):
 
     def nowhere(self, line: str) -> str:
         return line.replace(self.front.url, "URL")
+
+
+class SlurmrestdWorld(SlurmWorld, HttpWorld):
+    """The same cluster, asked by its slurmrestd alone."""
+
+    kind = "slurmrestd"
+    front: HttpFront
+
+    def __init__(self, directory: Path, engine: Engine, front: HttpFront, image: str, restd: Restd) -> None:
+        HttpWorld.__init__(
+            self,
+            directory,
+            engine,
+            front,
+            platform_options(restd.cluster, **restd.options(rest_url=front.url)),
+        )
+        self._image, self._cluster = image, restd.cluster
+        self._token = restd.token_file.read_text().strip().removeprefix(f"{TOKEN_VARIABLE}=")
+        # what expires is known there
+        front.sent.add(self._token)
+
+    def secrets(self) -> set[str]:
+        return {*super().secrets(), self._token}
 
 
 class SkahaWorld(HttpWorld):
@@ -226,10 +251,11 @@ class CloudWorld(HttpWorld):
 
 @contextmanager
 def made(request: pytest.FixtureRequest, kind: str, directory: Path, engine: Engine) -> Iterator[World]:
-    """The world of a platform; `request` knows the fixtures `image` and `cluster`."""
+    """The world of a platform; `request` knows the fixtures `image`, `cluster` and `rest`."""
     worlds = {
         "podman": podman_world,
         "slurm": slurm_world,
+        "slurmrestd": slurmrestd_world,
         "skaha": skaha_world,
         "openstack": cloud_world,
         "execution_broker": broker_world,
@@ -253,6 +279,16 @@ def slurm_world(request: pytest.FixtureRequest, directory: Path, engine: Engine)
     front = CommandFront(directory / "front", SLURM_COMMANDS, SLURM_WORDS, "'sbatch '*")
     request.getfixturevalue("monkeypatch").setenv("PATH", front.path, prepend=os.pathsep)
     yield SlurmWorld(directory, engine, front, image, cluster)
+
+
+@contextmanager
+def slurmrestd_world(request: pytest.FixtureRequest, directory: Path, engine: Engine) -> Iterator[World]:
+    def starts(method: str, path: str, body: bytes) -> bool:
+        return method == "POST" and path.endswith("/job/submit")
+
+    image, restd = request.getfixturevalue("image"), request.getfixturevalue("rest")
+    with proxied(restd.url, starts) as front:
+        yield SlurmrestdWorld(directory, engine, front, image, restd)
 
 
 @contextmanager

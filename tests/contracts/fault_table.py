@@ -43,6 +43,9 @@ NO_SERVICE = NotThere("there is no service: all of it is in the broker's own pro
 INSPECT = "site here: podman image inspect"
 NOVA = "site here: Nova of cloud 'faulty'"
 SLURM = "site here: squeue"
+SLURMRESTD = "site here: slurmrestd at URL"
+# rows that are another way to a platform than its own row
+WAYS: Mapping[str, str] = {"slurmrestd": "slurm"}
 
 TABLE: Mapping[str, Mapping[Fault, Outcome]] = {
     "podman": {
@@ -65,6 +68,19 @@ TABLE: Mapping[str, Mapping[Fault, Outcome]] = {
         Fault.HALF: Fails(f"{SLURM}: exit status -9"),
         Fault.WRONG: Fails(f"{SLURM} said something unexpected: "),
         Fault.VANISHING: Fails(f"{SLURM}: Unable to contact slurm controller (connect failure)"),
+        Fault.KILLED: FOUND,
+    },
+    "slurmrestd": {
+        Fault.DOWN: Fails(f"{SLURMRESTD} can't be asked: {REFUSED}"),
+        Fault.SLOW: Fails(f"{SLURMRESTD} can't be asked: timed out"),
+        Fault.UNAUTHORIZED: Fails(
+            f"{SLURMRESTD} doesn't take our token for the user root: it may be another"
+        ),
+        Fault.FORBIDDEN: Fails(f"{SLURMRESTD} fails with status 403"),
+        Fault.EXPIRED: Fails(f"{SLURMRESTD} doesn't take our token for the user root: it may be another"),
+        Fault.HALF: Fails(f"{SLURMRESTD} can't be asked: {CUT}"),
+        Fault.WRONG: Fails(f"{SLURMRESTD} answers with what can't be read: expected a JSON object"),
+        Fault.VANISHING: Fails(f"{SLURMRESTD} can't be asked: {REFUSED}"),
         Fault.KILLED: FOUND,
     },
     "skaha": {

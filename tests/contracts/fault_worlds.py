@@ -32,6 +32,7 @@ from federation.settings import Settings, load_settings
 from federation.sites import Federation, Place, Site
 from federation.sites import Platform as SitePlatform
 from tests.broker.conftest import KINDS
+from tests.contracts.fault_table import WAYS
 from tests.contracts.faults import Front
 
 ANN = Owner("ann-uuid", "ann")
@@ -55,6 +56,7 @@ class World:
     """Also: what differs between platforms. `broker()` is one after a restart."""
 
     kind = ""
+    # its row in the table
     # the options by which it waits no longer than a moment for an answer
     impatient: ClassVar[Mapping[str, Any]] = {}
     # whether sessions have a storage, in which they say what they do
@@ -130,7 +132,8 @@ class World:
 
     def federation(self, **options: Any) -> Federation:
         given = {**self.options, **options}
-        size = SitePlatform(self.kind, cores=4, memory_gib=8, storage_gib=10, options=given)
+        kind = WAYS.get(self.kind, self.kind)
+        size = SitePlatform(kind, cores=4, memory_gib=8, storage_gib=10, options=given)
         return Federation("test", {"here": Site("here", "Here", Place(0, 0), platform=size)})
 
     def settings(self) -> Settings:

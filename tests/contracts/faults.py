@@ -148,7 +148,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def _pass_on(self) -> None:
         front = self.server.front
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        shown = self.headers.get("Authorization") or self.headers.get("X-Auth-Token") or ""
+        shown = next((self.headers[name] for name in SHOWN if self.headers[name]), "")
         fault = front.fault
         if fault is Fault.EXPIRED and shown not in front.old:
             fault = None
@@ -213,6 +213,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = do_PROPFIND = _pass_on  # noqa: N815
 
 
+# where credentials are shown
+SHOWN = ("Authorization", "X-Auth-Token", "X-SLURM-USER-TOKEN")
 # what is between two hops alone
 HOP = frozenset({"connection", "content-length", "date", "host", "keep-alive", "server", "transfer-encoding"})
 

@@ -24,8 +24,9 @@ from tests.cloud.bucket import ResultBucket
 from tests.contracts.platform_support import CONTENT, make_job, make_platform
 from tests.netprobe.servers import FileServer, file_server
 from tests.skaha.serving import skaha, skaha_options
-from tests.slurm.cluster import Cluster, running, slurm_is_impossible
+from tests.slurm.cluster import Cluster, rest_is_impossible, running, slurm_is_impossible
 from tests.slurm.platform_support import platform_options
+from tests.slurm.rest import Restd, restd
 
 
 class Case:
@@ -103,7 +104,7 @@ PODMAN = {
 }
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def image() -> Iterator[str]:
     name = build_checksum_image(f"localhost/fairlead-test-{uuid.uuid4().hex[:8]}:1")
     yield name
@@ -111,13 +112,22 @@ def image() -> Iterator[str]:
     assert remove_checksum_image(name)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def cluster() -> Iterator[Cluster]:
     reason = slurm_is_impossible()
     if reason is not None:
         pytest.skip(reason)
     with running(3) as cluster:
         yield cluster
+
+
+@pytest.fixture(scope="package")
+def rest(cluster: Cluster) -> Iterator[Restd]:
+    reason = rest_is_impossible()
+    if reason is not None:
+        pytest.skip(reason)
+    with restd(cluster) as found:
+        yield found
 
 
 @pytest.fixture

@@ -19,30 +19,19 @@ from broker.model import Phase
 from broker.platforms import GROUP
 from broker.sessions import limits
 from tests.contracts import fault_platforms
-from tests.contracts.fault_table import CATALOGUES, TABLE, Fails, GoesOn, cells, markdown
+from tests.contracts.fault_table import CATALOGUES, TABLE, WAYS, Fails, GoesOn, cells, markdown
 from tests.contracts.fault_worlds import ENDED, KILLED, World, running, session_of, why
 from tests.contracts.faults import Fault
 from tests.databases import with_tables
-from tests.slurm.cluster import Cluster, slurm_is_impossible
-from tests.slurm.cluster import running as running_cluster
 
 PAGE = Path(__file__).parents[2] / "docs" / "faults.md"
-MARKS: dict[str, Any] = {"podman": pytest.mark.podman, "slurm": pytest.mark.podman}
+MARKS: dict[str, Any] = dict.fromkeys(("podman", "slurm", "slurmrestd"), pytest.mark.podman)
 STORIES = (Fault.VANISHING, Fault.KILLED)
 
 
 def params(*cells: tuple[str, Fault]) -> pytest.MarkDecorator:
     ids = [pytest.param(*cell, marks=MARKS.get(cell[0], ()), id="-".join(cell)) for cell in cells]
     return pytest.mark.parametrize(("world", "fault"), ids, indirect=["world"])
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    reason = slurm_is_impossible()
-    if reason is not None:
-        pytest.skip(reason)
-    with running_cluster(1) as cluster:
-        yield cluster
 
 
 @pytest.fixture
@@ -71,7 +60,7 @@ def world(
 
 
 def test_every_platform_is_in_the_table_with_every_fault() -> None:
-    assert set(TABLE) == {entry.name for entry in entry_points(group=GROUP)}
+    assert {WAYS.get(row, row) for row in TABLE} == {entry.name for entry in entry_points(group=GROUP)}
     assert all(set(outcomes) == set(Fault) for outcomes in TABLE.values())
 
 
