@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from federation.errors import InputError
@@ -68,13 +69,13 @@ PLAIN, SEVERAL = Sort(), Sort(several=True)
 def sort_of(test: Measurement, rtt_seconds: float) -> Sort:
     """`rtt_seconds`: of the test's path."""
     told, count = test.parameters, streams(test)
-    if not _TOLD.intersection(told):
+    if _TOLD.isdisjoint(told):
         return PLAIN if count == 1 else SEVERAL
     # each stream has a window, and a rate, of its own
     rate = test.figures.get("bits_per_second", 0.0) / count
     window = number(told, parse_size_bytes, "window_bytes", "window") or 0.0
     target = number(told, parse_bits_per_second, *_TARGETS) or 0.0
-    return Sort(
+    return _sort(
         told.get("bidirectional") is True,
         target if rate >= HELD_DOWN * target else 0.0,
         window if rate * rtt_seconds / 8 >= HELD_DOWN * window else 0.0,
@@ -82,6 +83,8 @@ def sort_of(test: Measurement, rtt_seconds: float) -> Sort:
     )
 
 
+# one of each, for a mesh makes thousands of tests alike
+_sort = lru_cache(maxsize=1024)(Sort)
 _TARGETS = ("target_bits_per_second", "bitrate", "fq_rate")
 _TOLD = frozenset(("bidirectional", "window_bytes", "window", *_TARGETS))
 
@@ -117,6 +120,28 @@ def alike(tests: Sequence[Measurement], rtt_seconds: float) -> Alike:
     return Alike(best, own, later)
 
 
+def newest_alike(
+    tests: Iterable[Measurement], rtt_seconds: float, most: int
+) -> tuple[Sort, list[Measurement]]:
+    """The same sort, and the newest `most` tests of it, of tests newest first (none: no tests of PLAIN).
+
+    No more of them are looked at than need be: nothing is more like a transfer than a plain test.
+    """
+    found: dict[Sort, list[Measurement]] = {}
+    last: Sort | None = None
+    some: list[Measurement] = []
+    for test in tests:
+        sort = sort_of(test, rtt_seconds)
+        if sort is not last:
+            last, some = sort, found.setdefault(sort, [])
+        if len(some) < most:
+            some.append(test)
+        elif sort == PLAIN:
+            break
+    best = min(found, default=PLAIN)
+    return best, found.get(best, [])
+
+
 def offsets(
     tests: Sequence[Measurement], expected: Callable[[Measurement], float], best: Sort, rtt_seconds: float
 ) -> Mapping[Sort, LogSpread]:
@@ -141,13 +166,19 @@ def number(parameters: Mapping[str, Any], parse: Callable[[str], float], *names:
     """The first of these that is there, a number or text with a unit; what can't be read isn't there."""
     for name in names:
         value = parameters.get(name)
-        if isinstance(value, bool):
+        if value is None or isinstance(value, bool):
             continue
         if isinstance(value, int | float):
             return float(value)
-        if isinstance(value, str):
-            try:
-                return float(parse(value))
-            except (InputError, ValueError):
-                continue
+        if isinstance(value, str) and (read := _read(parse, value)) is not None:
+            return read
     return None
+
+
+@lru_cache(maxsize=1024)
+def _read(parse: Callable[[str], float], text: str) -> float | None:
+    # the tests of a mesh are all told the same
+    try:
+        return float(parse(text))
+    except (InputError, ValueError):
+        return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import pairwise, takewhile
@@ -15,7 +15,7 @@ from netprobe.bank import BANK
 from netprobe.conformal import Miss, Pool, calibrate
 from netprobe.evidence import Choice, Evidence, Rung
 from netprobe.history import History
-from netprobe.likeness import PLAIN, Sort, alike, number, offsets, sort_of, streams
+from netprobe.likeness import PLAIN, Sort, alike, newest_alike, number, offsets, sort_of, streams
 from netprobe.measurement import Kind, Measurement
 from netprobe.round_trips import round_trip
 from netprobe.transfer_model import DEFAULT_MSS_BYTES, sustained_bits_per_second
@@ -187,17 +187,18 @@ def _off(sort: Sort, off: Mapping[Sort, LogSpread]) -> float:
     return math.log(off[sort].median) if sort in off else 0.0
 
 
-def alike_of(
-    history: History, federation: Federation, source: str, destination: str, now: datetime
+def newest_alike_of(
+    history: History, federation: Federation, source: str, destination: str, most: int, now: datetime
 ) -> tuple[Sort, Sequence[Measurement], int]:
-    """The sort of the path's usable tests that is most like a transfer, those of that sort (newest first),
-    and how many are dated in the future."""
-    every, ahead = usable_of(history, source, destination, now)
-    if not every:
-        return PLAIN, [], ahead
+    """The sort of the path's usable tests that is most like a transfer, the newest `most` of that sort
+    (newest first), and how many are dated in the future."""
+    found = history.path(Kind.THROUGHPUT, source, destination)
+    ahead = _dated_ahead(history, source, destination, now)
     trip = round_trip(history, federation, source, destination, now).seconds
-    found = alike(every, trip)
-    return found.sort, found.own, ahead
+    sort, some = newest_alike(_rated(found[ahead:]), trip, most)
+    if not some and ahead:
+        sort, some = newest_alike(_rated(found), trip, most)
+    return sort, some, len(rated(found[:ahead]))
 
 
 def usable_of(
@@ -261,13 +262,15 @@ def usable(tests: Sequence[Measurement]) -> list[Measurement]:
     return [test for test in good if streams(test) == 1] or good
 
 
-def rated(tests: Sequence[Measurement]) -> list[Measurement]:
+def rated(tests: Iterable[Measurement]) -> list[Measurement]:
     """Successful TCP tests with a rate."""
-    return [
-        test
-        for test in tests
-        if test.succeeded and test.figures.get("bits_per_second", 0.0) > 0 and not _udp(test)
-    ]
+    return list(_rated(tests))
+
+
+def _rated(tests: Iterable[Measurement]) -> Iterator[Measurement]:
+    for test in tests:
+        if test.error is None and test.figures.get("bits_per_second", 0.0) > 0 and not _udp(test):
+            yield test
 
 
 def _single_stream_rate(test: Measurement, rtt_seconds: float) -> float:

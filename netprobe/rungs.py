@@ -20,7 +20,7 @@ from federation.sites import Federation
 from netprobe.conformal import quantile
 from netprobe.evidence import Evidence, Rung, RungError
 from netprobe.history import History
-from netprobe.measured import alike_of, drift, levels
+from netprobe.measured import drift, levels, newest_alike_of
 from netprobe.measurement import Kind, Measurement
 from netprobe.round_trips import round_trip
 from netprobe.weights import LogSpread, log_spread, weighted_quantile
@@ -154,15 +154,13 @@ def _learnt(errors: Mapping[Path, float]) -> RungError:
 
 def _known(history: History, federation: Federation, now: datetime) -> Known:
     found = {
-        path: alike_of(history, federation, *path, now)
+        path: newest_alike_of(history, federation, *path, NEWEST, now)
         for path in history.paths(Kind.THROUGHPUT)
         if path[0] != path[1]
     }
     # paths whose tests were all held down say what those tests get: they count where there are no others
     plain = {path for path, (sort, some, _) in found.items() if some and sort.plain}
-    tests = {
-        path: some[:NEWEST] for path, (_, some, _) in found.items() if some and (path in plain or not plain)
-    }
+    tests = {path: some for path, (_, some, _) in found.items() if some and (path in plain or not plain)}
     newest = {path: list(levels(history, federation, some, now)) for path, some in tests.items()}
     leaving, arriving = defaultdict(list), defaultdict(list)
     for path in tests:

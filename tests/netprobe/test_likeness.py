@@ -17,7 +17,7 @@ from netprobe.backtest import replay
 from netprobe.cost import seconds_for
 from netprobe.forecast import Forecast, Rung, forecast_from
 from netprobe.history import History
-from netprobe.likeness import PLAIN, SEVERAL, Sort, alike, sort_of
+from netprobe.likeness import PLAIN, SEVERAL, Sort, alike, newest_alike, sort_of
 from netprobe.measurement import Kind, Measurement, Origin
 from netprobe.parallel import stream_gain
 
@@ -103,6 +103,20 @@ def test_the_most_alike_there_is_counts(sorts: list[Sort]) -> None:
         assert found.sort == min(sorts[:count])
         assert [sort_of(test, RTT) for test in found.own] == [found.sort]
         assert found.own == found.with_stand_ins
+
+
+@given(
+    st.lists(st.sampled_from([{}, {"streams": 8}, WINDOW, {"bidirectional": True}]), min_size=1, max_size=30),
+    st.integers(1, 8),
+)
+def test_the_newest_of_them_are_found_without_looking_at_all(told: list[dict[str, Any]], most: int) -> None:
+    tests = [made(HELD, n + 1, **each) for n, each in enumerate(told)]
+    whole = alike(tests, RTT)
+    left = iter(tests)
+    assert newest_alike(left, RTT, most) == (whole.sort, list(whole.own[:most]))
+    plain = [n for n, each in enumerate(told) if not each]
+    if len(plain) > most:
+        assert len(list(left)) == len(tests) - 1 - plain[most]
 
 
 def test_several_free_streams_say_more_of_a_transfer_than_one_that_is_held_down() -> None:
