@@ -1,11 +1,10 @@
 """An ExecutionBroker of another make, on loopback: it says what a test has it say."""
 
-import json
-import threading
 import uuid
 from contextlib import contextmanager
 from datetime import timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from tests.loopback import Said, said_json, serving
 
 KINDS = "https://www.purl.org/ivoa.net/Calycopis-openapi/schema/v1.0/kinds/"
 CANCELLABLE = ("OFFERED", "ACCEPTED", "PREPARING", "AVAILABLE", "RUNNING")
@@ -67,31 +66,13 @@ def other_broker(now):
     """A running OtherBroker; `now` is its clock."""
     broker = OtherBroker(now)
 
-    class Handler(BaseHTTPRequestHandler):
-        def handle_any(self):
-            broker.authorization = self.headers.get("Authorization")
-            length = int(self.headers.get("Content-Length", 0))
-            text = self.rfile.read(length)
-            status, document = broker.answer(self.command, self.path, json.loads(text) if text else None)
-            body = document if isinstance(document, bytes) else json.dumps(document).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+    def answer(asked):
+        broker.authorization = asked.headers.get("Authorization")
+        status, document = broker.answer(asked.method, asked.target, asked.json())
+        if isinstance(document, bytes):
+            return Said(status, document, {"Content-Type": "application/json"})
+        return said_json(document, status)
 
-        do_GET = do_POST = handle_any  # noqa: N815 - the names that http.server looks for
-
-        def log_message(self, *_):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    broker.url = f"http://127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
+    with serving(answer) as server:
+        broker.url = server.origin
         yield broker
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

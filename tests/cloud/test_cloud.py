@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import httpx
@@ -15,6 +12,7 @@ from keystoneauth1 import exceptions
 
 from tests.cloud import leases
 from tests.cloud.cloud import Cloud
+from tests.loopback import Asked, Said, said_json, serving
 
 pytestmark = pytest.mark.cloud
 
@@ -134,29 +132,14 @@ def credits_service() -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """A service that allows what isn't called "dear": its URL, and what it was asked."""
     asked: list[dict[str, Any]] = []
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            asked.append({"path": self.path, "token": self.headers["X-Auth-Token"], **body})
-            denied = body["lease"]["name"] == "dear"
-            answer = json.dumps({"message": "Too dear"}).encode() if denied else b""
-            self.send_response(403 if denied else 204)
-            self.send_header("Content-Type", "application/json")
-            if denied:
-                self.send_header("Content-Length", str(len(answer)))
-            self.end_headers()
-            self.wfile.write(answer)
+    def answer(call: Asked) -> Said:
+        body = call.json()
+        asked.append({"path": call.path, "token": call.headers["X-Auth-Token"], **body})
+        denied = body["lease"]["name"] == "dear"
+        return said_json({"message": "Too dear"}, 403) if denied else Said(204)
 
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}", asked
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with serving(answer) as server:
+        yield server.origin, asked
 
 
 def test_blazar_asks_a_service_of_credits(

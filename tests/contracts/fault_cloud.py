@@ -4,40 +4,49 @@ sign-in gets a token of its own, and the catalogue says where Nova is."""
 from __future__ import annotations
 
 import contextlib
-import http.server
-import itertools
-import json
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from tests.cloud.stand_in import StandIn
+from tests.loopback import Asked, Said, said_json, serving
 
 PASSWORD = "sw0rdfish"
 NAME = "faulty"
 NOVA = "/v2.1"
 
 
-class CloudServer(http.server.ThreadingHTTPServer):
+@dataclass
+class CloudServer:
     """`nova`: the address that the catalogue gives; `tokens` that were given."""
 
-    daemon_threads = True
+    stand_in: StandIn
+    url: str = ""
+    nova: str = ""
+    tokens: list[str] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def __init__(self, stand_in: StandIn) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.stand_in, self.nova, self.tokens = stand_in, self.url + NOVA, list[str]()
-        self.lock, self.numbers = threading.Lock(), itertools.count(1)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
-
-    def sign_in(self) -> tuple[str, Mapping[str, Any]]:
+    def answer(self, asked: Asked) -> Said:
+        path = asked.path.rstrip("/")
+        if path == "/v3/auth/tokens":
+            return self._sign_in()
+        if path in ("/v3", NOVA):
+            links = [{"rel": "self", "href": f"http://{asked.headers['Host']}{path}"}]
+            versions = {"version": "2.96", "min_version": "2.1"} if path == NOVA else {}
+            version = {"id": path.strip("/"), "status": "CURRENT", "links": links, **versions}
+            return said_json({"version": version})
         with self.lock:
-            self.tokens.append(f"t0ken-{next(self.numbers)}")
+            target = asked.target.rstrip("/").removeprefix(NOVA)
+            found = self.stand_in.ask("compute", asked.method, target, asked.json())
+        return Said(found.status) if found.body is None else said_json(found.body, found.status)
+
+    def _sign_in(self) -> Said:
+        with self.lock:
+            self.tokens.append(f"t0ken-{len(self.tokens) + 1}")
+            given = self.tokens[-1]
         place = {"interface": "public", "region": "RegionOne", "region_id": "RegionOne", "url": self.nova}
         domain = {"id": "default", "name": "Default"}
         token = {
@@ -49,57 +58,16 @@ class CloudServer(http.server.ThreadingHTTPServer):
             "roles": [{"id": "r", "name": "member"}],
             "catalog": [{"type": "compute", "id": "c", "name": "nova", "endpoints": [{"id": "e", **place}]}],
         }
-        return self.tokens[-1], {"token": token}
-
-
-class _Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    server: CloudServer
-
-    def log_message(self, *arguments: object) -> None:
-        pass
-
-    def _handle(self) -> None:
-        server = self.server
-        text = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        path = self.path.rstrip("/")
-        if path == "/v3/auth/tokens":
-            token, document = server.sign_in()
-            return self._answer(201, document, {"X-Subject-Token": token})
-        if path in ("/v3", NOVA):
-            links = [{"rel": "self", "href": f"http://{self.headers['Host']}{path}"}]
-            versions = {"version": "2.96", "min_version": "2.1"} if path == NOVA else {}
-            version = {"id": path.strip("/"), "status": "CURRENT", "links": links, **versions}
-            return self._answer(200, {"version": version})
-        with server.lock:
-            body = json.loads(text) if text else None
-            found = server.stand_in.ask("compute", self.command, path.removeprefix(NOVA), body)
-        return self._answer(found.status, found.body)
-
-    def _answer(self, status: int, document: Any, headers: Mapping[str, str] | None = None) -> None:
-        body = b"" if document is None else json.dumps(document).encode()
-        self.send_response(status)
-        for name, value in {"Content-Type": "application/json", **(headers or {})}.items():
-            self.send_header(name, value)
-        if status != 204:
-            self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    do_GET = do_POST = do_DELETE = _handle  # noqa: N815 - the names that http.server looks for
+        return said_json({"token": token}, 201, {"X-Subject-Token": given})
 
 
 @contextlib.contextmanager
 def served(stand_in: StandIn) -> Iterator[CloudServer]:
-    with CloudServer(stand_in) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
+    found = CloudServer(stand_in)
+    with serving(found.answer) as server:
+        found.url = server.origin
+        found.nova = server.origin + NOVA
+        yield found
 
 
 def clouds_yaml(server: CloudServer, directory: Path) -> Path:

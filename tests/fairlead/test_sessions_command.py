@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from fairlead.cli import main
 from fairlead.served import Served, start
+from tests.loopback import Asked, Said, said_json, serving
 
 JOB = Path(__file__).resolve().parents[2] / "examples" / "checksum.yaml"
 Run = Callable[..., tuple[int, str, str]]
@@ -138,37 +137,17 @@ def files(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, bytes]]:
     """A broker that has a session with these files, by "STORAGE/PATH". What is empty there breaks off."""
     content: dict[str, bytes] = {}
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            from urllib.parse import unquote
+    def answer(asked: Asked) -> Said:
+        at = f"/sessions/{SESSION}/storage"
+        if asked.path == at:
+            return said_json(storage_document(content))
+        if body := content.get(asked.path.removeprefix(at + "/")):
+            return Said(200, body)
+        return Said(200, b"half", {"Content-Length": "100"})
 
-            at = f"/sessions/{SESSION}/storage"
-            if self.path == at:
-                self.answer(json.dumps(storage_document(content)).encode())
-            elif body := content.get(unquote(self.path.removeprefix(at + "/"))):
-                self.answer(body)
-            else:
-                self.answer(b"half", length=100)
-
-        def answer(self, body: bytes, length: int | None = None) -> None:
-            self.send_response(200)
-            self.send_header("Content-Length", str(length or len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    monkeypatch.setenv("FAIRLEAD_URL", f"http://127.0.0.1:{server.server_address[1]}")
-    try:
+    with serving(answer) as server:
+        monkeypatch.setenv("FAIRLEAD_URL", server.origin)
         yield content
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def storage_document(content: Mapping[str, bytes]) -> dict[str, object]:

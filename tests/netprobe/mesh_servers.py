@@ -8,31 +8,26 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import http.server
 import json
 import ssl
-import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+from tests.loopback import Asked, Handler, Said, Server, running
 
 # status and body of a lie, or a name that the handler knows
 Lie = tuple[int, bytes] | str
 MISSING = 9223372036854775807
 
 
-class MeshServer(http.server.ThreadingHTTPServer):
+class MeshServer(Server):
     """`lies` are told in turn, one a request (None: the truth), then `forever`."""
 
-    daemon_threads = True
-
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.scheme = "http" if tls is None else "https"
-        if tls is not None:
-            self.socket = tls.wrap_socket(self.socket, server_side=True)
+        super().__init__(_Handler, tls)
         self.documents: list[Any] = []
         self.tasks: list[tuple[Any, list[Any]]] = []
         self.lies: list[Lie | None] = []
@@ -42,7 +37,7 @@ class MeshServer(http.server.ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        return f"{self.scheme}://127.0.0.1:{self.server_address[1]}"
+        return self.origin
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Who hangs up is no news."""
@@ -86,23 +81,16 @@ class MeshServer(http.server.ThreadingHTTPServer):
         return next((run for run in runs if run["href"].endswith(parts[3]) and "state" in run), None)
 
 
-class _Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class _Handler(Handler):
     server: MeshServer
 
-    def log_message(self, *arguments: object) -> None:
-        pass
+    def _truth(self, asked: Asked) -> Any:
+        if asked.method == "POST":
+            return self.server.search(asked.json()) if asked.target.endswith("/_search") else None
+        parts = urlsplit(asked.target)
+        return self.server.node(parts.path, parse_qs(parts.query, keep_blank_values=True))
 
-    def do_POST(self) -> None:
-        query = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self._answer(lambda: self.server.search(query) if self.path.endswith("/_search") else None)
-
-    def do_GET(self) -> None:
-        parts = urlsplit(self.path)
-        query = parse_qs(parts.query, keep_blank_values=True)
-        self._answer(lambda: self.server.node(parts.path, query))
-
-    def _answer(self, truth: Any) -> None:
+    def respond(self, asked: Asked) -> None:
         self.server.requests.append(self.path)
         if self.server.credentials is not None:
             wanted = "Basic " + base64.b64encode(self.server.credentials.encode()).decode()
@@ -119,10 +107,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if lie is not None and lie.startswith("busy"):
             self._send(503, b"Service Unavailable", {"Retry-After": lie.removeprefix("busy ")})
             return
-        document = truth()
+        document = self._truth(asked)
         text = json.dumps(document).encode()
         if lie == "half":
-            self._send(200, text, cut=len(text) // 2)
+            self._send(200, text[: len(text) // 2], {"Content-Length": str(len(text))})
         elif lie == "half-json":
             self._send(200, text[: len(text) // 2])
         elif document is None:
@@ -130,30 +118,14 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         else:
             self._send(200, text)
 
-    def _send(
-        self, status: int, body: bytes, headers: dict[str, str] | None = None, cut: int | None = None
-    ) -> None:
-        self.close_connection = True
-        self.send_response(status)
-        for name, value in (headers or {}).items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
-        self.send_header("Connection", "close")
-        self.end_headers()
-        self.wfile.write(body[:cut])
+    def _send(self, status: int, body: bytes, headers: Mapping[str, str] | None = None) -> None:
+        self.say(Said(status, body, {"Connection": "close", **(headers or {})}))
 
 
 @contextlib.contextmanager
 def mesh_server(tls: ssl.SSLContext | None = None) -> Iterator[MeshServer]:
-    server = MeshServer(tls)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
+    with running(MeshServer(tls)) as server:
         yield server
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def tls_context(certificate: Path, key: Path) -> ssl.SSLContext:

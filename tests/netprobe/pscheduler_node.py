@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import json
 import re
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+
+from tests.loopback import Asked, Said, serving
 
 DATA = Path(__file__).parent / "data" / "pscheduler"
 TASK = "2784ddf3-17f0-4d7e-8849-ecefbf38cb41"
@@ -69,31 +69,12 @@ class Simulated:
 
 @contextmanager
 def node(simulated: Simulated) -> Iterator[Simulated]:
-    class Handler(BaseHTTPRequestHandler):
-        def _serve(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            path = self.path.partition("?")[0]
-            kind = self.headers.get("Content-Type")
-            status, kind, found = simulated.answer(self.command, path, kind, body)
-            data = (json.dumps(found) if kind == "application/json" else str(found)).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
+    def answer(asked: Asked) -> Said:
+        kind = asked.headers.get("Content-Type")
+        status, kind, found = simulated.answer(asked.method, asked.path, kind, asked.body)
+        data = (json.dumps(found) if kind == "application/json" else str(found)).encode()
+        return Said(status, data, {"Content-Type": kind})
 
-        do_GET = do_POST = do_DELETE = _serve  # noqa: N815 - names of the standard library
-
-        def log_message(self, *arguments: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
-        simulated.url = f"http://127.0.0.1:{server.server_address[1]}/pscheduler"
+    with serving(answer) as server:
+        simulated.url = f"{server.origin}/pscheduler"
         yield simulated
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

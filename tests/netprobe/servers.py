@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import http.server
 import os
 import re
 import signal
-import socket
 import subprocess
 import threading
-import time
 from collections.abc import Iterator
+from pathlib import Path
 
 from federation.hosts import LocalHost
 from netprobe.tools import Endpoint, Test
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+from tests.loopback import Asked, Handler, Said, Server, running
+from tests.ports import free_port
+from tests.waiting import until
 
 
 @contextlib.contextmanager
@@ -41,13 +36,12 @@ def iperf3_server(*options: str) -> Iterator[tuple[subprocess.Popen[bytes], int]
 def _until_listening(process: subprocess.Popen[bytes], port: int) -> None:
     # asking by a connection would make the server busy for a moment: ask the kernel
     wanted = f":{port:04X} 00000000:0000 0A"
-    for _ in range(500):
-        with open("/proc/net/tcp") as table:  # noqa: PTH123
-            if wanted in table.read():
-                return
+
+    def is_listening() -> bool:
         assert process.poll() is None, "iperf3 -s ended"
-        time.sleep(0.01)
-    raise AssertionError("iperf3 -s doesn't listen")
+        return wanted in Path("/proc/net/tcp").read_text()
+
+    until(is_listening, "iperf3 -s listens")
 
 
 def loopback_test(port: int, time_limit_seconds: float = 10.0, **parameters: object) -> Test:
@@ -69,16 +63,14 @@ def children() -> set[int]:
     return found
 
 
-class FileServer(http.server.ThreadingHTTPServer):
+class FileServer(Server):
     """Serves `content` at every path, with faults by name. `requests` are (method, path, range).
 
     `redirects` are more of those, by path.
     """
 
-    daemon_threads = True
-
     def __init__(self, content: bytes) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(_Handler)
         self.content = content
         self.requests: list[tuple[str, str, str | None]] = []
         self.redirects: dict[str, str] = {}
@@ -88,25 +80,15 @@ class FileServer(http.server.ThreadingHTTPServer):
         self.reached = threading.Event()
 
     def url(self, path: str) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}{path}"
+        return f"{self.origin}{path}"
 
 
-class _Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class _Handler(Handler):
     server: FileServer
 
-    def log_message(self, *arguments: object) -> None:
-        pass
-
-    def do_HEAD(self) -> None:
-        self._answer(send=False)
-
-    def do_GET(self) -> None:
-        self._answer(send=True)
-
-    def _answer(self, send: bool) -> None:
-        content, asked = self.server.content, self.headers.get("Range")
-        self.server.requests.append((self.command, self.path, asked))
+    def respond(self, asked: Asked) -> None:
+        content, wanted, send = self.server.content, self.headers.get("Range"), self.command != "HEAD"
+        self.server.requests.append((self.command, self.path, wanted))
         self.server.headers.append(dict(self.headers))
         tries = sum(path == self.path for _, path, _ in self.server.requests)
         self.close_connection = True
@@ -121,15 +103,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             return
         target = {"/moved": "/good", "/to-file": "file:///etc/hostname"} | self.server.redirects
         if self.path in target or self.path.startswith("/loop"):
-            self.send_response(302)
-            self.send_header("Location", target.get(self.path, self.path + "x"))
-            self.send_header("Content-Length", "0")
-            self.end_headers()
+            self.say(Said(302, headers={"Location": target.get(self.path, self.path + "x")}))
             return
         if self.path == "/unavailable-once" and tries == 1:
             self.send_error(503)
             return
-        part = re.fullmatch(r"bytes=(\d+)-(\d*)", asked or "")
+        part = re.fullmatch(r"bytes=(\d+)-(\d*)", wanted or "")
         begin = 0
         end = len(content)
         if part and self.path != "/no-ranges":
@@ -164,18 +143,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 @contextlib.contextmanager
 def file_server(content: bytes) -> Iterator[FileServer]:
     server = FileServer(content)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
+    with running(server, server.released.set):
         yield server
-    finally:
-        server.released.set()
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
-class KeptServer(http.server.ThreadingHTTPServer):
+class KeptServer(Server):
     """Serves `files` by path over connections that stay open. `connections` counts them; `together` is how
     many answers were under way at most; `extra` headers are added to the answers of a path, `asked` is each
     request's path and headers. A connection ends after `answers` of them (None: never), without a word.
@@ -183,11 +155,8 @@ class KeptServer(http.server.ThreadingHTTPServer):
     `gate`: each answer waits for it, once it is counted.
     """
 
-    daemon_threads = True
-    request_queue_size = 128
-
     def __init__(self, files: dict[str, bytes], answers: int | None = None) -> None:
-        super().__init__(("127.0.0.1", 0), _KeptHandler)
+        super().__init__(_KeptHandler)
         self.files, self.answers = files, answers
         self.extra: dict[str, dict[str, str]] = {}
         self.asked: list[tuple[str, dict[str, str]]] = []
@@ -197,15 +166,11 @@ class KeptServer(http.server.ThreadingHTTPServer):
         self.gate.set()
 
     def url(self, path: str) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}{path}"
+        return f"{self.origin}{path}"
 
 
-class _KeptHandler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class _KeptHandler(Handler):
     server: KeptServer
-
-    def log_message(self, *arguments: object) -> None:
-        pass
 
     def setup(self) -> None:
         super().setup()
@@ -213,7 +178,7 @@ class _KeptHandler(http.server.BaseHTTPRequestHandler):
         with self.server.lock:
             self.server.connections += 1
 
-    def do_GET(self) -> None:
+    def respond(self, asked: Asked) -> None:
         server = self.server
         name = self.path.partition("?")[0]
         with server.lock:
@@ -226,13 +191,7 @@ class _KeptHandler(http.server.BaseHTTPRequestHandler):
             if name not in server.files:
                 self.send_error(404)
                 return
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(server.files[name])))
-            for key, value in server.extra.get(name, {}).items():
-                self.send_header(key, value)
-            self.end_headers()
-            with contextlib.suppress(OSError):
-                self.wfile.write(server.files[name])
+            self.say(Said(200, server.files[name], server.extra.get(name, {})))
         finally:
             self.answered += 1
             # without a word, as a server does whose patience is over
@@ -244,12 +203,5 @@ class _KeptHandler(http.server.BaseHTTPRequestHandler):
 @contextlib.contextmanager
 def kept_server(files: dict[str, bytes], answers: int | None = None) -> Iterator[KeptServer]:
     server = KeptServer(files, answers)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
+    with running(server, server.gate.set):
         yield server
-    finally:
-        server.gate.set()
-        server.shutdown()
-        thread.join()
-        server.server_close()

@@ -8,15 +8,14 @@ module HashMap. Both keep what they say in plain tables.
 from __future__ import annotations
 
 import contextlib
-import http.server
-import json
-import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+
+from tests import loopback
+from tests.loopback import Asked, Said, said_json
 
 TOKEN = "a-token-of-coral"
 
@@ -117,32 +116,16 @@ class Kitty:
 def serving(service: Coral | Kitty) -> Iterator[str]:
     """Its address, on loopback."""
 
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            parts = urlsplit(self.path)
-            if isinstance(service, Coral):
-                base = f"http://{self.headers['Host']}"
-                status, document = service.answer(base, parts.path, self.headers.get("Authorization"))
-            else:
-                status, document = service.answer(parts.path, parse_qs(parts.query))
-            body = json.dumps(document).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+    def answer(asked: Asked) -> Said:
+        if isinstance(service, Coral):
+            base = f"http://{asked.headers['Host']}"
+            status, document = service.answer(base, asked.path, asked.headers.get("Authorization"))
+        else:
+            status, document = service.answer(asked.path, asked.query)
+        return said_json(document, status)
 
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_address[1]}"
-        finally:
-            server.shutdown()
-            thread.join()
+    with loopback.serving(answer) as server:
+        yield server.origin
 
 
 def clouds_yaml(directory: Path, rating: str) -> Path:

@@ -8,7 +8,7 @@ import pytest
 from federation.sites import Federation, Place, Site
 from tests.rucio.conveyor import Conveyor, conveyor
 from tests.rucio.server import Admin, Rucio, rucio
-from tests.rucio.storage import Storage, described, storage
+from tests.rucio.storage import described, storage
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,6 @@ class World:
 
     rucio: Rucio
     admin: Admin
-    storage: Storage
     conveyor: Conveyor
 
     @property
@@ -45,7 +44,7 @@ class World:
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with (
-        storage() as files,
+        storage(has_all=True) as files,
         rucio(tmp_path_factory.mktemp("rucio")) as server,
         conveyor(server) as daemons,
     ):
@@ -59,5 +58,5 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         admin.distance("C", "B")
         # rules may bring data there, for our account
         admin.quota("root", "B", 10**12)
-        yield World(server, admin, files, daemons)
+        yield World(server, admin, daemons)
         admin.close()

@@ -1,15 +1,15 @@
-"""Storages of the tests, with real bytes: each file's are made from its name."""
+"""A storage of the tests: it has what was put to it over HTTP, and what Rucio is told of that."""
 
 from __future__ import annotations
 
 import hashlib
-import http.server
-import threading
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import unquote
+
+from tests.loopback import Asked, Said, serving
 
 
 def content(name: str) -> bytes:
@@ -18,63 +18,53 @@ def content(name: str) -> bytes:
     return seed * (8 + seed[0])
 
 
+def registered(scope: str, name: str, content: bytes) -> dict[str, Any]:
+    """The file as it is registered in Rucio."""
+    return {
+        "scope": scope,
+        "name": name,
+        "bytes": len(content),
+        "adler32": f"{zlib.adler32(content):08x}",
+        "md5": hashlib.md5(content, usedforsecurity=False).hexdigest(),
+    }
+
+
 def described(scope: str, names: Sequence[str]) -> list[dict[str, Any]]:
-    """The files as they are registered in Rucio."""
-    return [
-        {
-            "scope": scope,
-            "name": name,
-            "bytes": len(content(name)),
-            "adler32": f"{zlib.adler32(content(name)):08x}",
-            "md5": hashlib.md5(content(name), usedforsecurity=False).hexdigest(),
-        }
-        for name in names
-    ]
+    """As they are registered, files with the `content` of their names."""
+    return [registered(scope, name, content(name)) for name in names]
 
 
-class Storage(http.server.ThreadingHTTPServer):
-    """Serves /RSE/SCOPE/xx/yy/NAME. `asked` are the names that were fetched; `vanished` are gone."""
-
-    daemon_threads = True
-    request_queue_size = 128
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.asked: list[str] = []
-        self.vanished: set[str] = set()
-
-    @property
-    def port(self) -> int:
-        return int(self.server_address[1])
+def path_of(rse: str, scope: str, name: str) -> str:
+    """Where Rucio's algorithm "hash" has a file of a deterministic storage element."""
+    digest = hashlib.md5(f"{scope}:{name}".encode(), usedforsecurity=False).hexdigest()
+    return f"/{rse}/{scope}/{digest[:2]}/{digest[2:4]}/{name}"
 
 
-class _Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    server: Storage
+@dataclass
+class Storage:
+    """Of all elements at once. `files` are by /RSE/SCOPE/xx/yy/NAME; where `has_all`, so is every other name,
+    with its `content`."""
 
-    def log_message(self, *arguments: object) -> None:
-        pass
+    has_all: bool
+    port: int = 0
+    files: dict[str, bytes] = field(default_factory=dict)
 
-    def do_GET(self) -> None:
-        name = unquote(self.path).split("/", 5)[5]
-        self.server.asked.append(name)
-        if name in self.server.vanished:
-            self.send_error(404)
-            return
-        body = content(name)
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+    def url(self, path: str) -> str:
+        return f"http://127.0.0.1:{self.port}{path}"
+
+    def answer(self, asked: Asked) -> Said:
+        if asked.method == "PUT":
+            self.files[asked.path] = asked.body
+            return Said(201)
+        found = self.files.get(asked.path)
+        if found is None and self.has_all:
+            found = content(asked.path.split("/", 5)[5])
+        return Said(404) if found is None else Said(200, found)
 
 
 @contextmanager
-def storage() -> Iterator[Storage]:
-    with Storage() as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
+def storage(has_all: bool = False) -> Iterator[Storage]:
+    found = Storage(has_all)
+    with serving(found.answer) as server:
+        found.port = server.port
+        yield found

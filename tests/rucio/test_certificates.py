@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import http.server
-import json
 import ssl
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,27 +13,19 @@ from broker.catalogues.rucio import RucioCatalogue
 from broker.model import Level
 from federation.sites import Federation
 from tests.contracts.catalogue_support import told
+from tests.loopback import Asked, Handler, Server, running, said_json
 from tests.skaha.test_certificates import Authority
 
 
-class _Door(http.server.BaseHTTPRequestHandler):
+class _Door(Handler):
     """Takes everybody's certificate for the account's, and has no data."""
 
-    def log_message(self, *arguments: object) -> None:
-        pass
-
-    def do_GET(self) -> None:
+    def respond(self, asked: Asked) -> None:
+        status, headers = 404, dict[str, str]()
         if self.path == "/auth/x509":
-            shown = self.connection.getpeercert()  # type: ignore[attr-defined]
-            ((_, name),) = shown["subject"][0]
-            self.send_response(200)
-            self.send_header("X-Rucio-Auth-Token", f"{self.headers['X-Rucio-Account']}-{name}")
-        else:
-            self.send_response(404)
-        body = json.dumps({"ExceptionMessage": f"asked as {self.headers['X-Rucio-VO']}"}).encode()
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+            ((_, name),) = self.connection.getpeercert()["subject"][0]
+            status, headers = 200, {"X-Rucio-Auth-Token": f"{self.headers['X-Rucio-Account']}-{name}"}
+        self.say(said_json({"ExceptionMessage": f"asked as {self.headers['X-Rucio-VO']}"}, status, headers))
 
 
 @contextmanager
@@ -45,16 +34,8 @@ def door(authority: Authority) -> Iterator[str]:
     context.load_cert_chain(authority.certificate("server"))
     context.load_verify_locations(authority.file)
     context.verify_mode = ssl.CERT_REQUIRED
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Door) as server:
-        server.daemon_threads = True
-        server.socket = context.wrap_socket(server.socket, server_side=True)
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        try:
-            yield f"https://127.0.0.1:{server.server_address[1]}"
-        finally:
-            server.shutdown()
-            thread.join()
+    with running(Server(_Door, context)) as server:
+        yield server.origin
 
 
 def refusal(url: str, certificate: Path, ca_file: Path) -> str:

@@ -26,12 +26,12 @@ from tests.cloud.cloud import Cloud
 from tests.cloud.guest import hypervisor
 from tests.cloud.test_platform import options as cloud_options
 from tests.rucio.server import Admin, rucio
+from tests.rucio.storage import Storage, path_of, registered, storage
 from tests.skaha.platform_support import Site as SkahaSite
 from tests.skaha.serving import skaha
 from tests.slurm.cluster import Cluster, running
 from tests.slurm.platform_support import platform_options
 from tests.story.image import image_for
-from tests.story.store import Store, path_of, registered, store
 from tests.story.survey import Survey, survey
 
 PROGRAM = Path(__file__).with_name("cutouts.py")
@@ -60,7 +60,7 @@ class World:
     image: str
     sky: Survey
     admin: Admin
-    files: Store
+    files: Storage
     s3: str
     s3_writer: Key
     cluster: Cluster
@@ -100,7 +100,7 @@ def world(directory: Path, image: str, cloud: Cloud) -> Iterator[World]:
     with ExitStack() as stack:
         sky = survey()
         stack.enter_context(image_for(image, PROGRAM, _trial(directory, sky), directory))
-        files = stack.enter_context(store())
+        files = stack.enter_context(storage())
         catalogue = stack.enter_context(rucio(directory / "rucio"))
         said = json.loads(stack.enter_context(serving("s3_server.py", directory / "s3.log")))
         cluster = stack.enter_context(running(2, control_groups=True))
