@@ -38,7 +38,8 @@ class Template:
 
     def problem(self, where: str, what: str) -> None:
         """Note what is wrong and where (a JSON pointer); the same twice is noted once."""
-        line = f"{where}: {what}"
+        # a name in it may have line breaks
+        line = f"{repr(where)[1:-1]}: {what}"
         if line not in self.problems:
             self.problems.append(line)
 

@@ -275,6 +275,7 @@ def test_an_address_for_one_far_end_is_used_with_that_one_only(tmp_path: Path) -
             "{% jq .a %}",
             "/tests/t/spec/x~1y: variable 'jq .a' is not filled in: it isn't known here",
         ),
+        (("tasks", "k\nl"), 1, r"/tasks/k\nl: expected an object, got 1"),
         (("groups",), [], "/groups: expected an object, got []"),
         (("includes",), {}, "/includes: expected a list, got {}"),
     ],
