@@ -17,10 +17,11 @@ from broker.images.looking import Images
 from broker.model import Note, Phase, Placement, Request
 from broker.nesting.needs import asks
 from broker.nesting.store import read_nesting
-from broker.offers.by_rule import by_rule
+from broker.offers.by_rule import Seen, by_rule
 from broker.offers.candidates import Candidate
 from broker.offers.checks import unknown_sizes
 from broker.offers.engine import MOST_OFFERS, as_information, find_candidates, make_offers
+from broker.offers.inside import inside
 from broker.offers.nested import able
 from broker.offers.purses import Purses
 from broker.offers.reach import Reach
@@ -99,10 +100,13 @@ class Answers:
                 known = read_nesting(connection)
             candidates, unable = able(candidates, known)
             reasons += unable
+        seen: Seen = {}
         if request is not None and any(item.targets for item in request.data):
             with self._around.engine.connect() as connection:
                 seen = delays(connection, self._around.clock.now())
             candidates = by_rule(candidates, self._around.forecaster.path, seen)
+        candidates, too_long = inside(candidates, self._around.platforms, self._around.forecaster.path, seen)
+        reasons += too_long
         candidates, unknown = self._around.spaces.bound(candidates)
         reasons += tuple(unknown)
         candidates = self._beside_held(self._around.purses.known(candidates))

@@ -267,6 +267,8 @@ class Placement:
     # an offer of the site's own broker: what that broker knows it by, and until when it is held there
     reference: str | None = None
     expires: datetime | None = None
+    # P90: of `duration`, what is gone before the container runs, where data and image come in that time
+    inside_seconds: float = 0.0
 
 
 class Phase(StrEnum):

@@ -49,13 +49,13 @@ def no_room(candidate: Candidate, moment: Moment) -> list[Note]:
         return [Note("not-ready-in-time", text, values | {"ready": instant(ready)}, Level.ERROR, path)]
     values |= {"cores": str(need.cores), "memory": str(need.memory_gib), "storage": str(need.storage_gib)}
     values |= {"earliest": instant(max(request.earliest_start, ready))}
-    values |= {"duration": format_duration(request.duration)}
+    values |= {"duration": format_duration(candidate.duration)}
     text = "{site}: no start from {earliest} to {latest} has {cores} cores and {memory} GiB of memory"
     text += ", with {storage} GiB of storage," if need.storage_gib else ""
     notes = [Note("no-room", text + " free for {duration}", values, Level.ERROR, path)]
     if candidate.calendars is not None:
         earliest = max(request.earliest_start, ready)
-        why = candidate.calendars.obstacle(need, request.duration, earliest, request.latest_start)
+        why = candidate.calendars.obstacle(need, candidate.duration, earliest, request.latest_start)
         if why is not None:
             values = {"site": candidate.site.id, "reason": why}
             notes.append(Note("no-space", "{site}: by its calendar, {reason}", values, Level.ERROR, path))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 from broker.images import Looked
 from broker.model import DataItem, Level, Note, Part, Request
@@ -15,7 +17,7 @@ from broker.offers.reach import Reach
 from broker.platforms import OffersItself, PullsImages, ReadyOffer, SaysWhatFits
 from broker.platforms import Platform as Backend
 from federation.sites import Federation, Platform, Site
-from netprobe.cost import Item, Staging, plan_staging
+from netprobe.cost import NOTHING, Item, Staging, plan_staging
 from netprobe.forecast import ForecastPath
 from netprobe.quantiles import Quantiles
 from reservations.capacity import Capacity
@@ -24,7 +26,8 @@ from reservations.credits import Account
 
 @dataclass(frozen=True)
 class Candidate:
-    """A site that can run the request when it has room. `prepare`: seconds until data and image are there.
+    """A site that can run the request when it has room. `prepare`: seconds until what is brought before the
+    start is there; `inside`: seconds of the session's time until what is brought then is (`inside.py`).
 
     With `reasons` it can run it only once `changes` are made; `request` has them already, so that what would
     come of them can be looked at. With `ready` the site's own broker has made offers, and nothing is left to
@@ -47,6 +50,12 @@ class Candidate:
     accounts: tuple[Account, ...] | None = None
     # the image, where it is to be pulled and its registry has said what it is
     pull: Pull | None = None
+    inside: Quantiles = NOTHING
+
+    @property
+    def duration(self) -> timedelta:
+        """How long the session is booked for: what is brought in its time comes on top of what is asked."""
+        return self.request.duration + timedelta(seconds=math.ceil(self.inside.p90))
 
     def beside(self, held: Iterable[Held]) -> Candidate:
         """The same where this is promised to others besides what the site's calendars say."""
@@ -104,9 +113,7 @@ def assess(
         said = [*said, pull_note(pull)]
         image = pull.seconds
     else:
-        # a 90 % quantile: at best the image is there already
-        assumed = backend.image_seconds(request.executable)
-        image = Quantiles(0.0, assumed, assumed)
+        image = at_most(backend.image_seconds(request.executable))
     # the image is brought when the data is there
     prepare = staging.seconds + image
     notes = (*checks.capped(site, platform, request), *said)
@@ -114,6 +121,11 @@ def assess(
     return Candidate(
         site, platform, possible, staging, prepare, need, notes, tuple(large), changes, pull=pull
     )
+
+
+def at_most(seconds: float) -> Quantiles:
+    """What takes `seconds` (90 % quantile), of which no more is known; at best there is nothing to do."""
+    return Quantiles(0.0, seconds, seconds)
 
 
 def _to_move(item: DataItem) -> list[Item]:

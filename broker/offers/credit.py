@@ -56,7 +56,7 @@ def unpayable(candidate: Candidate, slot: Slot, now: datetime) -> list[Broken]:
 
 def _charged(candidate: Candidate, slot: Slot) -> Charged:
     """What is paid for: what is reserved at the cloud, else what the session has while it runs."""
-    size, duration = slot.size, candidate.request.duration
+    size, duration = slot.size, candidate.duration
     calendars = candidate.calendars
     if calendars is not None and calendars.books:
         found = calendars.charged(size, slot.start, slot.start + slot.start_within + duration)

@@ -103,9 +103,8 @@ def _bill(candidate: Candidate, slot: Slot, moment: Moment) -> price.Bill:
     first, last, _ = _result(candidate, slot, moment)
     seconds = (first - moment.now).total_seconds(), (last - moment.now).total_seconds()
     credits = credit_cost(candidate, slot, moment.now)
-    return price.bill(
-        candidate.site, candidate.request, slot.size, candidate.staging, seconds, credits, candidate.pull
-    )
+    booked = replace(candidate.request, duration=candidate.duration)
+    return price.bill(candidate.site, booked, slot.size, candidate.staging, seconds, credits, candidate.pull)
 
 
 def _result(candidate: Candidate, slot: Slot, moment: Moment) -> tuple[datetime, datetime, datetime]:
@@ -113,14 +112,16 @@ def _result(candidate: Candidate, slot: Slot, moment: Moment) -> tuple[datetime,
 
     Starts on the wire are whole seconds.
     """
-    request, now = candidate.request, moment.now
-    last = slot.start + request.duration
+    request, now, inside = candidate.request, moment.now, candidate.inside
+    last = slot.start + candidate.duration
+    shortest = request.duration + timedelta(seconds=inside.p10)
+    longest = request.duration + timedelta(seconds=inside.p90)
     if not slot.waits_for_data:
-        return last, last, last
+        return slot.start + shortest, last, slot.start + longest
     soonest = ceil_second(now + timedelta(seconds=candidate.prepare.p10))
-    first = min(max(soonest, request.earliest_start) + request.duration, last)
+    first = min(max(soonest, request.earliest_start) + shortest, last)
     ready = now + timedelta(seconds=candidate.prepare.p90)
-    return first, last, max(ready, request.earliest_start) + request.duration
+    return first, last, max(ready, request.earliest_start) + longest
 
 
 def _priced(candidate: Candidate, slot: Slot, moment: Moment) -> Priced:
@@ -133,7 +134,7 @@ def _priced(candidate: Candidate, slot: Slot, moment: Moment) -> Priced:
         prepare_start=slot.prepare_start,
         prepare_seconds=candidate.prepare.p90,
         start=slot.start,
-        duration=candidate.request.duration,
+        duration=candidate.duration,
         staging=candidate.staging,
         costs=bill.costs,
         metrics=bill.metrics,
@@ -141,6 +142,7 @@ def _priced(candidate: Candidate, slot: Slot, moment: Moment) -> Priced:
         start_within=slot.start_within,
         component_costs=bill.component_costs,
         component_metrics=bill.component_metrics,
+        inside_seconds=candidate.inside.p90,
     )
     return Priced(placement, _result(candidate, slot, moment)[2], slot.waits_for_data)
 

@@ -126,9 +126,13 @@ def _compute_note(offer: Priced, expires: datetime | None) -> Note:
         until = expires if placement.expires is None else min(expires, placement.expires)
         values["expires"] = f"{until:%Y-%m-%dT%H:%M:%SZ}"
         text += "held until {expires}; "
-    text += "data and image are ready within {prepare} (90 %)"
-    if offer.waits_for_data:
-        text += ", which is what the start waits for"
+    if placement.inside_seconds:
+        values["inside"] = format_seconds(placement.inside_seconds)
+        text += "data and image are ready {inside} after it (90 %)"
+    else:
+        text += "data and image are ready within {prepare} (90 %)"
+        if offer.waits_for_data:
+            text += ", which is what the start waits for"
     smaller = offer.instead_of
     if smaller is not None:
         values |= {"fewer": _cores(smaller), "less": str(smaller.memory_gib)}

@@ -34,7 +34,7 @@ class Moment:
     lifetime: timedelta
 
     def ready(self, candidate: Candidate) -> datetime:
-        """When data and image are there (90 %), if preparing begins now."""
+        """When what is brought before the start is there (90 %), if preparing begins now."""
         return ceil_second(self.now + timedelta(seconds=candidate.prepare.p90))
 
 
@@ -50,10 +50,10 @@ def starts(
     earliest = max(request.earliest_start, moment.ready(candidate))
     within = earliest, request.latest_start if latest is None else latest
     lead = _lead(candidate, earliest - moment.now)
-    found = windows(taken, need, request.duration, within, lead)
+    found = windows(taken, need, candidate.duration, within, lead)
     if candidate.calendars is None or not found:
         return found
-    return both(found, candidate.calendars.windows(need, request.duration, *within))
+    return both(found, candidate.calendars.windows(need, candidate.duration, *within))
 
 
 def earliest_slot(candidate: Candidate, taken: Timeline, moment: Moment) -> Slot | None:
@@ -143,7 +143,7 @@ def _slot(candidate: Candidate, taken: Timeline, need: Capacity, moment: Moment)
         start=start,
         start_within=within,
         prepare_start=start - lead,
-        size=_size(candidate, taken, need, start, start + within + candidate.request.duration),
+        size=_size(candidate, taken, need, start, start + within + candidate.duration),
         waits_for_data=start == ready,
     )
 
@@ -159,7 +159,7 @@ def lead_seconds(prepare_seconds: float) -> float:
 
 def _kept_free(candidate: Candidate, need: Capacity, start: datetime, seconds: int) -> timedelta:
     """By how much the start may be later, at most `seconds`: one host is to have room for each such start."""
-    calendars, duration = candidate.calendars, candidate.request.duration
+    calendars, duration = candidate.calendars, candidate.duration
 
     def free(later: int) -> bool:
         assert calendars is not None

@@ -59,7 +59,7 @@ class Spaces:
         asked = [each for each in wanted if each.site.id in self._sources and each.ready is None]
         if not asked:
             return wanted, []
-        until = max(each.request.latest_start + each.request.duration for each in asked) + LOOK_AHEAD
+        until = max(each.request.latest_start + each.duration for each in asked) + LOOK_AHEAD
         known = {each.site: each for each in self._snapshots.known([each.site.id for each in asked], until)}
         bound, reasons = [], []
         for candidate in wanted:

@@ -183,6 +183,18 @@ class PullsImages(Protocol):
 
 
 @runtime_checkable
+class PreparesInside(Protocol):
+    """What a platform has besides when data and image come in a session's own time, for what they come to is
+    made with it. Offers then begin without them, and are longer by what they and `boot_seconds` take."""
+
+    def image_seconds(self, executable: Executable) -> float: ...
+
+    def boot_seconds(self) -> float:
+        """From a session's start until its data begins to come (P90). Doesn't use the network."""
+        ...
+
+
+@runtime_checkable
 class TellsPulls(Protocol):
     """What a platform has besides when it sees how long pulls take: the next forecasts learn of it."""
 

@@ -137,7 +137,11 @@ class OpenStackPlatform:
         return ()
 
     def image_seconds(self, executable: Executable) -> float:
-        return float(self._options["image_seconds"])
+        # what the servers' own image brings along is there when they have booted
+        return float(self._options["image_seconds"]) if self.wanted_image(executable) else 0.0
+
+    def boot_seconds(self) -> float:
+        return float(self._options["start_seconds"])
 
     async def stage(self, job_id: str, wanted: Sequence[tuple[DataItem, Move]], progress: Progress) -> Staged:
         """The server will fetch them, before its container starts: here is written down what."""

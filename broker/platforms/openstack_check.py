@@ -75,7 +75,7 @@ def check_request(
 ) -> list[Note]:
     """Why `request` can't run there, and what its client should know. `sizes` None: servers get a flavour
     that is reserved for them."""
-    notes = [*_check_storage(site, options, request), _about_time(site, options, request)]
+    notes = _check_storage(site, options, request)
     storage = sum(each.size_gib.minimum for each in request.storage)
     disk = flavour_disk_gib(options, storage)
     if sizes is None:
@@ -135,17 +135,3 @@ def _check_kept(site: Site, storage: Sequence[StorageItem], duration: timedelta)
         "what is written into storage at {site} is sent to be kept when the container ends, in the session's"
     )
     return [Note("results", f"{text} time", {"site": site.id}, Level.INFO, "/storage")]
-
-
-def _about_time(site: Site, options: Mapping[str, Any], request: Request) -> Note:
-    """What of the session's time is gone before its container runs."""
-    seconds = float(options["start_seconds"])
-    values = {"site": site.id, "seconds": format_seconds(seconds)}
-    if request.duration.total_seconds() <= seconds:
-        text = "a server at {site} takes {seconds} of the session's time to boot and fetch its image: "
-        text += "expected a longer duration"
-        return Note("server-start", text, values, path="/schedule/requested/duration")
-    what = "image and data" if request.data else "image"
-    text = f"a server at {{site}} boots and fetches its {what} in the session's time, "
-    text += "which takes {seconds}" + (" and what moving the data takes" if request.data else "")
-    return Note("server-start", text, values, Level.INFO)

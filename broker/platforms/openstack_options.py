@@ -36,8 +36,8 @@ DEFAULTS: dict[str, Any] = {
     "results_seconds": 1800.0,  # how long a server may try to send it
     "server_disk_gib": 8,  # of a server's disk, what its image and the container's take
     "boot_volume": False,  # servers boot from a volume of theirs, and not from their flavour's disk
-    "image_seconds": 0.0,  # P90 of what is done before a session's start: nothing, for there is no server yet
-    "start_seconds": 240.0,  # P90 from asking for a server to its container's start, without data
+    "start_seconds": 180.0,  # P90 from asking for a server to its first report: it has booted
+    "image_seconds": 60.0,  # P90 until the image is there after that, where its size isn't known
     "pull_seconds": 900.0,  # when the server gives up pulling
     # what the servers' image has, so that registries are asked before an offer as they will be by the server
     "auth_file": None,  # its logins of registries, as in containers-auth.json(5); none where unset

@@ -118,7 +118,7 @@ async def _end_container(row: Row, platform: Platform, session: SessionRecord, p
     request, placement, known = session.request, session.placement, session.outcome
     if request is None or placement is None:
         return False
-    begun = begin_of(request, progress)
+    begun = begin_of(placement, progress)
     if known is not None and known.ended is not None:
         return True
     if begun is None:

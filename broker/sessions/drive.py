@@ -106,7 +106,7 @@ async def _run(
         progress = await _prepare(row, platform, request, placement, job.lease)
         job = make_job(row.uuid, request, placement, progress, job.lease)
         await start_again(row, platform, job)
-    await watch(row, platform, job, request)
+    await watch(row, platform, job, placement)
 
 
 async def _prepare(

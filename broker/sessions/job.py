@@ -27,7 +27,7 @@ def make_job(
         executable=request.executable,
         cores=placement.cores,
         memory_gib=placement.memory_gib,
-        duration=request.duration,
+        duration=placement.duration,
         binds=tuple(binds),
         storage_gib=sum(place.size_gib.minimum for place in request.storage) if request.storage else None,
         lease=lease,

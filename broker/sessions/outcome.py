@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from broker.model import Level, MountMode, Note, Outcome, Request
+from broker.model import Level, MountMode, Note, Outcome, Placement, Request
 from broker.platforms import State, Status
 from broker.sessions.store import Progress
 
@@ -12,11 +12,11 @@ from broker.sessions.store import Progress
 OUTPUT_BYTES = 64 * 1024
 
 
-def begin_of(request: Request, progress: Progress) -> datetime | None:
-    """When the container was begun, as far as is known; None: not yet."""
+def begin_of(placement: Placement, progress: Progress) -> datetime | None:
+    """When the session was begun, as far as is known; None: not yet."""
     if progress.begun is not None:
         return datetime.fromisoformat(progress.begun)
-    return None if progress.end is None else datetime.fromisoformat(progress.end) - request.duration
+    return None if progress.end is None else datetime.fromisoformat(progress.end) - placement.duration
 
 
 def seen(started: datetime, status: Status, now: datetime) -> Outcome:

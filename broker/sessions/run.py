@@ -94,7 +94,7 @@ async def _begin(row: Row, job: Job, request: Request, placement: Placement) -> 
         ledger.lock_sites(connection, [site.id])
         now = row.clock.now()
         taken = ledger.occupancy(connection, now, [site.id], row.uuid).get(site.id, [])
-        duration = request.duration
+        duration = placement.duration
         if job.lease is not None:
             # a cloud takes a moment to begin: who comes a little late has all of the time nevertheless
             duration = min(duration, job.lease.end - RELEASE - now)
@@ -138,11 +138,13 @@ async def start_again(row: Row, platform: Platform, job: Job) -> None:
     await _started(row, connectors, Note("restarted", text, {}, Level.WARN))
 
 
-async def watch(row: Row, platform: Platform, job: Job, request: Request) -> None:
+async def watch(row: Row, platform: Platform, job: Job, placement: Placement) -> None:
     """Until the container has ended, or its time has; then records what came of it: phase RELEASING."""
     session, progress = await row.read()
     end = row.clock.now() if progress.end is None else datetime.fromisoformat(progress.end)
-    started = session.outcome.started if session.outcome else begin_of(request, progress) or session.modified
+    started = (
+        session.outcome.started if session.outcome else begin_of(placement, progress) or session.modified
+    )
     written, written_at = session.outcome, row.clock.now()
     queue, connectors = Queue(session.placement, written_at), session.connectors
     while True:

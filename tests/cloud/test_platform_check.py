@@ -118,18 +118,6 @@ def test_what_a_container_writes_is_lost_and_that_is_said() -> None:
     assert "storage-lost" not in about(request())
 
 
-def test_booting_is_of_the_session_s_time() -> None:
-    told = about(request())["server-start"]
-    assert told.level is Level.INFO
-    assert (
-        told.text == "a server at perth boots and fetches its image in the session's time, which takes 4 min"
-    )
-    item = DataItem("d", "cube", 1, (Replica("https://example.org/cube", None),))
-    assert "image and data" in about(request(data=(item,)))["server-start"].text
-    short = about(request(minutes=4))["server-start"]
-    assert (short.level, short.path) == (Level.ERROR, "/schedule/requested/duration")
-
-
 def test_without_a_reservation_a_flavour_must_fit() -> None:
     assert "flavour" not in about(request(8))
     assert about(request(9))["flavour"].text == (
@@ -168,7 +156,7 @@ def test_flavours_are_asked_for_again_and_nobody_waits() -> None:
         return {each.id: each for each in FLAVOURS}
 
     def until(so: Any) -> None:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while not so():
             assert time.monotonic() < deadline
             time.sleep(0.01)
