@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from urllib.parse import urlsplit
 
@@ -39,13 +39,13 @@ def usable_data(
         refused = _item(site, item, path)
         # what its own system brings there, the site fetches from its own storage
         where = reach if item.target(site.id) is None else None
-        allowed = fetchable(site, item.replicas, where)
-        others = [replica for replica in item.replicas if replica not in allowed]
-        refused += _not_fetched(site, item, others, where, path, bool(allowed))
+        no = _refused(site, item.replicas, where)
+        allowed = tuple(replica for replica in item.replicas if replica not in no)
+        refused += _not_fetched(site, item, no, path, bool(allowed))
         parts = tuple(replace(part, replicas=_among(part.replicas, allowed)) for part in item.parts)
         for whole, part in zip(item.parts, parts, strict=True) if allowed else ():
             if not part.replicas:
-                refused.append(_part(site, item, whole, where, path))
+                refused.append(_part(site, item, whole, no, path))
         items.append(replace(item, replicas=allowed, parts=parts))
         notes += refused
     return tuple(items), notes
@@ -53,31 +53,36 @@ def usable_data(
 
 def fetchable(site: Site, replicas: Iterable[Replica], reach: Reach | None) -> tuple[Replica, ...]:
     """Those that the site may fetch from: its policy allows their URL, and their server's address."""
-    return tuple(
-        replica
-        for replica in replicas
-        if may_fetch(site.policy, replica) and (reach is None or reach.wrong_with(site, replica) is None)
-    )
+    known = tuple(replicas)
+    no = _refused(site, known, reach)
+    return tuple(replica for replica in known if replica not in no)
+
+
+def _refused(site: Site, replicas: Sequence[Replica], reach: Reach | None) -> Mapping[Replica, str | None]:
+    """Those that the site may not fetch from, and what is wrong with their server's address (None: nothing,
+    its policy denies their URL)."""
+    no: dict[Replica, str | None] = {}
+    for replica in replicas:
+        if not may_fetch(site.policy, replica):
+            no[replica] = None
+        elif reach is not None and (wrong := reach.wrong_with(site, replica)) is not None:
+            no[replica] = wrong
+    return no
 
 
 def _not_fetched(
-    site: Site,
-    item: DataItem,
-    replicas: Sequence[Replica],
-    reach: Reach | None,
-    path: str,
-    others: bool,
+    site: Site, item: DataItem, no: Mapping[Replica, str | None], path: str, others: bool
 ) -> list[Note]:
-    """Why the site may not fetch from each of `replicas`; of one server it is said once."""
+    """Why the site may not fetch from each of `no`; of one server it is said once."""
     level = Level.INFO if others else Level.ERROR
     notes = []
-    for replica in replicas:
-        if not may_fetch(site.policy, replica):
+    for replica, wrong in no.items():
+        if wrong is None:
             instead = "another replica is used" if others else "name a replica elsewhere"
             text = "the policy of {site} denies {denied}, where {name} lies: {instead}"
             values = {"denied": replica.url, "name": item.name, "instead": instead}
             notes.append(_note(site, text, path, level, **values))
-        elif reach is not None and (wrong := reach.wrong_with(site, replica)) is not None:
+        else:
             instead = "another replica is used" if others else _way_out(site, replica)
             text = "{site} may not fetch {name} from {server}: {wrong}; {instead}"
             values = {"site": site.id, "name": item.name, "server": server_of(replica.url) or ""}
@@ -86,17 +91,17 @@ def _not_fetched(
     return list({note.text: note for note in notes}.values())
 
 
-def _part(site: Site, item: DataItem, part: Part, reach: Reach | None, path: str) -> Note:
+def _part(site: Site, item: DataItem, part: Part, no: Mapping[Replica, str | None], path: str) -> Note:
     """That the site may fetch some files of the item from nowhere."""
-    forbidden = [one for one in part.replicas if may_fetch(site.policy, one)]
+    forbidden = [(one, wrong) for one in part.replicas if (wrong := no.get(one)) is not None]
     if not forbidden:
         text = "the policy of {site} denies where {files} files of {name} lie, and no other has them"
         return _note(site, text, path, files=str(part.files), name=item.name)
-    wrong = reach.wrong_with(site, forbidden[0]) if reach is not None else None
+    replica, wrong = forbidden[0]
     text = "{site} may not fetch {files} files of {name} from {server}: {wrong}; {instead}"
     values = {"site": site.id, "files": str(part.files), "name": item.name}
-    values |= {"server": server_of(forbidden[0].url) or "", "wrong": str(wrong)}
-    return Note(FORBIDDEN, text, {**values, "instead": _way_out(site, forbidden[0])}, Level.ERROR, path)
+    values |= {"server": server_of(replica.url) or "", "wrong": wrong}
+    return Note(FORBIDDEN, text, {**values, "instead": _way_out(site, replica)}, Level.ERROR, path)
 
 
 def _way_out(site: Site, replica: Replica) -> str:

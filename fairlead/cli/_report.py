@@ -55,6 +55,11 @@ def names(text: str, known: tuple[str, ...] | None, option: str) -> tuple[str, .
     return found
 
 
+def chosen_sites(text: str | None) -> tuple[str, ...] | None:
+    """What --sites asks for; None: all."""
+    return None if text is None else names(text, None, "--sites")
+
+
 def share(option: str, text: str) -> float:
     """ "10%", "10 %" or 0.1."""
     stripped = text.strip()

@@ -8,21 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fairlead.cli import _report
 from fairlead.cli._common import CatalogueOption, DatabaseOption, JsonOption
 from fairlead.cli._database import at as database_at
-from fairlead.cli._report import (
-    FormatOption,
-    OutOption,
-    SinceOption,
-    SitesOption,
-    UntilOption,
-    formats_of,
-    made,
-    names,
-    share,
-    times,
-    written,
-)
 from federation.errors import InputError
 
 if TYPE_CHECKING:
@@ -51,14 +39,14 @@ def _group() -> None:
     "Exit status: 0 nothing disagrees, 1 some paths do or nothing could be compared, 2 wrong usage or input."
 )
 def compare(
-    out: OutOption,
-    since: SinceOption = "30d",
-    until: UntilOption = None,
-    sites: SitesOption = None,
+    out: _report.OutOption,
+    since: _report.SinceOption = "30d",
+    until: _report.UntilOption = None,
+    sites: _report.SitesOption = None,
     kinds: Annotated[str, typer.Option(help="What to compare.")] = "throughput,latency,loss",
     margin: Annotated[str, typer.Option(help="Rates and times that differ by no more agree.")] = "10%",
     loss_margin: Annotated[str, typer.Option(help="And shares of lost packets.")] = "0.1%",
-    formats: FormatOption = "html",
+    formats: _report.FormatOption = "html",
     mesh: Annotated[
         list[str] | None, typer.Option("--mesh", help="A pSConfig template: what the mesh was to measure.")
     ] = None,
@@ -76,15 +64,15 @@ def compare(
     that a pScheduler ran.
     """
     quantities = _quantities(kinds)
-    shares = share("--margin", margin), share("--loss-margin", loss_margin)
-    chosen = formats_of(formats)
+    shares = _report.share("--margin", margin), _report.share("--loss-margin", loss_margin)
+    chosen = _report.formats_of(formats)
     report, appendix = _made(
         since, until, sites, quantities, shares, mesh or [], plan or [], catalogue, database
     )
     from reports.compare.model import Outcome
     from reports.compare.page import Compared
 
-    written(Compared(report, evidence, appendix), out, chosen, as_json)
+    _report.written(Compared(report, evidence, appendix), out, chosen, as_json)
     judged = report.count(Outcome.AGREE) + report.count(Outcome.UNSETTLED)
     if report.count(Outcome.DISAGREE) or not judged:
         raise typer.Exit(DISAGREED)
@@ -113,13 +101,13 @@ def _made(
     from reports.side_by_side import beside
 
     now = SystemClock().now()
-    begin, end = times(since, until, now)
+    begin, end = _report.times(since, until, now)
     federation = known_federation(catalogue)
     expected = [one for template in templates for one in _expected(template)]
     loaded = [load_plan(path) for path in plans]
     if loaded and federation is None:
         raise InputError("--plan: its sites are not known: expected --catalogue FILE or FAIRLEAD_CATALOGUE")
-    chosen = None if sites is None else names(sites, None, "--sites")
+    chosen = _report.chosen_sites(sites)
     compared = {KIND_OF[quantity] for quantity in quantities}
     with database_at(database) as engine:
         want = wanted(engine, expected, loaded, begin, end, federation, compared, chosen)
@@ -135,7 +123,13 @@ def _made(
         # forecasts ask the database, which two processes can't share
         with beside(appended, alone=forecast) as appendix, steps("comparing", 1.0) as progress:
             report = compare_mesh(
-                reading, want, quantities, *shares, federation, made("numpy", "scipy"), progress.update
+                reading,
+                want,
+                quantities,
+                *shares,
+                federation,
+                _report.made("numpy", "scipy"),
+                progress.update,
             )
             return report, appendix()
 
@@ -176,4 +170,4 @@ def _expected(template: str) -> list[Expected]:
 def _quantities(text: str) -> tuple[Any, ...]:
     from reports.compare.ways import Quantity
 
-    return tuple(Quantity(name) for name in names(text, tuple(Quantity), "--kinds"))
+    return tuple(Quantity(name) for name in _report.names(text, tuple(Quantity), "--kinds"))

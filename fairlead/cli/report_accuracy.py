@@ -6,20 +6,9 @@ from typing import Annotated
 
 import typer
 
+from fairlead.cli import _report
 from fairlead.cli._common import DatabaseOption, JsonOption
 from fairlead.cli._database import at as database_at
-from fairlead.cli._report import (
-    FormatOption,
-    OutOption,
-    SinceOption,
-    SitesOption,
-    UntilOption,
-    formats_of,
-    made,
-    names,
-    times,
-    written,
-)
 
 app = typer.Typer()
 
@@ -29,11 +18,11 @@ app = typer.Typer()
     "Exit status: 0 done, whatever it says; 2 wrong usage or input."
 )
 def accuracy(
-    out: OutOption,
-    since: SinceOption = "30d",
-    until: UntilOption = None,
-    sites: SitesOption = None,
-    formats: FormatOption = "html",
+    out: _report.OutOption,
+    since: _report.SinceOption = "30d",
+    until: _report.UntilOption = None,
+    sites: _report.SitesOption = None,
+    formats: _report.FormatOption = "html",
     backtest: Annotated[
         bool,
         typer.Option(help="Forecast throughput tests again by what was known before each; some seconds."),
@@ -50,13 +39,12 @@ def accuracy(
     from reports.promises.accuracy import report
 
     now = SystemClock().now()
-    begin, end = times(since, until, now)
-    chosen, form = None if sites is None else names(sites, None, "--sites"), formats_of(formats)
+    begin, end = _report.times(since, until, now)
+    chosen, form = _report.chosen_sites(sites), _report.formats_of(formats)
     with database_at(database) as engine, steps("reading", 2.0) as progress:
         found = transfers.read(engine, begin, end, chosen, now if until is None else None)
         progress.update(1.0, f"{len(found.found):,} transfers")
         replayed = again.read(engine, begin, end, chosen) if backtest else ()
         progress.update(2.0, f"{len(replayed):,} throughput tests")
-    written(
-        LaidOut(report(found, replayed, begin, end, made("numpy", "scipy", "matplotlib"))), out, form, as_json
-    )
+    document = report(found, replayed, begin, end, _report.made("numpy", "scipy", "matplotlib"))
+    _report.written(LaidOut(document), out, form, as_json)

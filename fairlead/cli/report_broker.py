@@ -6,19 +6,9 @@ from typing import Annotated
 
 import typer
 
+from fairlead.cli import _report
 from fairlead.cli._common import DatabaseOption, JsonOption
 from fairlead.cli._database import at as database_at
-from fairlead.cli._report import (
-    FormatOption,
-    OutOption,
-    SinceOption,
-    UntilOption,
-    formats_of,
-    made,
-    names,
-    times,
-    written,
-)
 
 app = typer.Typer()
 
@@ -28,13 +18,13 @@ app = typer.Typer()
     "Exit status: 0 done, whatever it says; 2 wrong usage or input."
 )
 def broker(
-    out: OutOption,
-    since: SinceOption = "30d",
-    until: UntilOption = None,
+    out: _report.OutOption,
+    since: _report.SinceOption = "30d",
+    until: _report.UntilOption = None,
     sites: Annotated[
         str | None, typer.Option(help="Only what these sites promised or refused (ids, with commas).")
     ] = None,
-    formats: FormatOption = "html",
+    formats: _report.FormatOption = "html",
     owners: Annotated[bool, typer.Option("--owners", help="Say who asked for how much, too.")] = False,
     database: DatabaseOption = None,
     as_json: JsonOption = False,
@@ -46,10 +36,10 @@ def broker(
     from reports.promises.broker import report
     from reports.promises.sessions import read
 
-    begin, end = times(since, until, SystemClock().now())
-    chosen, form = None if sites is None else names(sites, None, "--sites"), formats_of(formats)
+    begin, end = _report.times(since, until, SystemClock().now())
+    chosen, form = _report.chosen_sites(sites), _report.formats_of(formats)
     with database_at(database) as engine, steps("reading", 1.0) as progress:
         record = read(engine, begin, end, chosen)
         progress.update(1.0, f"{len(record.asked):,} requests")
-    document = report(record, begin, end, made("numpy", "scipy", "matplotlib"), owners=owners)
-    written(LaidOut(document), out, form, as_json)
+    document = report(record, begin, end, _report.made("numpy", "scipy", "matplotlib"), owners=owners)
+    _report.written(LaidOut(document), out, form, as_json)

@@ -7,20 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fairlead.cli import _report
 from fairlead.cli._common import CatalogueOption, DatabaseOption, JsonOption, messages, steps
 from fairlead.cli._database import at as database_at
-from fairlead.cli._report import (
-    FormatOption,
-    OutOption,
-    SinceOption,
-    SitesOption,
-    UntilOption,
-    formats_of,
-    made,
-    names,
-    times,
-    written,
-)
 from federation.errors import InputError
 
 if TYPE_CHECKING:
@@ -35,14 +24,14 @@ NOTHING_MEASURED = 1
     "Exit status: 0 done, 1 nothing was measured in that time, 2 wrong usage or input, 3 outside failure."
 )
 def network(
-    out: OutOption,
-    since: SinceOption = "30d",
-    until: UntilOption = None,
-    sites: SitesOption = None,
+    out: _report.OutOption,
+    since: _report.SinceOption = "30d",
+    until: _report.UntilOption = None,
+    sites: _report.SitesOption = None,
     sizes: Annotated[
         str, typer.Option(help="How long data of these sizes takes from site to site.")
     ] = "1TB,10TB,100TB",
-    formats: FormatOption = "html",
+    formats: _report.FormatOption = "html",
     catalogue: CatalogueOption = None,
     database: DatabaseOption = None,
     as_json: JsonOption = False,
@@ -53,9 +42,9 @@ def network(
     """
     from reports.laid_out import LaidOut
 
-    chosen = formats_of(formats)
+    chosen = _report.formats_of(formats)
     document, tests = _made(since, until, sites, _sizes(sizes), catalogue, database)
-    written(LaidOut(document), out, chosen, as_json)
+    _report.written(LaidOut(document), out, chosen, as_json)
     if not tests:
         raise typer.Exit(NOTHING_MEASURED)
 
@@ -78,9 +67,9 @@ def _made(
     from reports.network.page import report
 
     now = SystemClock().now()
-    begin, end = times(since, until, now)
+    begin, end = _report.times(since, until, now)
     federation = known_federation(catalogue)
-    chosen = None if sites is None else names(sites, None, "--sites")
+    chosen = _report.chosen_sites(sites)
     with database_at(database) as engine:
         with steps("reading", 1.0) as progress:
             # and the same length of time before, to say what changed
@@ -98,7 +87,7 @@ def _made(
     with steps("forecasting", 1.0) as progress:
         everywhere = federation or Federation("none", {})
         moves = moving.moves(history, tests, everywhere, found.sites, sizes, end, progress.update)
-    return report(found, moves, made("numpy", "scipy")), found.tests
+    return report(found, moves, _report.made("numpy", "scipy")), found.tests
 
 
 def _sizes(text: str) -> tuple[int, ...]:
@@ -106,7 +95,7 @@ def _sizes(text: str) -> tuple[int, ...]:
     from federation.units import parse_size_bytes
 
     try:
-        found = sorted({parse_size_bytes(size) for size in names(text, None, "--sizes")})
+        found = sorted({parse_size_bytes(size) for size in _report.names(text, None, "--sizes")})
     except InputError as error:
         raise InputError(f"--sizes: {str(error).removeprefix('--sizes: ')}") from None
     if found[0] <= 0:

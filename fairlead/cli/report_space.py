@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fairlead.cli import _report
 from fairlead.cli._common import CatalogueOption, DatabaseOption, JsonOption
-from fairlead.cli._report import FormatOption, OutOption, formats_of, made, names, times, written
 from fairlead.cli._space import CloudOption, ProjectOption
 from federation.errors import FairleadError, InputError
 
@@ -26,12 +26,12 @@ app = typer.Typer()
     "Exit status: 0 done, 2 wrong usage or input, 3 no cloud could be asked."
 )
 def space(
-    out: OutOption,
+    out: _report.OutOption,
     since: Annotated[str, typer.Option(help='Look back so far: "30d", or an instant.')] = "30d",
     ahead: Annotated[str, typer.Option(help="And so far ahead.")] = "14d",
     until: Annotated[str | None, typer.Option(help="Take this instant for now.", show_default=False)] = None,
     sites: Annotated[str | None, typer.Option(help="Only these sites (ids, with commas).")] = None,
-    formats: FormatOption = "html",
+    formats: _report.FormatOption = "html",
     project: ProjectOption = None,
     catalogue: CatalogueOption = None,
     cloud: CloudOption = None,
@@ -47,11 +47,11 @@ def space(
     from reports.laid_out import LaidOut
     from reports.space_use.page import report
 
-    chosen = formats_of(formats)
+    chosen = _report.formats_of(formats)
     reading = _reading(since, ahead, until, sites, project, catalogue, cloud, database)
     with steps("drawing", 1.0):
-        document = report(reading, made("numpy", "pandas", "matplotlib"))
-    written(LaidOut(document), out, chosen, as_json)
+        document = report(reading, _report.made("numpy", "pandas", "matplotlib"))
+    _report.written(LaidOut(document), out, chosen, as_json)
 
 
 def _reading(
@@ -72,7 +72,7 @@ def _reading(
     from reports.space_use.reading import read
     from reservations.history.record import record_purses
 
-    begin, now = times(since, until, SystemClock().now())
+    begin, now = _report.times(since, until, SystemClock().now())
     try:
         end = now + parse_duration(ahead)
     except (InputError, OverflowError) as error:
@@ -82,7 +82,7 @@ def _reading(
     clouds = asked(catalogue, cloud, database, None if until is None else now)
     wanted = list(clouds.federation.sites)
     if sites is not None:
-        wanted = list(names(sites, tuple(wanted), "--sites"))
+        wanted = list(_report.names(sites, tuple(wanted), "--sites"))
     with database_at(database) as engine, steps("reading", 1.0) as progress:
         known = clouds.snapshots.known(wanted, end)
         if not known:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections import Counter
 from dataclasses import dataclass, replace
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from broker.catalogues.urls import allowed_at
 from broker.model import DataItem, Level, Part, Replica
 from broker.offers.engine import find_candidates, make_offers
+from broker.offers.policy import usable_data
 from broker.offers.reach import LOOK_UP_SECONDS, Reach, look_up
 from federation.hosts import LocalHost, SshHost
 from federation.sites import Policy
@@ -152,6 +154,27 @@ def test_a_host_s_own_resolver_says_what_names_are():
     assert here.keys() == there.keys() == {"localhost"}
     assert set(here["localhost"]) & set(there["localhost"]) <= {"127.0.0.1", "::1"}
     assert LOOK_UP_SECONDS < 8
+
+
+class Counted(Reach):
+    """How often it was asked for each URL."""
+
+    asked: Counter[str]
+
+    def wrong_with(self, site, replica):
+        self.asked[replica.url] += 1
+        return super().wrong_with(site, replica)
+
+
+def test_a_replica_is_looked_at_once():
+    urls = [f"http://{host}/a.fits" for host in ("192.168.7.7", "192.168.7.8", "data.perth.example")]
+    item = an_item(*urls)
+    item = replace(item, parts=tuple(Part(10, 1, (one,)) for one in item.replicas))
+    reach = Counted(WORLD, None)
+    reach.asked = Counter()
+    _, notes = usable_data(PERTH, make_request(data=[item]), reach)
+    assert [note.level for note in notes] == [Level.INFO, Level.INFO, Level.ERROR, Level.ERROR]
+    assert reach.asked == dict.fromkeys(urls, 1)
 
 
 addresses = st.ip_addresses().map(lambda one: f"[{one}]" if one.version == 6 else str(one))
