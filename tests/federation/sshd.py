@@ -6,14 +6,14 @@ import contextlib
 import getpass
 import os
 import shutil
-import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from federation.hosts import SshHost
+from tests.ports import free_port
+from tests.waiting import until
 
 SSHD = shutil.which("sshd") or "/usr/sbin/sshd"
 
@@ -50,9 +50,7 @@ def new_key(path: Path) -> str:
 @contextlib.contextmanager
 def ssh_server(directory: Path, **environment: str) -> Iterator[Server]:
     """Its sessions have `environment`."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     public = new_key(directory / "host key")
     new_key(directory / "identity")
     (directory / "known hosts").write_text(f"[127.0.0.1]:{port} {public}\n")
@@ -71,14 +69,16 @@ def ssh_server(directory: Path, **environment: str) -> Iterator[Server]:
     with (directory / "log").open("wb") as log:
         server = subprocess.Popen([SSHD, "-D", "-e", "-f", str(directory / "sshd_config")], stderr=log)
     try:
-        for _ in range(500):
-            if "Server listening" in (directory / "log").read_text():
-                break
-            assert server.poll() is None, (directory / "log").read_text()
-            time.sleep(0.01)
+
+        def is_listening() -> bool:
+            said = (directory / "log").read_text()
+            assert server.poll() is None, said
+            return "Server listening" in said
+
+        until(is_listening, "sshd listens", (directory / "log").read_text)
         name = f"{getpass.getuser()}@127.0.0.1"
         host = SshHost(name, port, str(directory / "known hosts"), str(directory / "identity"))
         yield Server(host, directory)
     finally:
         server.terminate()
-        server.wait(10)
+        server.wait(60)

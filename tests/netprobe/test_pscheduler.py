@@ -17,7 +17,7 @@ from netprobe.meshes.records import read_record, read_run
 from netprobe.tools import Endpoint, Test, load_tool
 from netprobe.tools.pscheduler import PScheduler, PSchedulerRoundTrip, node_of
 from tests.netprobe.pscheduler_node import TASK, Simulated, node, recorded, recorded_error
-from tests.netprobe.servers import free_port
+from tests.ports import free_port
 
 PENDING = recorded("tp-run-pending.json")
 NONSTART = PENDING | {"state": "nonstart", "errors": "No times available for this run."}
@@ -37,7 +37,7 @@ def run(simulated: Simulated, test: Test, kind: type = PScheduler) -> Measuremen
         tool = kind(node=lambda end: simulated.url, poll_seconds=0.02)
         begun = time.monotonic()
         result: Measurement = asyncio.run(tool.run(test))
-        assert time.monotonic() - begun < test.time_limit_seconds + 1
+        assert time.monotonic() - begun < test.time_limit_seconds + 20
     assert (result.source, result.destination, result.tool) == ("perth", "bern", tool.name)
     assert result.origin is Origin.PSCHEDULER
     assert bool(result.figures) == result.succeeded

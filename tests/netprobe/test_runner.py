@@ -23,7 +23,8 @@ from netprobe.plan import Block, Plan, load_plan
 from netprobe.plan_runs import PlanRuns
 from netprobe.runner import Stopped, Summary, run_plan
 from netprobe.tools import Test
-from tests.netprobe.servers import children, free_port, iperf3_server
+from tests.netprobe.servers import children, iperf3_server
+from tests.ports import free_port
 
 PLAN = """
 [[mesh]]
@@ -35,7 +36,7 @@ interval = "10 ms"
 pairs = [["a", "b"], ["b", "a"]]
 tool = "iperf3"
 duration = 1
-time_limit = "5 s"
+time_limit = "60 s"
 """
 
 
@@ -188,7 +189,7 @@ def test_ctrl_c_ends_in_one_line_and_keeps_the_results(
                 if "50 % 2 of 4 tests" in line:
                     break
             child.send_signal(number)
-            output, errors = child.communicate(timeout=10)
+            output, errors = child.communicate(timeout=60)
     assert child.returncode == status
     assert "Traceback" not in errors
     assert output == (

@@ -15,7 +15,7 @@ from urllib.parse import quote, urlencode
 
 import httpx
 
-from tests.netprobe.servers import free_port
+from tests.ports import free_port
 from tests.rucio.environment import programs
 
 START_SECONDS = 120.0

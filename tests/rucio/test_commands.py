@@ -11,7 +11,7 @@ from typer.testing import CliRunner, Result
 
 from fairlead.cli import build, main
 from federation.errors import FairleadError, InputError, OutsideError
-from tests.netprobe.servers import free_port
+from tests.ports import free_port
 from tests.rucio.conftest import World
 from tests.rucio.storage import content
 

@@ -21,7 +21,7 @@ from federation.clock import ManualClock
 from federation.errors import InputError
 from federation.sites import Federation
 from tests.contracts.catalogue_support import told
-from tests.netprobe.servers import free_port
+from tests.ports import free_port
 from tests.rucio.conftest import World
 from tests.rucio.proxy import Proxy, proxy
 from tests.rucio.server import PASSWORD
@@ -85,7 +85,7 @@ def test_a_fault_is_one_line_and_soon(
     between.faults[part] = fault
     started = time.monotonic()
     text = refusal(ask(catalogue(world, between.url)))
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 30
     assert "\n" not in text
     assert "127.0.0.1" in text
     for secret in [PASSWORD, *filter(None, between.tokens)]:

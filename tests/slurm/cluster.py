@@ -15,7 +15,9 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-START_SECONDS = 30.0
+from tests.ports import free_port
+
+START_SECONDS = 90.0
 COMMANDS = ("slurmctld", "slurmd", "munged", "sinfo", "squeue", "scontrol", "sbatch", "scancel")
 # each daemon ends with the tests, however they end
 _WITH_US = ["setpriv", "--pdeathsig", "TERM"]
@@ -169,14 +171,6 @@ class Cluster:
                 self.run("scontrol", "delete", f"ReservationName={name}")
 
 
-def free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        found = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in found:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in found]
-
-
 @contextlib.contextmanager
 def running(count: int = 2, control_groups: bool = False, job_age_seconds: int = 3600) -> Iterator[Cluster]:
     """A cluster of `count` nodes, each with 2 CPUs, 4000 MB and 2 GPUs that are files.
@@ -191,7 +185,7 @@ def running(count: int = 2, control_groups: bool = False, job_age_seconds: int =
     cluster, host, ports = (
         Cluster(directory, {}, prefix),
         socket.gethostname().split(".")[0],
-        free_ports(count + 1),
+        [free_port() for _ in range(count + 1)],
     )
     (directory / "state").mkdir()
     key = directory / "munge.key"

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from reservations.sources.slurm_rest import RestOptions, SlurmRest
-from tests.slurm.cluster import START_SECONDS, Cluster, free_ports
+from tests.ports import free_port
+from tests.slurm.cluster import START_SECONDS, Cluster
 
 # 22.05 runs without accounting when it is told not to load what asks it
 OPENAPI = "openapi/v0.0.36,openapi/v0.0.37,openapi/v0.0.38"
@@ -48,7 +49,7 @@ def restd(cluster: Cluster) -> Iterator[Restd]:
     directory = cluster.directory / "rest"
     directory.mkdir()
     directory.chmod(0o777)
-    [port] = free_ports(1)
+    port = free_port()
     made = Restd(cluster, port, directory / "socket", cluster.directory / "token")
     made.token_file.write_text(token(cluster))
     line = ["env", "SLURM_JWT=daemon", "slurmrestd", "-a", "rest_auth/jwt", "-s", OPENAPI]

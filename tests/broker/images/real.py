@@ -25,7 +25,7 @@ from broker.images.access import site_access
 from broker.images.documents import OCI_INDEX, OCI_MANIFEST
 from broker.images.registries import read_registries
 from federation.sites import Federation, Place, Site
-from tests.netprobe.servers import free_port
+from tests.ports import free_port
 
 USER, PASSWORD = "reader", "s3cret-word"
 # bcrypt of PASSWORD, the one form that the registry takes
@@ -187,7 +187,7 @@ def real_registry(directory: Path, private: bool = False) -> Iterator[RealRegist
 
 
 def _until_up(registry: RealRegistry) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while True:
         assert registry.process.poll() is None, (registry.directory / "log").read_text()[-2000:]
         try:

@@ -37,7 +37,7 @@ from tests.broker.images.real import (
 from tests.broker.offering import LIFETIME, figure, forecast, texts
 from tests.broker.podman_support import podman
 from tests.contracts.platform_support import make_job, until_exited
-from tests.netprobe.servers import free_port
+from tests.ports import free_port
 
 pytestmark = pytest.mark.podman
 

@@ -25,7 +25,7 @@ from tests.broker.images.real import (
     make_layer,
     real_registry,
 )
-from tests.netprobe.servers import free_port
+from tests.ports import free_port
 
 NOWHERE = "sha256:" + "ab" * 32
 BASE = make_layer({"bin/tool": b"#!/bin/sh\n" + b"x" * 5000})
