@@ -15,6 +15,7 @@ from broker.tables import holds
 from netprobe.cost import grouped
 from netprobe.measurement import Kind, Measurement, Origin
 from tests.broker.conftest import NOW, make_document
+from tests.waiting import ThreadsAtWork
 
 ANN = Owner("ann-uuid", "ann")
 ENDED = (Phase.COMPLETED, Phase.FAILED, Phase.CANCELLED)
@@ -113,43 +114,6 @@ async def running(broker):
             await task
 
 
-class ThreadsAtWork:
-    """What an event loop has given to threads and waits for: while there is any, somebody still acts."""
-
-    HANGS = 5.0  # seconds: what a test leaves hanging on purpose is not waited for again
-    HOPS = 12  # turns of the loop without new work until nobody is taken to have any
-
-    def __init__(self, loop):
-        self._work, self._hanging = set(), set()
-        self._run_in_executor = loop.run_in_executor
-        loop.run_in_executor = self._watched
-
-    @classmethod
-    def of(cls, loop):
-        watched = getattr(loop.run_in_executor, "__self__", None)
-        return watched if isinstance(watched, cls) else cls(loop)
-
-    def _watched(self, executor, work, *arguments):
-        future = self._run_in_executor(executor, work, *arguments)
-        self._work.add(future)
-        future.add_done_callback(self._work.discard)
-        return future
-
-    async def all_done(self):
-        """Return when whoever could act has acted, and sleeps until the clock is turned."""
-        quiet = 0
-        while quiet < self.HOPS:
-            await asyncio.sleep(0)
-            quiet += 1
-            if waited := self._work - self._hanging:
-                quiet = 0
-                done, _ = await asyncio.wait(
-                    waited, timeout=self.HANGS, return_when=asyncio.FIRST_COMPLETED
-                )
-                if not done:
-                    self._hanging |= waited
-
-
 async def turn(clock, until, step=0.5, turns=600):
     """Turn the clock until it is so; everybody acts between two turns, however busy the machine is."""
     threads = ThreadsAtWork.of(asyncio.get_running_loop())
@@ -158,7 +122,15 @@ async def turn(clock, until, step=0.5, turns=600):
         if await asyncio.to_thread(until):
             return
         clock.advance(step)
-    raise AssertionError("it never came to be")
+    raise AssertionError(f"it never came to be, in {turns} turns of {step} s, until {clock.now()}")
+
+
+async def turned(clock, turns, step=0.5):
+    """Turn the clock so many times; everybody acts behind each turn."""
+    threads = ThreadsAtWork.of(asyncio.get_running_loop())
+    for _ in range(turns):
+        clock.advance(step)
+        await threads.all_done()
 
 
 def is_in(broker, uuid, *phases):

@@ -19,7 +19,7 @@ from broker.offers.by_rule import delay_seconds
 from broker.offers.policy import usable_data
 from broker.sessions import lease
 from tests.broker.conftest import KINDS, NOW, make_document, make_request
-from tests.broker.driving import ANN, Recording, accept, broker_maker, is_in, notes, running, turn
+from tests.broker.driving import ANN, Recording, accept, broker_maker, is_in, notes, running, turn, turned
 from tests.databases import with_tables
 
 FILES = 8
@@ -88,7 +88,7 @@ class Lake:
     def _asked(self, what):
         self.asked.append(what)
         if self.gate is not None:
-            self.gate.wait(20)
+            assert self.gate.wait(60), "the lake's gate never opened"
         if self.away:
             raise CatalogueError("the lake can't be asked: Connection refused")
 
@@ -272,9 +272,7 @@ def test_cancelled_while_it_is_being_asked_for_it_leaves_nothing(make, lake, clo
         async with running(broker):
             await turn(clock, lambda: "begin" in lake.asked, step=0.1)
             await asyncio.to_thread(broker.update_phase, uuid, Phase.CANCELLED, ANN)
-            for _ in range(60):
-                clock.advance(0.1)
-                await asyncio.sleep(0.01)
+            await turned(clock, 60, step=0.1)
             # what is being asked may still be granted: only then it can be taken back
             assert "end" not in lake.asked
             lake.gate.set()
@@ -333,13 +331,8 @@ async def until_killed(broker, clock, fate, uuid, lake):
     """Run the broker until it is killed, or the session is over and nothing is left of it at the lake."""
     task = asyncio.create_task(broker.run())
     try:
-        for _ in range(2000):
-            over = await asyncio.to_thread(is_in(broker, uuid, *ENDED))
-            if fate.dead or (over and not lake.rules):
-                return
-            clock.advance(1.0)
-            await asyncio.sleep(0.003)
-        raise AssertionError("neither killed nor over")
+        over = is_in(broker, uuid, *ENDED)
+        await turn(clock, lambda: fate.dead or (over() and not lake.rules), step=1.0, turns=2000)
     finally:
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError, Killed):

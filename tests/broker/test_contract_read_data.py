@@ -91,7 +91,7 @@ def test_unnamed_data_of_one_address_are_told_apart():
 
 
 def test_servers_are_asked_for_so_long_and_what_is_left_is_refused(monkeypatch):
-    monkeypatch.setattr(read_resources, "ASK_SECONDS", 0.2)
+    monkeypatch.setattr(read_resources, "ASK_SECONDS", 1.0)
     resolve = Shelf.resolve
 
     def slowly(self, *arguments):
@@ -102,7 +102,7 @@ def test_servers_are_asked_for_so_long_and_what_is_left_is_refused(monkeypatch):
     many = make_document() | {"data": [data("small", f"d{number}") for number in range(100)]}
     began = time.monotonic()
     found = reasons(many)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 14
     assert {kind for kind, _ in found} == {"data-too-slow"}
     assert ("data-too-slow", "/data/99") in found
     assert ("data-too-slow", "/data/0") not in found

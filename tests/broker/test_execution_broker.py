@@ -14,6 +14,7 @@ from tests.broker.conftest import make_document, make_federation, make_site
 from tests.broker.driving import ANN, ENDED, accept, held, is_in, notes, running, turn
 from tests.broker.other_broker import other_broker
 from tests.contracts.platform_support import make_platform
+from tests.waiting import until
 
 FAR = "lausanne"
 
@@ -216,9 +217,10 @@ def test_a_fairlead_behind_a_fairlead(settings, tmp_path):
             assert answer.yes, [note.text for note in answer.notes]
             assert all(session.placement.cores == 4 for session in answer.sessions)
             uuid = broker.update_phase(answer.sessions[0].uuid, Phase.ACCEPTED, ANN).uuid
-            async with running(broker), asyncio.timeout(30):
-                while not is_in(broker, uuid, *ENDED)():  # noqa: ASYNC110 - the other process has no event for us
-                    await asyncio.sleep(0.1)
+            async with running(broker):
+                await asyncio.to_thread(
+                    until, is_in(broker, uuid, *ENDED), "its end", lambda: broker.session(uuid)
+                )
             ended = broker.session(uuid)
             assert ended.phase is Phase.COMPLETED
             assert ended.outcome.exit_code == 0

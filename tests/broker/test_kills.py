@@ -93,14 +93,17 @@ class Machine:
         """Serve, begin sessions, and be killed `seconds` after the first answer."""
         self.die(self.serve(), seconds)
 
+    def begin(self, served, count):
+        who = (served.user, served.password)
+        with httpx.Client(base_url=served.url, auth=who, trust_env=False, timeout=60) as client:
+            for _ in range(count):
+                client.post("/direct", json=self.document)
+
     def die(self, served, seconds):
         killer = threading.Timer(seconds, lambda: os.kill(served.process.pid, signal.SIGKILL))
         killer.start()
-        who = (served.user, served.password)
         try:
-            with httpx.Client(base_url=served.url, auth=who, trust_env=False) as client:
-                for _ in range(SESSIONS):
-                    client.post("/direct", json=self.document)
+            self.begin(served, SESSIONS)
         except httpx.HTTPError:
             pass  # killed in the middle: whether the session was begun, the database knows
         finally:
@@ -129,6 +132,8 @@ class Machine:
         """Serve until there is nothing left to do; the sessions, and what is still held."""
         served = self.serve()
         try:
+            # on a busy machine all others may have been killed before they were begun
+            self.begin(served, 1)
             deadline = time.monotonic() + SETTLE_SECONDS
             while time.monotonic() < deadline:
                 records, held, busy = self.found()

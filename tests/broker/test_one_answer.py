@@ -23,14 +23,20 @@ class Engine:
             self.ended += 1
 
 
+async def settled():
+    """Everybody has gone as far as they get."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
 def test_who_comes_while_it_is_asked_gets_the_next_answer():
     async def story():
         engine = Engine()
         answer = OneAnswer(engine.ask)
         first = [asyncio.ensure_future(answer.get()) for _ in range(3)]
-        await asyncio.sleep(0.01)
+        await settled()
         later = [asyncio.ensure_future(answer.get()) for _ in range(3)]
-        await asyncio.sleep(0.01)
+        await settled()
         engine.may.set()
         assert await asyncio.gather(*first, *later) == [1, 1, 1, 2, 2, 2]
 
@@ -42,7 +48,7 @@ def test_one_who_gives_up_takes_the_answer_from_nobody():
         engine = Engine()
         answer = OneAnswer(engine.ask)
         gone, stays = (asyncio.ensure_future(answer.get()) for _ in range(2))
-        await asyncio.sleep(0.01)
+        await settled()
         gone.cancel()
         with pytest.raises(asyncio.CancelledError):
             await gone
@@ -58,7 +64,7 @@ def test_the_last_who_gives_up_ends_the_question_and_the_next_asks_anew():
         answer = OneAnswer(engine.ask)
         for number in (1, 2, 3):
             asking = asyncio.ensure_future(answer.get())
-            await asyncio.sleep(0.01)
+            await settled()
             asking.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await asking

@@ -13,7 +13,9 @@ from broker.http import patience, visits
 from broker.http.patience import PatientProtocol
 from tests.broker.serving import serving
 
-SECONDS = 0.4
+SECONDS = 1.0
+# a server that hangs up does so by then, however busy the machine; its own limits were shorter than this
+HANGS_UP_SECONDS = 15.0
 
 
 @pytest.fixture(scope="module")
@@ -33,21 +35,22 @@ def address(tmp_path_factory):
                 yield listening.getsockname()
             finally:
                 server.should_exit = True
-                thread.join(20)
+                thread.join(60)
+                assert not thread.is_alive(), "the server doesn't end"
 
 
 def talk(address, *pieces, pause=SECONDS / 8):
     """What comes back, and after how long the server hung up."""
     start = time.monotonic()
     received = b""
-    with socket.create_connection(address, timeout=20) as connection:
+    with socket.create_connection(address, timeout=60) as connection:
         for piece in pieces:
             try:
                 connection.sendall(piece)
             except OSError:
                 break
             time.sleep(pause)
-            if time.monotonic() - start > 10 * SECONDS:
+            if time.monotonic() - start > HANGS_UP_SECONDS:
                 break
         with contextlib.suppress(ConnectionResetError):
             while piece := connection.recv(65_536):
@@ -80,7 +83,7 @@ HEAD = b"POST /requests HTTP/1.1\r\nHost: x\r\nAuthorization: Basic YWRhOmFkYSdz
 def test_headers_that_do_not_end_are_not_waited_for(address, pieces):
     received, seconds = talk(address, *pieces)
     assert received == b""
-    assert seconds < 10 * SECONDS
+    assert seconds < HANGS_UP_SECONDS
     assert is_well(address)
 
 
@@ -88,15 +91,15 @@ def test_nor_are_those_of_a_second_request(address):
     first = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n"
     received, seconds = talk(address, *endless(first, b"GET /health HTTP/1.1\r\nHost: x\r\n"))
     assert received.count(b"HTTP/1.1 200 OK") == 1
-    assert seconds < 10 * SECONDS
+    assert seconds < HANGS_UP_SECONDS
 
 
 def test_a_body_that_does_not_end_is_408(address):
     pieces = [HEAD + b"Content-Length: 100000\r\n\r\n", *([b" "] * 1000)]
     received, seconds = talk(address, *pieces)
     assert received.startswith(b"HTTP/1.1 408 ")
-    assert b"did not come within 0.4 s" in received
-    assert seconds < 10 * SECONDS
+    assert b"did not come within 1 s" in received
+    assert seconds < HANGS_UP_SECONDS
     assert is_well(address)
 
 
@@ -111,7 +114,9 @@ def test_headers_that_are_too_much_are_400(address, headers):
     assert is_well(address)
 
 
-def test_who_is_slow_but_gets_there_is_answered(address):
+def test_who_is_slow_but_gets_there_is_answered(address, monkeypatch):
+    monkeypatch.setattr(patience, "HEADERS_SECONDS", 60.0)
+    monkeypatch.setattr(visits, "BODY_SECONDS", 60.0)
     body = b"{}              "
     pieces = [HEAD, b"Content-Length: %d\r\nConnection: close\r\n\r\n" % len(body), body[:5], body[5:]]
     received, _ = talk(address, *pieces)

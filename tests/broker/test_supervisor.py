@@ -20,6 +20,7 @@ from tests.broker.driving import (
     notes,
     running,
     turn,
+    turned,
 )
 
 
@@ -281,9 +282,7 @@ def test_what_was_lost_does_not_run_again_when_its_time_is_over(make_broker, eng
     async def first():
         async with running(broker):
             await turn(clock, is_in(broker, uuid, phase))
-            for _ in range(20):
-                clock.advance(0.5)
-                await asyncio.sleep(0.004)
+            await turned(clock, 20)
 
     async def second(again):
         async with running(again):

@@ -14,7 +14,7 @@ from broker.model import Phase
 from broker.sessions import lease
 from broker.tables import sessions
 from tests.broker.conftest import KINDS, make_document
-from tests.broker.driving import ANN, DATA, Recording, accept, held, notes
+from tests.broker.driving import ANN, DATA, Recording, accept, held, notes, turn
 
 # more than there are in any story; a story that gets through alive is the last
 MOST_STEPS = 80
@@ -83,17 +83,17 @@ def mortal(broker, engine, fate):
 
 async def live_until(broker, clock, fate, over, cancel):
     """Run the broker until it is killed, or the story is over. `cancel`: as soon as the session runs."""
+
+    def killed_or_over():
+        if fate.dead or over():
+            return True
+        if cancel is not None:
+            cancel(broker)
+        return False
+
     task = asyncio.create_task(broker.run())
     try:
-        for _ in range(800):
-            if fate.dead or await asyncio.to_thread(over):
-                return
-            if cancel is not None:
-                await asyncio.to_thread(cancel, broker)
-            clock.advance(0.25)
-            # slowly: where a lease's time flies by while a thread waits for the processor, leases are lost
-            await asyncio.sleep(0.004)
-        raise AssertionError("neither killed nor over")
+        await turn(clock, killed_or_over, step=0.25, turns=800)
     finally:
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError, Killed):

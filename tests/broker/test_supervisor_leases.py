@@ -21,6 +21,7 @@ from tests.broker.driving import (
     notes,
     running,
     turn,
+    turned,
 )
 
 MANY = 12
@@ -104,9 +105,7 @@ def test_a_dead_ones_work_is_taken_over_when_its_lease_is_over(two, engine, cloc
         # dead, not stopped: nothing was given back
         claimed(engine, uuid, "a machine elsewhere", clock.now() + lease.LEASE)
         async with running(second):
-            for _ in range(8):
-                clock.advance(2.0)
-                await asyncio.sleep(0.02)
+            await turned(clock, 8, step=2.0)
             assert second.session(uuid).phase is Phase.RUNNING
             assert workers(engine) == {uuid: "a machine elsewhere"}
             await turn(clock, is_in(second, uuid, *ENDED), step=2.0)
@@ -183,9 +182,7 @@ def test_a_write_of_one_who_lost_the_lease_changes_nothing(two, engine, clock):
             # it doesn't look before it writes: the write itself must find out
             first.supervisor._look = lambda doing: (_ for _ in ()).throw(OSError("paused"))
             claimed(engine, uuid, "somebody else", clock.now() + lease.LEASE)
-            for _ in range(80):
-                clock.advance(0.25)
-                await asyncio.sleep(0.004)
+            await turned(clock, 80, step=0.25)
             assert first.session(uuid).phase is Phase.PREPARING
             assert starts(first) == 0
             assert workers(engine) == {uuid: "somebody else"}

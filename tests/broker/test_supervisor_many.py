@@ -9,7 +9,18 @@ import pytest
 
 from broker.model import Level, Phase
 from tests.broker.conftest import make_document
-from tests.broker.driving import ANN, DATA, ENDED, Recording, accept, held, is_in, running, turn
+from tests.broker.driving import (
+    ANN,
+    DATA,
+    ENDED,
+    Recording,
+    ThreadsAtWork,
+    accept,
+    held,
+    is_in,
+    running,
+    turn,
+)
 
 
 class Stubborn(Recording):
@@ -20,7 +31,10 @@ class Stubborn(Recording):
     async def _do(self, name):
         await super()._do(name)
         if name == self.blocks:
-            await asyncio.to_thread(self.released.wait, 20)
+            loop = asyncio.get_running_loop()
+            blocked = loop.run_in_executor(None, self.released.wait)
+            ThreadsAtWork.of(loop).leave(blocked)
+            await blocked
 
     released = threading.Event()
 
@@ -78,11 +92,7 @@ def test_platforms_that_keep_all_common_threads_waiting_delay_no_other(make_brok
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(5))
         async with running(broker):
             try:
-                for _ in range(600):
-                    clock.advance(0.25)
-                    await asyncio.sleep(0.004)
-                    if broker.session(other).phase in ENDED:
-                        return
+                await turn(clock, is_in(broker, other, *ENDED), step=0.25)
             finally:
                 site.released.set()
 

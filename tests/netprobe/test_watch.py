@@ -24,6 +24,7 @@ from netprobe.measurement import Kind, Measurement, Origin
 from netprobe.plan import Block, Plan
 from netprobe.tools import Test
 from netprobe.watch import Status, next_due, period, watch
+from tests.waiting import ThreadsAtWork
 
 START = datetime(2026, 11, 26, 0, 30, tzinfo=UTC)
 HOUR = 3600.0
@@ -32,24 +33,11 @@ SITES = Federation(
 )
 
 
-class Turned(ManualClock):
-    """A clock that knows whether anybody sleeps on it."""
-
-    sleeping = 0
-
-    async def sleep(self, seconds: float) -> None:
-        self.sleeping += 1
-        try:
-            await super().sleep(seconds)
-        finally:
-            self.sleeping -= 1
-
-
 @dataclass
 class Instant:
     """A tool whose tests take no time; at 80 Mbit/s, 10 s are 100 MB."""
 
-    clock: Turned
+    clock: ManualClock
     name: str = "instant"
     exclusive: bool = True
     broken: set[tuple[str, str]] = field(default_factory=set)
@@ -72,7 +60,7 @@ class Instant:
 
 @pytest.fixture
 def tool(monkeypatch: pytest.MonkeyPatch) -> Instant:
-    found = Instant(Turned(START))
+    found = Instant(ManualClock(START))
     monkeypatch.setattr("netprobe.plan.load_tool", lambda name: found)
     return found
 
@@ -82,26 +70,22 @@ def block(**more: Any) -> Block:
     return replace(one, **more)
 
 
-async def turned(clock: Turned, seconds: float, step: float = 300.0) -> None:
+async def turned(clock: ManualClock, seconds: float, step: float = 300.0) -> None:
     for _ in range(round(seconds / step)):
-        await settled(clock)
+        await settled()
         clock.advance(step)
-    await settled(clock)
+    await settled()
 
 
-async def settled(clock: Turned) -> None:
+async def settled() -> None:
     """Let everything run that doesn't wait for the clock; calls of the database are in threads."""
-    async with asyncio.timeout(20):
-        # those that the last turn has woken go first
-        await asyncio.sleep(0)
-        while not clock.sleeping:  # noqa: ASYNC110 - a clock has no event for it
-            await asyncio.sleep(0.001)
+    await ThreadsAtWork.of(asyncio.get_running_loop()).all_done()
 
 
 def watched(
     plan: Plan,
     archive: Any,
-    clock: Turned,
+    clock: ManualClock,
     during: Callable[[], Awaitable[None]],
     told: list[Status] | None = None,
 ) -> None:
@@ -245,7 +229,7 @@ def test_results_that_can_not_be_stored_at_the_end_are_told(tool: Instant, archi
 
     async def main() -> None:
         watching = asyncio.create_task(watch(Plan("p", (block(),)), SITES, flaky, tool.clock))
-        await settled(tool.clock)
+        await settled()
         watching.cancel()
         await watching
 

@@ -247,7 +247,7 @@ def test_a_broker_writes_down_what_its_platforms_see(engine, clock, make):
         running = asyncio.create_task(broker.run())
         backend.log.add(Pulled(Wanted(("r.example/tool:1",)), Access(), NOW, 5.0))
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while not await asyncio.to_thread(seen):
                     clock.advance(PULLS_SECONDS)
                     await asyncio.sleep(0.01)
