@@ -55,6 +55,8 @@ class Brought:
 
 # of one folder: more would take the place of everybody's sessions
 MOST_FILES = 10_000
+# of one item: an exabyte, which nobody has. What is more is a mistake, and no database would take it
+MOST_BYTES = 10**18
 
 
 class Catalogue(Protocol):

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
 
+from broker.catalogues import MOST_BYTES, MOST_FILES
+
 T = TypeVar("T")
+# lines of a stream: each file once in each of its datasets, or a storage element
+MOST_LINES = 10 * MOST_FILES
+LONGEST_WORDS = 200
+Bytes = Annotated[int, msgspec.Meta(ge=0, le=MOST_BYTES)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 FILE = "FILE"
 DATASET = "DATASET"
 CONTAINER = "CONTAINER"
@@ -21,8 +28,8 @@ class Did(msgspec.Struct, frozen=True):
     scope: str
     name: str
     type: str
-    bytes: int | None = None
-    length: int | None = None
+    bytes: Bytes | None = None
+    length: Count | None = None
 
 
 class Member(msgspec.Struct, frozen=True):
@@ -38,15 +45,15 @@ class ListedFile(msgspec.Struct, frozen=True):
 
     scope: str
     name: str
-    bytes: int | None = None
+    bytes: Bytes | None = None
 
 
 class DatasetReplica(msgspec.Struct, frozen=True):
     """What one storage element has of a dataset: files that are there and can be read."""
 
     rse: str
-    available_length: int | None = None
-    available_bytes: int | None = None
+    available_length: Count | None = None
+    available_bytes: Bytes | None = None
 
 
 class Copy(msgspec.Struct, frozen=True):
@@ -63,7 +70,7 @@ class FileReplicas(msgspec.Struct, frozen=True):
 
     scope: str
     name: str
-    bytes: int | None = None
+    bytes: Bytes | None = None
     md5: str | None = None
     adler32: str | None = None
     pfns: Mapping[str, Copy] = {}
@@ -96,9 +103,9 @@ class Rule(msgspec.Struct, frozen=True):
     id: str
     rse_expression: str
     state: str
-    locks_ok_cnt: int = 0
-    locks_replicating_cnt: int = 0
-    locks_stuck_cnt: int = 0
+    locks_ok_cnt: Count = 0
+    locks_replicating_cnt: Count = 0
+    locks_stuck_cnt: Count = 0
     error: str | None = None
     created_at: str | None = None
     updated_at: str | None = None
@@ -123,13 +130,15 @@ def read_one(body: bytes, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(body, type=kind)
     except (msgspec.DecodeError, RecursionError) as error:
-        raise ValueError(str(error)) from None
+        raise ValueError(str(error)[:LONGEST_WORDS]) from None
 
 
 def read_stream(body: bytes, kind: type[T]) -> list[T]:
-    """The objects of a stream. Raises ValueError as `read_one`."""
+    """The objects of a stream. Raises ValueError as `read_one`, and for more than MOST_LINES."""
+    if body.count(b"\n") > MOST_LINES:
+        raise ValueError(f"more than {MOST_LINES} lines")
     decoder = msgspec.json.Decoder(kind)
     try:
         return decoder.decode_lines(body)
     except (msgspec.DecodeError, RecursionError) as error:
-        raise ValueError(str(error)) from None
+        raise ValueError(str(error)[:LONGEST_WORDS]) from None

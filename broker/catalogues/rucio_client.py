@@ -18,7 +18,9 @@ from broker.catalogues.rucio_http import ask
 from broker.catalogues.rucio_options import Server
 from broker.catalogues.rucio_tokens import RucioError, Tokens
 from federation.clock import Clock
-from federation.http_words import in_words
+from federation.errors import InputError
+from federation.http_asking import UnansweredError, UnreadableError, client
+from federation.tls import client_tls
 
 T = TypeVar("T")
 LEAST_SIGNED_SECONDS = 600
@@ -160,7 +162,7 @@ class Rucio:
         if 200 <= status < 300:
             return answer
         complaint = _complaint(answer)
-        raise self._refusal(status, complaint.exception_class, tokens.without(_words(complaint)))
+        raise self._refusal(status, complaint.exception_class, _words(complaint, tokens))
 
     def _send(
         self,
@@ -175,10 +177,9 @@ class Rucio:
         headers = {"X-Rucio-Auth-Token": token, "Content-Type": "application/json"}
         try:
             answer = ask(http, method, self.server.url + path, headers, body, until)
-        except (httpx.HTTPError, httpx.StreamError) as error:
-            words = tokens.without(in_words(error))
-            raise RucioError(f"{self.where} can't be asked: {words}") from None
-        except ValueError as error:
+        except UnansweredError as error:
+            raise RucioError(f"{self.where} can't be asked: {tokens.without(str(error))}") from None
+        except UnreadableError as error:
             raise RucioError(f"{self.where} answers with {error}") from None
         return answer.status, answer.body
 
@@ -201,13 +202,7 @@ class Rucio:
         with self._making:
             stamp = _stamp(self.server)
             if self._made is None or self._made[0] != stamp:
-                # no proxy from the environment, and no redirect is followed: our token goes there alone
-                http = httpx.Client(
-                    verify=_tls(self.server),
-                    trust_env=False,
-                    follow_redirects=False,
-                    headers={"User-Agent": "fairlead"},
-                )
+                http = client(_tls(self.server), {"User-Agent": "fairlead"})
                 # the one before is closed with its last request: others may be reading from it
                 self._made = stamp, http, Tokens(self.server, http, self._clock)
             return self._made[1], self._made[2]
@@ -234,9 +229,9 @@ def _complaint(answer: bytes) -> answers.Complaint:
     return answers.Complaint()
 
 
-def _words(said: answers.Complaint) -> str:
-    """What it says, in one line."""
-    text = said.exception_message or said.exception_class
+def _words(said: answers.Complaint, tokens: Tokens) -> str:
+    """What it says, in one line; without secrets first, for half of one is too much."""
+    text = tokens.without(said.exception_message or said.exception_class)
     return " ".join(text.split())[:LONGEST_WORDS]
 
 
@@ -254,14 +249,6 @@ def _tls(server: Server) -> ssl.SSLContext | bool:
     if not any(url.startswith("https://") for url in (server.url, server.auth_url)):
         return False
     try:
-        context = ssl.create_default_context(cafile=None if server.ca_file is None else str(server.ca_file))
-    except OSError as error:
-        raise RucioError(f"{server.ca_file} is no file of certificates: {error.strerror}") from None
-    if server.certificate_file is not None:
-        try:
-            context.load_cert_chain(server.certificate_file, server.key_file)
-        except OSError as error:  # SSLError is one, and may quote nothing of the file
-            raise RucioError(
-                f"the certificate in {server.certificate_file} can't be used: {error.strerror}"
-            ) from None
-    return context
+        return client_tls(server.ca_file, server.certificate_file, server.key_file)
+    except InputError as error:
+        raise RucioError(str(error)) from None

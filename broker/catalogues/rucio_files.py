@@ -75,9 +75,10 @@ def files_of(
 
 def _seen(replica: Replica, store: Store, mounted: Path | None) -> Replica:
     """The replica with its path where its storage is mounted: the same below the storage's prefix."""
-    if mounted is None or store.door is None or not replica.url.startswith(store.door):
+    door = None if store.door is None else f"{store.door.rstrip('/')}/"
+    if mounted is None or door is None or not replica.url.startswith(door):
         return replica
-    below = PurePosixPath(replica.url.removeprefix(store.door).partition("?")[0].lstrip("/"))
+    below = PurePosixPath(replica.url.removeprefix(door).partition("?")[0].lstrip("/"))
     # whatever a catalogue says, nothing but what is mounted there
     return replica if ".." in below.parts else replace(replica, mounted=str(mounted / below))
 

@@ -55,7 +55,10 @@ def _counted(found: Whereabouts, site: Site, forecast: ForecastPath) -> AtSite:
     files = max((each.files for each in here), default=0)
     size_bytes = max((each.size_bytes for each in here), default=0)
     missing = Bundle(
-        tuple(each.store for each in found.whole()), found.files - files, found.size_bytes - size_bytes, ""
+        tuple(each.store for each in found.whole()),
+        max(found.files - files, 0),
+        max(found.size_bytes - size_bytes, 0),
+        "",
     )
     items = [_item("", missing)] if missing.files and missing.stores else []
     nowhere = 0 if missing.stores else missing.files

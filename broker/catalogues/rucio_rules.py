@@ -176,7 +176,7 @@ def _seconds(rule: answers.Rule) -> float | None:
     try:
         began, ended = (parsedate_to_datetime(each) for each in (rule.created_at, rule.updated_at))
         return max((ended - began).total_seconds(), 0.0)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return None
 
 

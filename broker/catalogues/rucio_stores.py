@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 from broker.catalogues import rucio_answers as answers
 from broker.catalogues.rucio_client import SCHEMES, NotThereError, Rucio
+from broker.catalogues.urls import wrong_with
 from federation.sites import Federation
 
 # how long it is believed what a storage element is, and whether it may be read
@@ -114,7 +114,4 @@ def _priority(protocol: answers.Protocol) -> int | None:
 def _door(protocol: answers.Protocol) -> str | None:
     port = f":{protocol.port}" if protocol.port else ""
     url = fetchable(f"{protocol.scheme}://{protocol.hostname}{port}/{(protocol.prefix or '').lstrip('/')}")
-    try:
-        return url if url and urlsplit(url).hostname else None
-    except ValueError:
-        return None
+    return url if url and wrong_with(url) is None else None

@@ -14,7 +14,7 @@ import httpx
 from broker.catalogues.rucio_http import ask
 from broker.catalogues.rucio_options import Auth, Server
 from federation.clock import Clock, SystemClock
-from federation.http_words import in_words
+from federation.http_asking import UnansweredError, UnreadableError
 
 # a token that ends so soon is renewed before it is used; they live for an hour
 MARGIN_SECONDS = 120.0
@@ -85,16 +85,19 @@ class Tokens:
         where = f"Rucio's sign-in at {self._server.auth_url}"
         try:
             answer = ask(self._http, "GET", url, self._who(), None, until)
-        except (httpx.HTTPError, httpx.StreamError, ValueError) as error:
-            raise RucioError(f"{where} can't be asked: {self.without(in_words(error))}") from None
+        except UnansweredError as error:
+            raise RucioError(f"{where} can't be asked: {self.without(str(error))}") from None
+        except UnreadableError as error:
+            raise RucioError(f"{where} answers with {error}") from None
         if answer.status != 200:
             account = f"account {self._server.account} by {self._server.auth}"
             raise RucioError(f"{where} refuses {account} with status {answer.status}", answer.status)
         token = answer.headers.get("X-Rucio-Auth-Token", "")
-        if not token or not token.isprintable() or " " in token:
+        # what may stand in a header
+        if not token or not token.isascii() or not token.isprintable() or " " in token:
             raise RucioError(f"{where} answers without a token")
         ends = now + DEFAULT_SECONDS
-        with contextlib.suppress(KeyError, ValueError, TypeError):
+        with contextlib.suppress(KeyError, ValueError, TypeError, OverflowError):
             ends = parsedate_to_datetime(answer.headers["X-Rucio-Auth-Token-Expires"]).timestamp()
         return token, ends
 

@@ -26,6 +26,7 @@ from broker.images import Access, ImageError, Trouble
 from broker.images.credentials import Login, find_login, has_other_login, read_secret
 from broker.images.documents import ACCEPTED
 from broker.images.references import Reference
+from federation import http_asking
 from federation.errors import InputError
 from federation.http_words import in_words
 from netprobe.addresses import ForbiddenError, UnknownHostError, targets
@@ -64,9 +65,7 @@ class Registry:
         self._connect_seconds = CONNECT_SECONDS
         # the scheme that worked
         self._scheme: str | None = None
-        self._http = httpx.Client(
-            verify=_tls(insecure, reference.registry), trust_env=False, follow_redirects=False
-        )
+        self._http = http_asking.client(_tls(insecure, reference.registry))
 
     def __enter__(self) -> Registry:
         return self
@@ -209,9 +208,12 @@ class Registry:
             **headers,
         }
         try:
-            with self._http.stream(
-                "GET", pinned, headers=named, timeout=self._timeout(), extensions={"sni_hostname": host}
-            ) as answer:
+            with (
+                http_asking.over_by(self._deadline),
+                self._http.stream(
+                    "GET", pinned, headers=named, timeout=self._timeout(), extensions={"sni_hostname": host}
+                ) as answer,
+            ):
                 content = bytearray()
                 for piece in answer.iter_raw():
                     content += piece

@@ -16,9 +16,16 @@ DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 ACCEPTED = (OCI_INDEX, OCI_MANIFEST, DOCKER_LIST, DOCKER_MANIFEST)
 CONFIGS = ("application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json")
+_SAID = ("Entrypoint", "Cmd", "Env")
 # more than any image has
 MOST_LAYERS = 1000
 MOST_ENTRIES = 1000
+# platforms that one message names
+MOST_NAMED = 20
+# of one layer: a petabyte
+MOST_BYTES = 10**15
+# of a platform's name, and of all that an image says of how it is started: no kernel would take as much
+LONGEST_NAME, MOST_SAID = 40, 512 * 1024
 
 
 @dataclass(frozen=True)
@@ -40,7 +47,7 @@ class Index:
         named = [
             f"{os}/{arch}" for os, arch, _ in self.entries if "unknown" not in (os, arch) and os and arch
         ]
-        return ", ".join(dict.fromkeys(named)) or "no platform"
+        return ", ".join(list(dict.fromkeys(named))[:MOST_NAMED]) or "no platform"
 
 
 @dataclass(frozen=True)
@@ -87,14 +94,18 @@ def read_config(content: bytes, where: str) -> Config:
     document = _document(content, where)
     try:
         runs, rootfs = document.get("config") or {}, document.get("rootfs") or {}
+        user, said = str(runs.get("User") or ""), [_texts(runs.get(each)) for each in _SAID]
+        entrypoint, command, environment, diff_ids = *said, _texts(rootfs.get("diff_ids"))
+        if sum(map(len, (user, *entrypoint, *command, *environment, *diff_ids))) > MOST_SAID:
+            raise ValueError
         return Config(
-            architecture(str(document.get("architecture") or "")),
-            str(document.get("os") or "").lower(),
-            str(runs.get("User") or ""),
-            _texts(runs.get("Entrypoint")),
-            _texts(runs.get("Cmd")),
-            tuple(each.partition("=")[0] for each in _texts(runs.get("Env"))),
-            _texts(rootfs.get("diff_ids")),
+            architecture(_name(document.get("architecture"))),
+            _name(document.get("os")),
+            user,
+            entrypoint,
+            command,
+            tuple(each.partition("=")[0] for each in environment),
+            diff_ids,
         )
     except (TypeError, ValueError, AttributeError):
         raise ImageError(Trouble.UNKNOWN, f"{where}: the configuration can't be read") from None
@@ -125,8 +136,8 @@ def _index(document: Mapping[str, Any]) -> Index:
     entries = []
     for each in document["manifests"][:MOST_ENTRIES]:
         platform = each.get("platform") or {}
-        its_architecture = architecture(str(platform.get("architecture") or ""))
-        entries.append((str(platform.get("os") or "").lower(), its_architecture, _digest(each["digest"])))
+        its_architecture = architecture(_name(platform.get("architecture")))
+        entries.append((_name(platform.get("os")), its_architecture, _digest(each["digest"])))
     return Index(tuple(entries))
 
 
@@ -149,9 +160,14 @@ def _digest(value: Any) -> str:
 
 
 def _size(value: Any) -> int:
-    if type(value) is not int or value < 0:
+    if type(value) is not int or not 0 <= value <= MOST_BYTES:
         raise ValueError
     return value
+
+
+def _name(value: Any) -> str:
+    """Of an operating system or an architecture; empty where there is none."""
+    return str(value or "").lower()[:LONGEST_NAME]
 
 
 def _texts(value: Any) -> tuple[str, ...]:

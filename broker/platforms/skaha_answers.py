@@ -16,16 +16,23 @@ from broker.contract.times import parse_instant
 
 # what Skaha writes where it knows nothing, besides leaving the name out
 NONE = "<none>"
-LONGEST_ID = 64
+# of a name or an address, and of what an event says: what is longer isn't known
+LONGEST_TEXT, LONGEST_MESSAGE = 1000, 500
 PENDING, RUNNING, TERMINATING = "Pending", "Running", "Terminating"
 # of its versions, and of the Kubernetes below them
 SUCCEEDED, FAILED = frozenset({"Completed", "Succeeded"}), frozenset({"Failed", "Error"})
 INTERACTIVE = frozenset({"notebook", "contributed", "desktop", "carta", "firefly"})
-_AMOUNT = re.compile(r"([0-9]+(?:\.[0-9]+)?)([KMGTPE]?)i?", re.IGNORECASE)
+# what goes into a path, and into what we keep
+_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_AMOUNT = re.compile(r"([0-9]{1,30}(?:\.[0-9]{1,30})?)([KMGTPE]?)i?", re.IGNORECASE | re.ASCII)
 _GO_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 _GO_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(h|ms|m|s|us|µs|ns)")
-_DURATION = r"(?:[0-9]+(?:\.[0-9]+)?(?:h|ms|m|s|us|µs|ns))+"
+_DURATION = r"(?:[0-9]{1,9}(?:\.[0-9]+)?(?:h|ms|m|s|us|µs|ns))+"
 _PULLED = re.compile(rf" in (?P<pull>{_DURATION})(?: \((?P<whole>{_DURATION}) including waiting\))?")
+# cores or GiB: no cluster has a billion
+MOST = 10**9
+# of what notes name all of
+MOST_HOSTS, MOST_TYPES = 100, 20
 _POWERS = {"": -3, "K": -2, "M": -1, "G": 0, "T": 1, "P": 2, "E": 3}
 
 
@@ -74,7 +81,7 @@ def read_images(document: Any) -> tuple[Image, ...]:
         if not isinstance(item, Mapping) or not _is_text(item.get("id")):
             continue
         types, digest = item.get("types", item.get("type")), item.get("digest")
-        kinds = frozenset(filter(_is_text, types if isinstance(types, list) else [types]))
+        kinds = frozenset(filter(_is_text, types[:MOST_TYPES] if isinstance(types, list) else [types]))
         if kinds:
             found.append(Image(item["id"], kinds, digest if _is_text(digest) else None))
     return tuple(found)
@@ -82,7 +89,7 @@ def read_images(document: Any) -> tuple[Image, ...]:
 
 def read_hosts(document: Any) -> tuple[str, ...]:
     """The registries that images may come from."""
-    return tuple(host.lower() for host in _list(document, "registries") if _is_text(host))
+    return tuple(host.lower() for host in _list(document, "registries")[:MOST_HOSTS] if _is_text(host))
 
 
 def read_context(document: Any) -> Context:
@@ -120,8 +127,10 @@ def read_sessions(document: Any) -> tuple[Session, ...]:
 def read_session(document: Any) -> Session:
     if not isinstance(document, Mapping):
         raise ValueError("a session is no JSON object")
-    if not all(_is_text(document.get(name)) for name in ("id", "status")):
-        raise ValueError("a session has no id, or no status")
+    if not _is_text(document.get("id")) or _ID.fullmatch(document["id"]) is None:
+        raise ValueError("a session has no id")
+    if not _is_text(document.get("status")):
+        raise ValueError("a session has no status")
     url, image = document.get("connectURL"), document.get("image")
     return Session(
         document["id"],
@@ -138,8 +147,11 @@ def read_session(document: Any) -> Session:
 def read_id(body: bytes) -> str:
     """The id of a session that was just made: a line of text, in some versions a JSON list of one."""
     text = body.decode("ascii").strip()
-    found = json.loads(text) if text.startswith("[") else [text]
-    if len(found) != 1 or not _is_text(found[0]) or not found[0].isalnum() or len(found[0]) > LONGEST_ID:
+    try:
+        found = json.loads(text) if text.startswith("[") else [text]
+    except RecursionError:
+        raise ValueError("a list in a list in a list is no session's id") from None
+    if len(found) != 1 or not _is_text(found[0]) or _ID.fullmatch(found[0]) is None or not found[0].isalnum():
         raise ValueError(f"{text[:40]!r} is no session's id")
     return str(found[0])
 
@@ -164,7 +176,7 @@ def read_events(text: str) -> tuple[Event, ...]:
         words = line[:start].split()
         if len(words) >= 2:
             message = line[start:] if end < 0 else line[start:end]
-            found.append(Event(words[0], words[1], " ".join(message.split())))
+            found.append(Event(words[0], words[1], " ".join(message.split())[:LONGEST_MESSAGE]))
     return tuple(found)
 
 
@@ -214,17 +226,18 @@ def _sizes(document: Mapping[str, Any], name: str) -> tuple[int, ...]:
     part = document.get(name)
     options = part.get("options") if isinstance(part, Mapping) else None
     given = options if isinstance(options, list) else ()
-    sizes = [size for size in given if type(size) is int and size > 0]
+    sizes = [size for size in given if type(size) is int and 0 < size <= MOST]
     if not sizes:
         raise ValueError(f"its context has no options of {name}")
     return tuple(sorted(set(sizes)))
 
 
 def _number(value: Any) -> float:
-    if not isinstance(value, int | float) or isinstance(value, bool):
+    # (not True, nor what JSON has no word for, such as NaN)
+    if type(value) not in (int, float) or not abs(value) <= MOST:
         raise ValueError("its statistics have no figures")
     return float(value)
 
 
 def _is_text(value: Any) -> TypeGuard[str]:
-    return isinstance(value, str) and value != ""
+    return isinstance(value, str) and 0 < len(value) <= LONGEST_TEXT

@@ -17,8 +17,8 @@ from broker.platforms import skaha_answers as answers
 from broker.platforms.skaha_answers import Context, Event, Free, Image, Session
 from broker.platforms.skaha_credentials import Credentials
 from broker.platforms.skaha_options import Options
+from federation import http_asking
 from federation.clock import Clock
-from federation.http_words import in_words
 
 T = TypeVar("T")
 # more than any list of images
@@ -111,7 +111,8 @@ class Skaha:
         try:
             return read(json.loads(body))
         except (ValueError, TypeError, RecursionError) as error:
-            words = "something else than JSON" if isinstance(error, json.JSONDecodeError) else str(error)
+            read_it = not isinstance(error, json.JSONDecodeError | UnicodeDecodeError | RecursionError)
+            words = str(error) if read_it else "something else than JSON"
             raise Unreachable(f"{self._where} answers with what can't be read: {words}") from error
 
     def _ask(
@@ -128,27 +129,24 @@ class Skaha:
             raise PlatformError(f"{self._where} is not asked: {why}")
         sent = {"Accept": "application/json, text/plain", **self._credentials.headers(), **(headers or {})}
         try:
-            with self._client().stream(method, self.url + path, headers=sent, content=body) as response:
-                answer = self._read(response, keep)
-                status = response.status_code
-        except (httpx.HTTPError, httpx.StreamError) as error:
-            raise Unreachable(f"{self._where} can't be asked: {in_words(error)}") from error
-        if 200 <= status < 300:
-            return answer
-        raise self._refusal(status, self._words(answer, secrets))
-
-    def _read(self, response: httpx.Response, keep: int | None) -> bytes:
-        until = time.monotonic() + self._seconds
-        found = bytearray()
-        for piece in response.iter_bytes():
-            found += piece
-            if keep is not None and len(found) > 2 * keep:
-                del found[:-keep]
-            if len(found) > ANSWER_LIMIT:
-                raise PlatformError(f"{self._where} answers with more than we read")
-            if time.monotonic() > until:
-                raise Unreachable(f"{self._where} can't be asked: its answer takes too long")
-        return bytes(found if keep is None else found[-keep:])
+            answer = http_asking.ask(
+                self._client(),
+                method,
+                self.url + path,
+                until=time.monotonic() + self._seconds,
+                most_bytes=ANSWER_LIMIT,
+                headers=sent,
+                body=body,
+                last_bytes=keep,
+            )
+        except http_asking.UnansweredError as error:
+            raise Unreachable(f"{self._where} can't be asked: {error}") from None
+        except http_asking.UnreadableError as error:
+            # of what was asked, it may have done all
+            raise Unreachable(f"{self._where} answers with {error}") from None
+        if 200 <= answer.status < 300:
+            return answer.body
+        raise self._refusal(answer.status, self._words(answer.body, secrets))
 
     def _refusal(self, status: int, said: str) -> PlatformError:
         words = f": {said}" if said else ""
@@ -169,7 +167,14 @@ class Skaha:
         text = answer[: 16 * LONGEST_WORDS].decode(errors="replace")
         if text.lstrip().startswith("<"):
             return ""
-        for secret in sorted((*secrets, *self._credentials.secrets()), key=len, reverse=True):
+        plain = (*secrets, *self._credentials.secrets())
+        # a page about a bad request may quote it as it was sent, or as JSON
+        quoted = (
+            each
+            for secret in plain
+            for each in (quote(secret, safe="", errors="replace"), json.dumps(secret)[1:-1])
+        )
+        for secret in sorted({*plain, *quoted}, key=len, reverse=True):
             if len(secret) >= SHORTEST_SECRET:
                 text = text.replace(secret, "***")
         return " ".join(text.split())[:LONGEST_WORDS]
@@ -178,14 +183,7 @@ class Skaha:
         with self._making:
             stamp = self._credentials.stamp()
             if self._http is None or stamp != self._stamp:
-                # no proxy from the environment, and no redirect is followed: our credentials go there alone
-                http = httpx.Client(
-                    verify=self._credentials.tls(),
-                    timeout=self._seconds,
-                    trust_env=False,
-                    follow_redirects=False,
-                    headers={"User-Agent": "fairlead"},
-                )
+                http = http_asking.client(self._credentials.tls(), {"User-Agent": "fairlead"})
                 # the one before is closed with its last request: others may be reading from it
                 self._http, self._stamp = http, stamp
             return self._http

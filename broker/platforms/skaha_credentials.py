@@ -16,6 +16,7 @@ from broker.images.credentials import read_secret
 from broker.platforms import PlatformError
 from broker.platforms.skaha_options import Options
 from federation.errors import InputError
+from federation.tls import client_tls
 
 
 class Credentials:
@@ -63,17 +64,10 @@ class Credentials:
         """How to connect, with our certificate if there is one; False: without TLS. Raises PlatformError."""
         if urlsplit(self._options.url).scheme == "http":
             return False
-        ca_file, file = self._options.ca_file, self._options.certificate_file
         try:
-            context = ssl.create_default_context(cafile=None if ca_file is None else str(ca_file))
-        except OSError as error:
-            raise self._error(f"{ca_file} is no file of certificates: {error.strerror}") from error
-        if file is not None:
-            try:
-                context.load_cert_chain(file)
-            except OSError as error:  # SSLError is one, and may quote nothing of the file
-                raise self._error(f"the certificate in {file} can't be used: {error.strerror}") from error
-        return context
+            return client_tls(self._options.ca_file, self._options.certificate_file, None)
+        except InputError as error:
+            raise self._error(str(error)) from None
 
     def why_refused(self, now: datetime) -> str:
         """What may be wrong with what we showed, to follow "it doesn't take our credentials"."""

@@ -12,6 +12,7 @@ from broker.platforms.options import read_options
 from federation.errors import InputError
 from federation.sites import Site
 from federation.units import parse_bits_per_second
+from federation.urls import is_secure
 
 DEFAULTS: dict[str, Any] = {
     "url": None,  # of the service with its version, as https://ws-uv.canfar.net/skaha/v1; required
@@ -84,9 +85,9 @@ def _rate(site_id: str, text: str | None) -> float | None:
 def _check(site_id: str, options: dict[str, Any]) -> None:
     where = f"site {site_id!r}: option"
     url = options["url"] or ""
-    if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
+    if not is_secure(url) or urlsplit(url).query or "@" in urlsplit(url).netloc:
         expected = "expected the URL of a Skaha with its version, as https://ws-uv.canfar.net/skaha/v1"
-        raise InputError(f"{where} 'url': {expected}, got {url!r}")
+        raise InputError(f"{where} 'url': {expected} (http:// is for a server on this machine), got {url!r}")
     if bool(options["token_file"]) == bool(options["certificate_file"]):
         got = "both" if options["token_file"] else "none"
         raise InputError(f"{where} 'token_file' or 'certificate_file': expected one of them, got {got}")
@@ -103,5 +104,6 @@ def _check(site_id: str, options: dict[str, Any]) -> None:
         if not isinstance(path, str) or PLAIN_PATH.fullmatch(path) is None:
             raise InputError(f"{where} 'links_below': expected absolute paths, got {path!r}")
     for name, value in options.items():
-        if name.endswith("_seconds") and value < (0.1 if name == "request_seconds" else 0):
+        least = 0.1 if name == "request_seconds" else 0
+        if name.endswith("_seconds") and not least <= value < float("inf"):
             raise InputError(f"{where} {name!r}: expected a positive number, got {value!r}")

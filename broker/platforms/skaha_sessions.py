@@ -121,8 +121,11 @@ class Sessions:
         except Unreachable:
             raise
         except PlatformError:
-            # refused: none will come of it
-            self._records.forget(job_id)
+            # refused: none will come of it, though one may of what was asked for before
+            if before is None:
+                self._records.forget(job_id)
+            else:
+                self._records.keep(job_id, before)
             raise
         record = Record(now, session_id, unsure, now)
         self._records.keep(job_id, record)

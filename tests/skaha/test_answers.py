@@ -55,6 +55,48 @@ def test_an_id_is_letters_and_digits(body: bytes) -> None:
     assert found.isalnum()
 
 
+def test_an_id_that_never_ends_is_none() -> None:
+    with pytest.raises(ValueError, match="no session's id"):
+        answers.read_id(b"[" * 10**6)
+
+
+HUGE = 10**400
+
+
+@pytest.mark.parametrize(
+    ("read", "document"),
+    [
+        (answers.read_free, {"cores": {"cpuCoresAvailable": HUGE, "requestedCPUCores": 1}, "ram": {}}),
+        (
+            answers.read_free,
+            {"cores": {"cpuCoresAvailable": float("nan"), "requestedCPUCores": 1}, "ram": {}},
+        ),
+        (
+            answers.read_free,
+            {"cores": {"cpuCoresAvailable": float("inf"), "requestedCPUCores": 1}, "ram": {}},
+        ),
+        (answers.read_context, {"cores": {"options": [HUGE]}, "memoryGB": {"options": [1]}}),
+        (answers.read_session, {"id": "../image", "status": "Running"}),
+        (answers.read_session, {"id": "a" * 65, "status": "Running"}),
+        (answers.read_gib, "9" * 400 + "G"),
+        # the sign of Kelvin, which passes for a K where letters of all alphabets count
+        (answers.read_gib, "12\u212a"),
+    ],
+    ids=["huge", "nan", "inf", "sizes", "path", "long", "memory", "kelvin"],
+)
+def test_what_can_t_be_is_named(read: Callable[[Any], object], document: Any) -> None:
+    with pytest.raises(ValueError, match=r"no |figures"):
+        read(document)
+
+
+def test_what_is_long_is_cut() -> None:
+    heading = "TYPE      REASON    MESSAGE"
+    [event] = answers.read_events(f"{heading}\nWarning   Failed    {'pull ' * 10**5}")
+    assert len(event.message) <= answers.LONGEST_MESSAGE
+    assert answers.pull_seconds([answers.Event("Normal", "Pulled", f'"a" in {"9" * 400}s')], "a") is None
+    assert len(answers.read_hosts(["x"] * 10**5)) == answers.MOST_HOSTS
+
+
 @pytest.mark.parametrize("body", [b"abcd1234\n", b'["abcd1234"]', b"abcd1234"])
 def test_both_ways_of_telling_an_id(body: bytes) -> None:
     assert answers.read_id(body) == "abcd1234"

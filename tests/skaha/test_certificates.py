@@ -20,7 +20,7 @@ from federation.errors import InputError
 from tests.contracts.platform_support import make_platform
 from tests.skaha.serving import Served, Tls, skaha
 
-NOW = datetime.now(UTC)
+NOW, NAN = datetime.now(UTC), float("nan")
 
 
 class Authority:
@@ -131,7 +131,10 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"url": "ftp://x/"}, "option 'url': expected the URL of a Skaha"),
     ({"url": "https://x/v1"}, "'token_file' or 'certificate_file': expected one of them, got none"),
     ({"url": "https://x/v1", "token_file": "a", "certificate_file": "b"}, "expected one of them, got both"),
-    ({"url": "http://x/v1", "certificate_file": "b"}, "option 'url': expected https"),
+    ({"url": "http://127.0.0.1/v1", "certificate_file": "b"}, "option 'url': expected https"),
+    # a token is for one server, and for nobody on the way
+    ({"url": "http://x/v1", "token_file": "a"}, "https://ws-uv.canfar.net/skaha/v1 (http:// is for a server"),
+    ({"url": "https://ann:secret@x/v1", "token_file": "a"}, "expected the URL of a Skaha with its version"),
     ({"url": "https://x/v1", "token_file": "a", "staging_there": "/arc"}, "expected 'staging' with it"),
     ({"url": "https://x/v1", "token_file": "a", "staging": "/a b"}, "option 'staging': expected an absolute"),
     (
@@ -147,6 +150,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
         "'request_seconds': expected a positive",
     ),
     ({"url": "https://x/v1", "token_file": "a", "poll_seconds": -1.0}, "'poll_seconds': expected a positive"),
+    ({"url": "https://x/v1", "token_file": "a", "log_seconds": NAN}, "'log_seconds': expected a positive"),
 ]
 
 

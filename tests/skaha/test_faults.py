@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -15,11 +14,13 @@ from broker.platforms import PlatformError, State, Unreachable
 from broker.platforms.skaha import SkahaPlatform
 from broker.platforms.skaha_launch import session_name
 from tests.contracts.platform_support import until_exited
+from tests.ports import free_port
 from tests.skaha.platform_support import TERMINAL, Site, begun, job_of, live, state
 from tests.skaha.simulator_app import Fault
+from tests.waiting import until
 
 # how long a slow Skaha is waited for: long enough for all else on a busy machine
-SHORT = 0.8
+SHORT = 1.5
 HTML = (200, "text/html", b"<html><body>Please sign in</body></html>")
 FAULTS: dict[str, tuple[str | tuple[int, str, bytes], type[PlatformError], str]] = {
     "slow": ("slow", Unreachable, "timed out"),
@@ -131,8 +132,7 @@ def test_output_that_can_t_be_had_is_no_reason_to_forget_the_end(site: Site) -> 
 
 
 def test_nobody_there(site: Site) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     platform = site.platform(learn=False, url=f"http://127.0.0.1:{port}/skaha/v1")
 
     async def story() -> None:
@@ -196,10 +196,7 @@ def test_a_cancelled_start_leaves_nothing_that_release_would_not_remove(site: Si
         site.served.app.faults.append(Fault("POST /session", "slow", 1))
         await platform.prepare(job)
         starting = asyncio.create_task(platform.start(job))
-        for _ in range(2000):
-            if site.posts():
-                break
-            await asyncio.sleep(0.01)
+        await asyncio.to_thread(until, site.posts, "a session that is asked for")
         starting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await starting
@@ -229,5 +226,53 @@ def test_a_session_that_comes_when_nobody_waits_for_it_any_more(site: Site) -> N
             site.simulator.advance(61)
             await site.platform().release(job.id)
         assert late.deleted is not None
+
+    live(story)
+
+
+def test_a_refusal_doesn_t_make_forget_what_may_still_come(site: Site) -> None:
+    async def story() -> None:
+        job = job_of("true")
+        site.served.app.faults.append(Fault("POST /session", (503, "text/plain", b"busy"), 1))
+        site.served.app.faults.append(Fault("POST /session", (400, "text/plain", b"no"), 1))
+        platform = site.platform()
+        with pytest.raises(Unreachable):
+            await platform.start(job)
+        with pytest.raises(PlatformError, match="refuses with status 400"):
+            await platform.start(job)
+        with pytest.raises(Unreachable, match="nobody knows yet whether it was made"):
+            await platform.release(job.id)
+        given = {"name": [session_name(job.id)], "image": [TERMINAL], "cmd": ["sleep"], "args": ["60"]}
+        late = site.simulator.pods[site.simulator.create("ann", given, None)]
+        site.simulator.advance(61)
+        await site.platform().release(job.id)
+        assert late.deleted is not None
+        assert not site.left()
+
+    live(story)
+
+
+def test_an_answer_that_nobody_can_read_may_have_made_a_session(site: Site) -> None:
+    """What breaks off, or is more than is read, says nothing of what was done."""
+
+    async def story() -> None:
+        job = job_of("true")
+        site.served.app.faults.append(Fault("POST /session", (200, "text/plain", b"[" * 100_000), 1))
+        with pytest.raises(Unreachable, match="something else than a session's id"):
+            await site.platform().start(job)
+        with pytest.raises(Unreachable, match="nobody knows yet whether it was made"):
+            await site.platform().release(job.id)
+
+    live(story)
+
+
+def test_what_a_client_keeps_secret_is_in_no_words_however_they_are_quoted(site: Site) -> None:
+    async def story() -> None:
+        said = b'bad env=PASS%3Ds3cret%2Fone "PASS=\\"s3cret/one" s3cret/one'
+        site.served.app.faults.append(Fault("POST /session", (400, "text/plain", said), 1))
+        platform, job = site.platform(), job_of("true", environment={"PASS": "s3cret/one"})
+        with pytest.raises(PlatformError, match="refuses with status 400") as raised:
+            await begun(platform, job)
+        assert "s3cret" not in str(raised.value)
 
     live(story)

@@ -1,0 +1,191 @@
+"""One question to a server that may be hostile: over by a given time, and bounded in what it takes.
+
+httpx has a limit for each read alone, so that a server that sends its headers byte by byte holds a thread
+for days; and it unpacks whatever comes, where 64 KiB may be gigabytes. Here the connection itself knows until
+when it may be waited for, and what is packed is unpacked a piece at a time.
+"""
+
+from __future__ import annotations
+
+import ssl
+import time
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+import httpcore
+import httpx
+
+from federation.http_words import in_words
+
+LONGEST_WORDS = 200
+# connections at a time, and of those the ones that are kept, for so many seconds
+CONNECTIONS, KEPT, KEPT_SECONDS = 100, 20, 5.0
+PIECE_BYTES = 64 * 1024
+_GZIP = 16 + zlib.MAX_WBITS
+_UNTIL: ContextVar[float] = ContextVar("until", default=float("inf"))
+
+
+class UnansweredError(Exception):
+    """There is no whole answer: a few words that say why, to follow "it can't be asked: "."""
+
+
+class UnreadableError(Exception):
+    """The answer is none that we read: a few words, to follow "it answers with "."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came, whatever its status; unpacked."""
+
+    status: int
+    headers: httpx.Headers
+    body: bytes
+
+
+def client(tls: ssl.SSLContext | bool, headers: Mapping[str, str] | None = None) -> httpx.Client:
+    """A client for `ask`, and for requests within `over_by`. `tls` False: without checks, for plain HTTP.
+
+    It takes no proxy from the environment and follows no redirect: what we send goes to one server alone.
+    """
+    return httpx.Client(
+        transport=_Transport(tls), trust_env=False, follow_redirects=False, headers=dict(headers or {})
+    )
+
+
+def ask(
+    http: httpx.Client,
+    method: str,
+    url: str,
+    *,
+    until: float,
+    most_bytes: int,
+    headers: Mapping[str, str] | None = None,
+    body: bytes | None = None,
+    connect_seconds: float = float("inf"),
+    last_bytes: int | None = None,
+) -> Answer:
+    """The answer, over by `until` (time.monotonic), of `most_bytes` at most when it is unpacked; with
+    `last_bytes` it may be longer, and its end alone is kept. Raises UnansweredError and UnreadableError."""
+    left = until - time.monotonic()
+    if left <= 0:
+        raise UnansweredError("no answer in time")
+    sent = {"Accept-Encoding": "gzip", **(headers or {})}
+    timeout = httpx.Timeout(left, connect=min(left, connect_seconds))
+    try:
+        with (
+            over_by(until),
+            http.stream(method, url, headers=sent, content=body, timeout=timeout) as response,
+        ):
+            found = bytearray()
+            for piece in _unpacked(response.iter_raw(), response.headers.get("Content-Encoding", "")):
+                found += piece
+                if last_bytes is not None and len(found) > 2 * last_bytes:
+                    del found[:-last_bytes]
+                if len(found) > most_bytes:
+                    raise UnreadableError("more than we read")
+                if time.monotonic() > until:
+                    raise UnansweredError("its answer takes too long")
+            whole = bytes(found if last_bytes is None else found[-last_bytes:])
+            return Answer(response.status_code, response.headers, whole)
+    except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL) as error:
+        raise UnansweredError(in_words(error)[:LONGEST_WORDS]) from None
+
+
+@contextmanager
+def over_by(until: float) -> Iterator[None]:
+    """Within, no request of `client` waits for longer than `until` (time.monotonic), however slowly its
+    answer, or the answer's headers, come: it raises httpx.TimeoutException."""
+    before = _UNTIL.set(until)
+    try:
+        yield
+    finally:
+        _UNTIL.reset(before)
+
+
+def _unpacked(raw: Iterable[bytes], coding: str) -> Iterator[bytes]:
+    """In pieces of PIECE_BYTES at most, where it is packed. Raises UnreadableError."""
+    if coding.strip().lower() in ("", "identity"):
+        yield from raw
+        return
+    if coding.strip().lower() not in ("gzip", "x-gzip"):
+        raise UnreadableError(f"what is packed as wasn't asked for ({coding[:20]!r})")
+    unpack, something = zlib.decompressobj(_GZIP), False
+    try:
+        for packed in raw:
+            left, something = packed, True
+            while left and not unpack.eof:
+                yield unpack.decompress(left, PIECE_BYTES)
+                left = unpack.unconsumed_tail
+    except zlib.error:
+        raise UnreadableError("what is no gzip, though it says so") from None
+    if something and not unpack.eof:
+        raise UnreadableError("what breaks off")
+
+
+class _Transport(httpx.HTTPTransport):
+    """httpx's own, but for its connections."""
+
+    def __init__(self, tls: ssl.SSLContext | bool) -> None:
+        super().__init__(verify=tls, trust_env=False)
+        self._pool = httpcore.ConnectionPool(
+            ssl_context=httpx.create_ssl_context(verify=tls, trust_env=False),
+            max_connections=CONNECTIONS,
+            max_keepalive_connections=KEPT,
+            keepalive_expiry=KEPT_SECONDS,
+            network_backend=_Backend(),
+        )
+
+
+class _Backend(httpcore.SyncBackend):
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.NetworkStream:
+        left = _left(timeout, httpcore.ConnectTimeout)
+        return _Stream(super().connect_tcp(host, port, left, local_address, socket_options))
+
+
+class _Stream(httpcore.NetworkStream):
+    """A connection, each of whose waits ends with the request that it is for."""
+
+    def __init__(self, stream: httpcore.NetworkStream) -> None:
+        self._stream = stream
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._stream.read(max_bytes, _left(timeout, httpcore.ReadTimeout))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._stream.write(buffer, _left(timeout, httpcore.WriteTimeout))
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,
+    ) -> httpcore.NetworkStream:
+        left = _left(timeout, httpcore.ConnectTimeout)
+        return _Stream(self._stream.start_tls(ssl_context, server_hostname, left))
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
+
+
+def _left(timeout: float | None, late: type[Exception]) -> float | None:
+    """What may be waited, of `timeout` and of the time until the request is over."""
+    left = _UNTIL.get() - time.monotonic()
+    if left <= 0:
+        raise late("")
+    if left == float("inf"):
+        return timeout
+    return left if timeout is None else min(timeout, left)
