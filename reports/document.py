@@ -65,6 +65,8 @@ class Table:
     note: str = ""
     printed: int = 60
     shown: int = 1000
+    # what the rows that aren't shown are, if they are not just more of the same
+    rest: str = ""
 
 
 @dataclass(frozen=True)
@@ -78,13 +80,15 @@ class Picture:
 
 @dataclass(frozen=True)
 class Section:
-    """A heading and what stands under it, in this order: text, pictures side by side, tables."""
+    """A heading and what stands under it, in this order: text, pictures, tables. Pictures stand side by side
+    where there is room; in print each of the `large` ones has a page."""
 
     title: str
     text: tuple[str, ...] = ()
     pictures: tuple[Picture, ...] = ()
     tables: tuple[Table, ...] = ()
     new_page: bool = False
+    large: bool = False
 
 
 @dataclass(frozen=True)
@@ -135,6 +139,11 @@ class Writable(Protocol):
 
 def instants(since: datetime, until: datetime) -> str:
     return f"{since:%Y-%m-%d %H:%M} to {until:%Y-%m-%d %H:%M} UTC"
+
+
+def left_out(table: Table, count: int) -> str:
+    """Where the rows are that aren't shown."""
+    return f"{table.rest or f'{count:,} more'} are in the other formats."
 
 
 def cells(table: Table, most: int | None = None) -> list[list[tuple[str, Any]]]:

@@ -7,14 +7,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from reports.document import Document, Section, Table, cells, instants, markdown_table
+from reports.document import Document, Section, Table, cells, instants, left_out, markdown_table
 from reports.templating import environment
+from reports.themed import themed
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _TEMPLATES = environment()
-_TEMPLATES.globals.update(cells=cells, instants=instants)
+_TEMPLATES.globals.update(cells=cells, instants=instants, left_out=left_out, themed=themed)
 _MOST_IN_MARKDOWN = 100
 
 
@@ -86,4 +87,4 @@ def _table_in_markdown(table: Table) -> list[str]:
     rows = [[words for words, _ in row] for row in cells(table, _MOST_IN_MARKDOWN)]
     lines = [f"**{table.title}**", "", *markdown_table(heads, rows, [one.numeric for one in table.columns])]
     left = len(table.frame) - len(rows)
-    return [*lines, "", f"{left:,} more are in the other formats."] if left > 0 else lines
+    return [*lines, "", left_out(table, left)] if left > 0 else lines

@@ -19,16 +19,16 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
 from federation.files import write_whole
+from reports.drawing import ON_BRIGHT, ON_DARK
 from reports.space_rows import Bar, Row, rows
 from reservations.calendar import VCPU, Calendar, Sight
+from reservations.free import total_free_steps
 
 # Okabe and Ito's colours, which the colour-blind can tell apart; the first is for what is ours.
 OURS = "#0072b2"
 _HOLDERS = ("#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442")
 _OTHERS = "#8c8c94"
 _INK, _PALE, _TRACK, _NIGHT, _LINE, _TOTAL = "#1d1d26", "#6b6b76", "#f1f1f4", "#fafafc", "#d4d4da", "#c8d9e8"
-# what is written on a bar: it stays as it is in a page that is dark, as the bar does
-_ON_BAR, _ON_OURS = "#16161c", "#fdfdfd"
 _NOBODY = "holder not shown"
 _WIDTH_INCHES, _ROW_INCHES, _TOTAL_INCHES = 12.0, 0.3, 0.85
 
@@ -141,19 +141,7 @@ def _total(axes: Any, calendar: Calendar, times: tuple[datetime, datetime, datet
     """How much of the cores is taken in all, step by step."""
     start, end, _ = times
     pool = sum(host.amounts.get(VCPU, 0) for host in calendar.hosts if host.bookable)
-    own = {host.id: host.amounts.get(VCPU, 0) for host in calendar.hosts}
-    changes: Counter[datetime] = Counter()
-    for taken in calendar.taken:
-        last = taken.end or end
-        if taken.start < end and last > start:
-            cores = own.get(taken.host, 0) if taken.amounts is None else taken.amounts.get(VCPU, 0)
-            changes[max(taken.start, start)] += cores
-            changes[min(last, end)] -= cores
-    instants, used, level = [start], [0], 0
-    for instant in sorted(changes):
-        level += changes[instant]
-        instants.append(instant)
-        used.append(level)
+    instants, used = _taken(calendar, pool, start, end)
     instants.append(end)
     used.append(used[-1])
     axes.fill_between(instants, used, step="post", color=_TOTAL, lw=0)
@@ -161,9 +149,30 @@ def _total(axes: Any, calendar: Calendar, times: tuple[datetime, datetime, datet
     top = max(pool, *used, 1)
     axes.set_ylim(0, top * 1.08)
     axes.axhline(pool, color=_PALE, lw=0.8)
-    axes.set_yticks([0, pool], ["0", f"{pool} cores"])
+    axes.set_yticks([0, pool], ["0", f"{pool:,} cores"])
     axes.tick_params(axis="y", length=0, labelsize=8, colors=_PALE)
     axes.tick_params(axis="x", length=0, labelbottom=False)
+
+
+def _taken(calendar: Calendar, pool: int, start: datetime, end: datetime) -> tuple[list[Any], list[int]]:
+    """From when on how many cores are taken. Bookings may overlap: no host is more than full."""
+    if pool:
+        steps = total_free_steps(calendar, start, end)
+        return [step.start for step in steps], [pool - step.amounts.get(VCPU, 0) for step in steps]
+    # its hosts are hidden: all that is known is what the bookings say
+    changes: Counter[datetime] = Counter()
+    for taken in calendar.taken:
+        last = taken.end or end
+        if taken.start < end and last > start:
+            cores = 0 if taken.amounts is None else taken.amounts.get(VCPU, 0)
+            changes[max(taken.start, start)] += cores
+            changes[min(last, end)] -= cores
+    instants, used, level = [start], [0], 0
+    for instant in sorted(changes):
+        level += changes[instant]
+        instants.append(instant)
+        used.append(level)
+    return instants, used
 
 
 def _row(axes: Any, position: int, line: Row, look: Look, start: datetime, end: datetime) -> None:
@@ -210,7 +219,7 @@ def _name(axes: Any, bar: Bar, position: int, span: float) -> None:
         xytext=(3, 0),
         textcoords="offset points",
         va="center_baseline",
-        color=_ON_OURS if bar.taken.ours is not None else _ON_BAR,
+        color=ON_DARK if bar.taken.ours is not None else ON_BRIGHT,
         fontsize=7.5,
         zorder=4,
         annotation_clip=True,

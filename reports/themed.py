@@ -1,6 +1,7 @@
-"""Pictures within pages: matplotlib's SVG, in the page's own colours, light and dark.
+"""Pictures within pages: SVG in the page's own colours, light and dark.
 
-A page that has one gives these names colours in its style sheet.
+A page that has one gives these names colours in its style sheet. What is written on a colour that stays
+(`reports.drawing.ink_on`) stays, too.
 """
 
 from __future__ import annotations
@@ -25,6 +26,13 @@ _THEMED = {
     "#d4d4da": "--line",
     "#c8d9e8": "--total",
     "#0072b2": "--ours",
+    # of the reports
+    "#63636e": "--pale",
+    "#e9e9ec": "--track",
+    "#d9d9e0": "--line",
+    "#8f5d00": "--mesh",
+    "#dcdce2": "--nothing",
+    "#00684c": "--same",
 }
 _COLOUR = re.compile("|".join(_THEMED))
 
@@ -34,6 +42,10 @@ def inline(svg: bytes) -> Markup:
     text = re.sub(r"^.*?(?=<svg)", "", svg.decode(), flags=re.DOTALL)
     # the pages' policy allows no style sheet but their own, which says the same
     text = re.sub(r"<metadata>.*?</metadata>|<style[^>]*>.*?</style>", "", text, flags=re.DOTALL)
-    text = _COLOUR.sub(lambda found: f"var({_THEMED[found[0]]})", text)
     # our own drawing: matplotlib escapes the text in it
-    return Markup(text)
+    return themed(Markup(text))
+
+
+def themed(svg: Markup) -> Markup:
+    """The same of one that stands in a page already."""
+    return Markup(_COLOUR.sub(lambda found: f"var({_THEMED[found[0]]})", svg))

@@ -20,9 +20,12 @@ from reports.compare.statistics import Floats
 from reports.compare.trend import Step
 from reports.compare.verdicts import amount, form
 from reports.compare.ways import Quantity, Side
+from reports.drawing import ink_on
 
 # Okabe and Ito's colours
 COLOURS = {Side.SCRIPTED: "#0072b2", Side.MESH: "#d08700"}
+# of words: dark enough to be read
+_INKS = {Side.SCRIPTED: "#0072b2", Side.MESH: "#8f5d00"}
 STATES = {State.OK: "#009e73", State.STALE: "#e8d82f", State.FAILED: "#d55e00", State.MISSING: "#c4c4cf"}
 OUTCOMES = {
     Outcome.AGREE: "#009e73",
@@ -105,7 +108,7 @@ def agreement(one: Comparison) -> str:
     parts = [
         f'<rect x="{plot[0]}" width="{plot[2] - plot[0]}" y="{up(one.margin):.1f}" '
         f'height="{up(-one.margin) - up(one.margin):.1f}" fill="#009e73" opacity=".13"/>',
-        _text(plot[0] + 4, up(one.margin) + 11, "margin", "#00684c", 9),
+        _text(plot[0] + 4, up(one.margin) - 3, "margin", "#00684c", 9),
     ]
     for value, dash in ((0.0, ""), (one.agreement.limits[0], "4 3"), (one.agreement.limits[1], "4 3")):
         parts.append(_rule(plot, up(value), _PALE, dash))
@@ -130,7 +133,8 @@ def agreement(one: Comparison) -> str:
     ]
     parts.append(_text((plot[0] + plot[2]) / 2, plot[3] + 30, "middle of a pair", _PALE, 9, "middle"))
     for value in (-reach / 1.15, 0.0, reach / 1.15):
-        parts.append(_text(plot[0] - 4, up(value) + 3, f"{amount(one, value)}", _PALE, 9, "end"))
+        words = amount(one, value) if value else "equal"
+        parts.append(_text(plot[0] - 4, up(value) + 3, words, _PALE, 9, "end"))
     return _svg(
         width, height, parts, f"{one.source} to {one.destination}: the mesh over scripted, pair by pair"
     )
@@ -174,7 +178,8 @@ def forest(some: Sequence[Comparison], names: Callable[[str], str]) -> str:
     for value in (-reach / 1.1, -margin, 0.0, margin, reach / 1.1):
         if abs(value) in (0.0, margin) and reach > 8 * margin and value:
             continue
-        parts.append(_text(across(value), height - 18, f"{amount(shown[0], value)}", _PALE, 10, "middle"))
+        words = amount(shown[0], value) if value else "equal"
+        parts.append(_text(across(value), height - 18, words, _PALE, 11, "middle"))
     parts.append(
         _text(across(0), height - 4, "the mesh over scripted; band: the margin", _PALE, 10, "middle")
     )
@@ -201,9 +206,9 @@ def covered(report: Report) -> str:
             wide = states[state] / total * (width - left - 4)
             if states[state]:
                 parts.append(f'<rect x="{x:.1f}" y="{y}" width="{wide:.1f}" height="20" fill="{colour}"/>')
-                ink = "#fff" if state in (State.OK, State.FAILED) else _INK
                 if wide > 20:
-                    parts.append(_text(x + wide / 2, y + 14, f"{states[state]:,}", ink, 11, "middle"))
+                    words = f"{states[state]:,}"
+                    parts.append(_text(x + wide / 2, y + 14, words, ink_on(colour), 11, "middle"))
             x += wide
     x = float(left)
     for state, colour in STATES.items():
@@ -344,8 +349,8 @@ def _labels(labels: list[tuple[float, str, Side]], x: float) -> list[str]:
     parts = []
     for y, words in placed:
         name, _, value = words.partition(" ")
-        parts.append(_text(x, y - 2, name, COLOURS[sides[words]], 10))
-        parts.append(_text(x, y + 9, value, COLOURS[sides[words]], 10))
+        parts.append(_text(x, y - 2, name, _INKS[sides[words]], 10))
+        parts.append(_text(x, y + 9, value, _INKS[sides[words]], 10))
     return parts
 
 

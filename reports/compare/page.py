@@ -16,9 +16,11 @@ from reports.compare.model import Comparison, Likeness, Outcome, Report
 from reports.compare.ranking import causes, counts, faulty, headline, ranked
 from reports.compare.verdicts import amount, form, margin
 from reports.compare.ways import Side
-from reports.document import Section, Table, cells, instants
+from reports.document import Section, Table, cells, instants, left_out
+from reports.drawing import ink_on
 from reports.laid_out import in_markdown, records
 from reports.templating import environment
+from reports.themed import themed
 
 # Evidence is drawn for so many of the worst, and for so many of each other verdict. The table of all has so
 # many lines, and on paper so many.
@@ -31,6 +33,8 @@ _TEMPLATES.filters["instant"] = lambda when: f"{when:%Y-%m-%d %H:%M}"
 _TEMPLATES.globals.update(
     instants=instants,
     cells=cells,
+    left_out=left_out,
+    themed=themed,
     amount=amount,
     form=form,
     margin=margin,
@@ -38,6 +42,7 @@ _TEMPLATES.globals.update(
     Outcome=Outcome,
     Likeness=Likeness,
     colours=figures.OUTCOMES,
+    ink_on=ink_on,
 )
 
 

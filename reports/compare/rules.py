@@ -147,7 +147,7 @@ def loss_limited(seen: Seen) -> Finding | None:
     if not 0.5 <= seen.rate(side) / reached <= 2:
         return None
     text = (
-        f"{share:.2g} of {packets:,.0f} packets are lost, at which TCP reaches about "
+        f"{100 * share:.2g} % of {packets:,.0f} packets are lost, at which TCP reaches about "
         f"{format_bits_per_second(reached)} over {format_seconds(seen.rtt_seconds)}"
     )
     return Finding(Cause.LOSS, text, seen.low is not None, seen.low)

@@ -65,12 +65,17 @@ def margin(one: Comparison) -> str:
 def amount(one: Comparison, estimate: float) -> str:
     """A shift with its unit: "+4.2 %", "×12" from three times on, "÷12"; of loss in points of percent."""
     if one.quantity is Quantity.LOSS:
-        return f"{100 * estimate:+.3f} %".replace("-", "−")
+        return _signed(f"{100 * estimate:+.3f}")
     if abs(estimate) > math.log(3):
         factor = math.exp(min(abs(estimate), 50))
         return f"{'×' if estimate > 0 else '÷'}{factor:{'.1f' if factor < 10 else ',.0f'}}"
     value = 100 * math.expm1(estimate)
-    return f"{value:+.{0 if abs(value) >= 20 else 1}f} %".replace("-", "−")
+    return _signed(f"{value:+.{0 if abs(value) >= 20 else 1}f}")
+
+
+def _signed(number: str) -> str:
+    """Nothing has no sign."""
+    return f"{number.replace('-', '−') if number.strip('+-0.') else number[1:]} %"
 
 
 def form(quantity: Quantity, value: float) -> str:

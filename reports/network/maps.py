@@ -16,7 +16,7 @@ from html import escape
 from markupsafe import Markup
 
 from reports.document import Picture
-from reports.drawing import INK, PALE
+from reports.drawing import INK, PALE, ink_on
 from reports.network.model import Ends, State
 
 # Both keep their order for the colour-blind and in grey (matplotlib's viridis and cividis, dark is bad).
@@ -164,10 +164,10 @@ def _cells(
         if spot.state is State.MEASURED and spot.value is not None:
             fills[_colour(bounds, place(bounds, spot.value), scale)].append(square)
         elif spot.state is State.FAILED:
-            fills["#fff"].append(square)
+            fills["#ffffff"].append(square)
             strokes[_BAD].append(_cross(x, y, side))
         elif spot.state is State.STALE:
-            fills["#fff"].append(square)
+            fills["#ffffff"].append(square)
             strokes[PALE].append(square + _plus(middle, side))
         else:
             fills[_MISSING].append(square)
@@ -216,14 +216,9 @@ def _words(
     for ends, (x, y) in placed:
         if ends in told:
             fill = _colour(bounds, place(bounds, spots[ends].value or 0.0), scale)
-            ink = INK if _bright(fill) else "#fff"
+            ink = ink_on(fill)
             found.append(_text(x + cell / 2, y + cell / 2 + size * 0.35, told[ends], ink, size, "middle"))
     return found
-
-
-def _bright(colour: str) -> bool:
-    red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
-    return 0.299 * red + 0.587 * green + 0.114 * blue > 128
 
 
 def _legend(

@@ -11,10 +11,11 @@ import matplotlib as mpl
 import matplotlib.dates
 import numpy as np
 from markupsafe import Markup
+from matplotlib.colors import to_hex
 from matplotlib.patches import Patch
 
 from reports.document import COLD, FAIR, Picture
-from reports.drawing import INK, PALE, TRACK, drawing
+from reports.drawing import INK, PALE, TRACK, drawing, ink_on
 from reports.space_calendar import rendered
 from reports.space_use.frames import by_day, hour_of_week
 from reports.space_use.model import Reading
@@ -148,7 +149,7 @@ def week(title: str, series: Series, figures: bool) -> Picture:
                     hour + 0.5,
                     day + 0.5,
                     f"{share * 100:.0f}" if known else "–",
-                    color="white" if known and share > 0.55 else INK,
+                    color=ink_on(to_hex(_SCALE(share))) if known else INK,
                     **_IN_CELL,
                 )
         bar = sheet.figure.colorbar(image, ax=axes, ticks=[0, 0.5, 1], pad=0.01, fraction=0.03)

@@ -171,7 +171,7 @@ def calendars(reading: Reading, ahead: Sequence[Series]) -> tuple[Section, ...]:
     until = f"{reading.ahead:%Y-%m-%d}"
     found = [
         Section(
-            f"{name}: what is free until {until}",
+            f"{name}: what is taken until {until}",
             pictures=(pictures.calendar(name, calendar, series, reading),),
         )
         for name, calendar, series in shown[: pictures.MOST]
