@@ -37,7 +37,10 @@ pytest_plugins = ["tests.cloud.fixtures"]
 # A machine that does something else, too, is no reason for a test to fail; and in CI the same commit gets the
 # same verdict, while everybody's own runs go on looking for new cases.
 hypothesis.settings.register_profile(
-    "fairlead", deadline=None, derandomize=os.environ.get("CI", "").lower() not in ("", "0", "false")
+    "fairlead",
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+    derandomize=os.environ.get("CI", "").lower() not in ("", "0", "false"),
 )
 hypothesis.settings.load_profile("fairlead")
 
@@ -239,7 +242,7 @@ def _postgresql_cluster(binaries: Path) -> Iterator[str]:
         if server is not None and server.poll() is None:
             server.send_signal(signal.SIGINT)
             try:
-                server.wait(30)
+                server.wait(60)
             except subprocess.TimeoutExpired:
                 server.send_signal(signal.SIGQUIT)
                 server.wait(30)

@@ -29,7 +29,7 @@ def an_image() -> Iterator[str]:
 
 
 def podman(*arguments: str, stdin: bytes = b"") -> str:
-    done = subprocess.run(command(*arguments), input=stdin, capture_output=True, timeout=60)
+    done = subprocess.run(command(*arguments), input=stdin, capture_output=True, timeout=120)
     assert done.returncode == 0, done.stderr
     return done.stdout.decode()
 

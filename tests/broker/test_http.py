@@ -324,7 +324,10 @@ json_values = st.recursive(
 MEMBERS = ["executable", "compute", "storage", "data", "schedule", "costs", "metrics"]
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=40,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(st.dictionaries(st.sampled_from(MEMBERS), json_values, max_size=4))
 def test_no_request_makes_the_service_fail(client, members):
     answer = client.post("/requests", content=json.dumps(make_document() | members), auth=ROOT)

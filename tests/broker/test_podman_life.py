@@ -33,7 +33,7 @@ def image() -> Iterator[str]:
         yield name
 
 
-async def appears(directory: Path, pattern: str, time_limit_seconds: float = 20.0) -> None:
+async def appears(directory: Path, pattern: str, time_limit_seconds: float = 60.0) -> None:
     """Wait until there is a file like that: it is how a container, and podman, can be watched."""
     deadline = time.monotonic() + time_limit_seconds
 

@@ -97,7 +97,7 @@ def ports_of(session: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def page(url: str) -> str:
     """What is at `url`, as soon as the container listens."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while True:
         try:
             return httpx.get(url, timeout=2).text
@@ -146,7 +146,7 @@ def test_a_service_is_reached_and_its_results_are_fetched_after_its_end(
     change(owner, path, "CANCELLED")
     until(owner, path, "CANCELLED")
     # the phase comes first, and then the container is stopped and removed and its results are put by
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while (result := owner.get(f"{path}/storage/results/answer")).status_code != 200:
         assert time.monotonic() < deadline, result.text
         time.sleep(0.1)

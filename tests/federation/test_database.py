@@ -157,7 +157,7 @@ def test_a_database_of_a_later_version_is_refused(engine):
     assert "\n" not in str(caught.value)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=40)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=40)
 @given(
     instants=st.lists(
         st.datetimes(

@@ -8,8 +8,7 @@ import os
 import shutil
 import signal
 import subprocess
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from federation.hosts import Host
 from federation.ssh import MOST_INPUT_BYTES, remote_line
 from netprobe.tools import _process
 from tests.federation.sshd import Server, new_key, seen_by_everybody, ssh_server
+from tests.waiting import until
 
 
 @pytest.fixture(scope="module")
@@ -31,15 +31,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 def run(host: Host, *command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        host.argv(command), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30
+        host.argv(command), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60
     )
-
-
-def until(happened: Callable[[], bool], seconds: float = 5.0) -> bool:
-    deadline = time.monotonic() + seconds
-    while not happened() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    return happened()
 
 
 def gone(pid: int) -> bool:
@@ -102,7 +95,7 @@ def test_every_shell_hands_on_what_it_is_given(shell: list[str], tmp_path: Path)
 
 def test_the_command_finds_our_input_and_its_end(server: Server) -> None:
     given = os.urandom(1_000_000)
-    done = subprocess.run(server.host.argv(["cat"]), input=given, capture_output=True, timeout=30)
+    done = subprocess.run(server.host.argv(["cat"]), input=given, capture_output=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, b"")
     assert done.stdout == given
 
@@ -131,7 +124,7 @@ def test_more_input_than_is_handed_on_is_said_and_nothing_runs(server: Server) -
         stderr=subprocess.PIPE,
     ) as ours:
         with contextlib.suppress(BrokenPipeError):
-            ours.communicate(bytes(MOST_INPUT_BYTES + 1), timeout=30)
+            ours.communicate(bytes(MOST_INPUT_BYTES + 1), timeout=60)
         assert ours.returncode == 255
 
 
@@ -147,7 +140,7 @@ def test_input_that_is_cut_off_never_looks_whole(tmp_path: Path) -> None:
         running.stdin.flush()
         assert running.stdout.readline() == b"ready\n"
         running.stdin.close()
-        assert running.wait(10) == 128 + signal.SIGKILL
+        assert running.wait(60) == 128 + signal.SIGKILL
     assert not took.exists()
 
 
@@ -241,7 +234,7 @@ def test_cancelled_everything_there_has_ended(server: Server) -> None:
             begun.set()
 
         running = asyncio.ensure_future(_process.run(server.host.argv(["sh", "-c", LONG]), 60.0, on_line))
-        await asyncio.wait_for(begun.wait(), 20)
+        await asyncio.wait_for(begun.wait(), 60)
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
             await running
@@ -272,7 +265,7 @@ def test_when_we_are_killed_the_other_side_ends_it(server: Server, script: str, 
         finally:
             os.killpg(ours.pid, signal.SIGKILL)
     try:
-        assert until(lambda: all(gone(pid) for pid in found))
+        until(lambda: all(gone(pid) for pid in found), "its end on the other side", lambda: found)
     finally:
         for pid in found:
             with contextlib.suppress(ProcessLookupError):

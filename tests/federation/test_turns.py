@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from federation.turns import Turns
+from tests.waiting import until
 
 
 @pytest.mark.parametrize("places", [1, 3])
@@ -46,10 +47,9 @@ def test_who_came_first_is_served_first() -> None:
             thread = threading.Thread(target=come, args=(number,))
             thread.start()
             threads.append(thread)
-            while len(turns._waiting) <= number:
-                time.sleep(0.001)
+            until(lambda number=number: len(turns._waiting) > number, "its turn is waited for")
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
     assert served == list(range(10))
 
 

@@ -68,10 +68,10 @@ def test_the_workers_of_each_group_are_bounded_and_groups_go_beside_each_other(t
         ) as child:
             for server in (one, two):
                 for _ in range(2):
-                    assert server.counted.acquire(timeout=20)
+                    assert server.counted.acquire(timeout=60)
             for server in (one, two):
                 server.gate.set()
-            assert child.wait(20) == 0
+            assert child.wait(60) == 0
         assert one.together == two.together == 2
 
 
@@ -114,9 +114,9 @@ def test_whoever_ends_it_finds_whole_files_alone(tmp_path: Path, number: signal.
             said = [json.loads(child.stdout.readline()) for _ in range(1)]
             while sum(line["event"] == "file" for line in said) < 4:
                 said.append(json.loads(child.stdout.readline()))
-            assert bad.reached.wait(20)
+            assert bad.reached.wait(60)
             child.send_signal(number)
-            assert child.wait(5) == (-number if number == signal.SIGKILL else 128 + number)
+            assert child.wait(60) == (-number if number == signal.SIGKILL else 128 + number)
     left = {path.name: path.read_bytes() for path in (tmp_path / "to").iterdir()}
     assert left == {path[1:]: content for path, content in good.files.items()}
 

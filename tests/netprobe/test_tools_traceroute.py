@@ -150,7 +150,7 @@ def test_where_a_path_ends_is_said() -> None:
         late = run(path.test(0.5, wait=20, max_hops=255, protocol="icmp"))
     assert result.error is not None
     assert result.error.endswith("the last that answers is 10.79.0.2, hop 1 (!H)")
-    assert late.seconds < 1.5
+    assert late.seconds < 15
 
 
 def test_a_name_that_cannot_be_resolved_is_said() -> None:

@@ -64,8 +64,8 @@ def test_a_signal_ends_it_and_all_is_kept(tmp_path: Path, number: signal.Signals
         lines = [child.stderr.readline() for _ in range(2)]
         begun = time.monotonic()
         child.send_signal(number)
-        _, errors = child.communicate(timeout=20)
-    assert time.monotonic() - begun < 10
+        _, errors = child.communicate(timeout=60)
+    assert time.monotonic() - begun < 30
     assert child.returncode == status, errors
     assert all(line.startswith("plan plan: ") for line in lines)
     (last,) = [line for line in errors.splitlines() if line.startswith("plan plan: stopped: ")]

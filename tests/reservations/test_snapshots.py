@@ -135,7 +135,7 @@ def test_threads_that_ask_at_once_ask_the_cloud_once():
 
     def slow(start, end):
         inside.set()
-        assert go.wait(10)
+        assert go.wait(60)
         return answer(start, end)
 
     cloud.calendars = slow
@@ -143,10 +143,11 @@ def test_threads_that_ask_at_once_ask_the_cloud_once():
     threads = [threading.Thread(target=kept.known, args=(["perth"], NOW)) for _ in range(4)]
     for thread in threads:
         thread.start()
-    assert inside.wait(10)
+    assert inside.wait(60)
     go.set()
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
+        assert not thread.is_alive()
     assert len(cloud.asked) == 1
 
 

@@ -81,7 +81,7 @@ def engine_socket(directory: Path) -> Iterator[Path]:
         stderr=subprocess.DEVNULL,
     )
     try:
-        deadline = time.monotonic() + 20.0
+        deadline = time.monotonic() + 60.0
         while not path.exists():
             assert service.poll() is None, "podman's service ended at once"
             assert time.monotonic() < deadline, "podman's service doesn't listen"
@@ -89,7 +89,7 @@ def engine_socket(directory: Path) -> Iterator[Path]:
         yield path
     finally:
         service.terminate()
-        service.wait(20)
+        service.wait(60)
 
 
 def with_socket(path: Path) -> Sequence[str]:
