@@ -47,7 +47,8 @@ class Answer:
 
 
 def client(tls: ssl.SSLContext | bool, headers: Mapping[str, str] | None = None) -> httpx.Client:
-    """A client for `ask`, and for requests within `over_by`. `tls` False: without checks, for plain HTTP.
+    """A client for `ask`, and for requests within `over_by`. `tls` True: as everybody's; False: without
+    checks, for plain HTTP.
 
     It takes no proxy from the environment and follows no redirect: what we send goes to one server alone.
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -11,9 +12,16 @@ from broker.contract.kinds import LOGS_CONNECTOR, STORAGE_CONNECTOR
 from broker.contract.times import parse_duration, parse_instant, parse_interval
 from broker.model import Connector, Figure, Level, Note, Outcome, Phase
 from broker.platforms import ReadyOffer, SeenThere, Unreachable
+from broker.platforms.container_log import TAIL_BYTES
 
 # what is passed on of another broker's messages
-MOST_NOTES, LONGEST_NOTE = 20, 1000
+MOST_NOTES, LONGEST_NOTE, LONGEST_PATH = 20, 1000, 200
+# offers of one answer that are looked at
+MOST_OFFERS = 100
+# of the values that are put into one message's template, and of an address
+MOST_VALUES, LONGEST_URL = 50, 2000
+# cores or GiB: nobody has a billion
+MOST = 10**9
 # offers without an expiry are believed for so long
 LIFETIME = timedelta(minutes=5)
 
@@ -23,7 +31,7 @@ def read_offers(answer: Mapping[str, Any], now: datetime) -> list[ReadyOffer | N
     if answer.get("result") != "YES":
         return [*notes_of(answer, {Level.ERROR, Level.WARN})]
     found: list[ReadyOffer | Note] = []
-    for offer in _list(answer.get("offers")):
+    for offer in _list(answer.get("offers"))[:MOST_OFFERS]:
         try:
             found.append(_offer(_map(offer), now))
         except (TypeError, ValueError, OverflowError) as error:
@@ -54,7 +62,7 @@ def notes_of(component: Mapping[str, Any], levels: set[Level]) -> Iterator[Note]
                 "its broker says: {text}",
                 {"text": text[:LONGEST_NOTE]},
                 level,
-                path if isinstance(path, str) else None,
+                path if isinstance(path, str) and len(path) <= LONGEST_PATH else None,
             )
 
 
@@ -70,12 +78,15 @@ def _offer(offer: Mapping[str, Any], now: datetime) -> ReadyOffer:
     if not available.get("start") or not available.get("duration"):
         raise ValueError("it says neither when it starts nor for how long")
     first, last = parse_interval(str(available["start"]))
+    duration = parse_duration(str(available["duration"]), first)
+    if duration <= timedelta(0):
+        raise ValueError("it ends before it starts")
     expires = parse_instant(str(offer["expires"])) if offer.get("expires") else now + LIFETIME
     return ReadyOffer(
         reference=uuid,
         start=first,
         start_within=max(last - first, timedelta(0)),
-        duration=parse_duration(str(available["duration"]), first),
+        duration=duration,
         cores=_least(compute, "cores"),
         memory_gib=_least(compute, "memory"),
         expires=expires.astimezone(UTC),
@@ -89,7 +100,7 @@ def _least(compute: Mapping[str, Any], part: str) -> int:
     """What is promised for certain: the minimum, or the maximum where no minimum is said."""
     found = _map(compute.get(part))
     value = found.get("min", found.get("max"))
-    if not isinstance(value, int) or isinstance(value, bool):
+    if type(value) is not int or not 0 <= value <= MOST:
         raise ValueError(f"it says no {part}")
     return value
 
@@ -98,7 +109,8 @@ def _figures(items: Any) -> Iterator[Figure]:
     for item in map(_map, _list(items)):
         low, high = item.get("min", item.get("max")), item.get("max", item.get("min"))
         if isinstance(item.get("type"), str) and _number(low) and _number(high):
-            yield Figure(item["type"], float(low), float(high), str(item.get("description") or ""))
+            description = str(item.get("description") or "")[:LONGEST_NOTE]
+            yield Figure(item["type"], float(low), float(high), description)
 
 
 def _connectors(session: Mapping[str, Any]) -> Iterator[Connector]:
@@ -107,13 +119,18 @@ def _connectors(session: Mapping[str, Any]) -> Iterator[Connector]:
         location = item.get("location")
         if not isinstance(location, str) or item.get("kind") in (LOGS_CONNECTOR, STORAGE_CONNECTOR):
             continue
+        # what people click on, or paste into a terminal
+        if len(location) > LONGEST_URL or not location.isascii() or not location.isprintable():
+            continue
         try:
             parts = urlsplit(location)
             port = parts.port or {"http": 80, "https": 443}.get(parts.scheme, 0)
         except ValueError:
             continue
-        protocol = str(item.get("protocol") or parts.scheme.upper())
-        yield Connector(port, protocol, location, (parts.hostname or "",), port, access=True)
+        if not parts.hostname:
+            continue
+        protocol = str(item.get("protocol") or parts.scheme.upper())[:20]
+        yield Connector(port, protocol, location, (parts.hostname,), port, access=True)
 
 
 def _outcome(logs: Mapping[str, Any] | None) -> Outcome | None:
@@ -125,22 +142,31 @@ def _outcome(logs: Mapping[str, Any] | None) -> Outcome | None:
         return Outcome(
             started=parse_instant(logs["started"]),
             ended=parse_instant(ended) if isinstance(ended, str) else None,
-            exit_code=code if isinstance(code, int) else None,
-            stdout=str(logs.get("stdout") or ""),
-            stderr=str(logs.get("stderr") or ""),
+            exit_code=code if type(code) is int and abs(code) < 2**31 else None,
+            stdout=_tail(logs.get("stdout")),
+            stderr=_tail(logs.get("stderr")),
         )
     except ValueError:
         return None
 
 
+def _tail(text: Any) -> str:
+    """The last 64 KiB of an output, as our own platforms have it."""
+    return str(text or "").encode(errors="replace")[-TAIL_BYTES:].decode(errors="replace")
+
+
 def _rendered(message: Mapping[str, Any]) -> str:
-    """The text; brokers that send none send a template and values."""
+    """The text, cut; brokers that send none send a template and values."""
     text = message.get("message")
     if not isinstance(text, str) or not text:
-        text = str(message.get("template") or "")
-        for name, value in _map(message.get("values")).items():
-            text = text.replace(f"${{{name}}}", str(value)).replace(f"{{{name}}}", str(value))
-    return " ".join(text.split())
+        # a few MB of template and value would be terabytes of text
+        text = str(message.get("template") or "")[:LONGEST_NOTE]
+        for name, value in islice(_map(message.get("values")).items(), MOST_VALUES):
+            shown = str(value)[:LONGEST_NOTE]
+            text = text.replace(f"${{{name}}}", shown).replace(f"{{{name}}}", shown)[:LONGEST_NOTE]
+    # what moves a terminal's cursor, or no database takes, is a space
+    plain = "".join(letter if letter.isprintable() else " " for letter in text[: 2 * LONGEST_NOTE])
+    return " ".join(plain.split())
 
 
 def _level(message: Mapping[str, Any]) -> Level:
@@ -151,7 +177,8 @@ def _level(message: Mapping[str, Any]) -> Level:
 
 
 def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    """Whether it can be compared with others, which NaN can't."""
+    return type(value) in (int, float) and abs(value) < float("inf")
 
 
 def _map(value: Any) -> Mapping[str, Any]:

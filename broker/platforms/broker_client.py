@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx
-
 from broker.platforms import PlatformError, Unreachable
-from federation.http_words import in_words
+from federation import http_asking
+from federation.http_asking import UnansweredError, UnreadableError
 
 # more than any answer to one request needs
 ANSWER_LIMIT = 8 * 1024 * 1024
@@ -18,16 +18,15 @@ Document = Mapping[str, Any]
 
 
 class RemoteBroker:
-    """One broker at `url`. Calls block, for `seconds` at most between two bytes, and come from any thread.
+    """One broker at `url`. Calls block, for `seconds` at most, and come from any thread.
 
     `credentials` gives the Authorization header, or None; it is asked for each request, so that a renewed
     token counts. All calls raise PlatformError with one line; Unreachable where asking again may help.
     """
 
     def __init__(self, url: str, credentials: Callable[[], str | None], seconds: float) -> None:
-        self.url, self._credentials = url.rstrip("/"), credentials
-        # no proxy from the environment, and no redirect is followed: we talk to that broker alone
-        self._http = httpx.Client(timeout=seconds, trust_env=False, follow_redirects=False)
+        self.url, self._credentials, self._seconds = url.rstrip("/"), credentials, seconds
+        self._http = http_asking.client(True)
 
     def ask(self, request: Document) -> Document:
         """The offer set that answers `request`."""
@@ -65,17 +64,27 @@ class RemoteBroker:
         headers = {"Accept": "application/json"}
         if (credentials := self._credentials()) is not None:
             headers["Authorization"] = credentials
-        more: dict[str, Any] = {} if document is None else {"json": document}
+        body = None
+        if document is not None:
+            headers["Content-Type"] = "application/json"
+            body = json.dumps(document, ensure_ascii=False, allow_nan=False).encode(errors="replace")
+        until = time.monotonic() + self._seconds
         try:
-            with self._http.stream(method, self.url + path, headers=headers, **more) as response:
-                body = bytearray()
-                for piece in response.iter_bytes():
-                    body += piece
-                    if len(body) > ANSWER_LIMIT:
-                        raise PlatformError(f"the broker at {self.url} answers with more than we read")
-                return response.status_code, response.headers, bytes(body)
-        except (httpx.HTTPError, httpx.StreamError) as error:
-            raise Unreachable(f"no broker answers at {self.url}: {in_words(error)}") from error
+            answer = http_asking.ask(
+                self._http,
+                method,
+                self.url + path,
+                until=until,
+                most_bytes=ANSWER_LIMIT,
+                headers=headers,
+                body=body,
+            )
+        except UnansweredError as error:
+            raise Unreachable(f"no broker answers at {self.url}: {error}") from None
+        except UnreadableError as error:
+            # of what was asked, it may have done all
+            raise Unreachable(f"the broker at {self.url} answers with {error}") from None
+        return answer.status, answer.headers, answer.body
 
     def _document(self, status: int, body: bytes) -> Document:
         if status == 429 or status >= 500:
@@ -105,5 +114,5 @@ def _read(body: bytes) -> Any:
     """What a body says, or None."""
     try:
         return json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None

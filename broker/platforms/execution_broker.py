@@ -36,6 +36,7 @@ from federation.about import About
 from federation.clock import Clock
 from federation.errors import InputError
 from federation.sites import Federation, Site
+from federation.urls import is_secure
 from netprobe.cost import Move
 
 T = TypeVar("T")
@@ -67,7 +68,15 @@ class ExecutionBrokerPlatform:
         url = options["url"] or ""
         if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
             raise InputError(f"site {site.id!r}: option 'url': expected the URL of a broker, got {url!r}")
+        if "@" in urlsplit(url).netloc:
+            expected = "expected a URL without user and password, which have options of their own"
+            raise InputError(f"site {site.id!r}: option 'url': {expected}")
         credentials = _credentials(site, options)
+        if (options["token_file"] or options["user"]) and not is_secure(url):
+            expected = (
+                "expected https, for who we are is told there (http:// is for a broker on this machine)"
+            )
+            raise InputError(f"site {site.id!r}: option 'url': {expected}, got {url!r}")
         self._remote = RemoteBroker(url, credentials, float(options["request_seconds"]))
         self._threads = ThreadPoolExecutor(THREADS, f"broker-{site.id}")
 
