@@ -14,8 +14,8 @@
     rest_ca_file = "/etc/ssl/perth.pem"            # who signs its certificate (what the machine knows)
 
 Slurm's commands run where the site's `host` says: on this machine, or on a login node over SSH. Needed are
-`scontrol` and `squeue --json` (Slurm 21.08 or later). slurmrestd tells all but the accounts, and makes no
-reservations in the releases that we know: for both the commands are needed beside it.
+`scontrol` and `squeue --json` (Slurm 21.08 or later). slurmrestd does without them; for what a release of
+it can't, they are needed beside it.
 
 `sbatch --test-only` is not asked: it uses up a job's number, its answer may lie on either side of what the
 scheduler then plans, and a reservation of all nodes makes it say "never" for what would start after it.
@@ -24,10 +24,9 @@ scheduler then plans, and a reservation of all nodes makes it say "never" for wh
 from __future__ import annotations
 
 import subprocess
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -36,37 +35,41 @@ from federation.clock import Clock
 from federation.errors import OutsideError
 from federation.sites import Site, Space
 from reservations.calendar import (
-    DISK_GB,
-    MEMORY_MB,
-    PGPU,
-    VCPU,
-    Amounts,
     Calendar,
     Host,
     Rules,
     Sight,
     Taken,
 )
-from reservations.history.past import Past
+from reservations.history.past import Past, Use
 from reservations.sources import slurm_past
 from reservations.sources.slurm_asks import ByCommands, ByRest
+from reservations.sources.slurm_hosts import (
+    hidden_on,
+    host_of,
+    jobs_inside,
+    most_of,
+    taken_by,
+    threads_of,
+)
 from reservations.sources.slurm_jobs import Plan, planned, running, waiting
-from reservations.sources.slurm_leases import PREFIX, Said, SlurmLeases
-from reservations.sources.slurm_rest import RestOptions, rest_at, rest_options
-from reservations.sources.slurm_words import gpus, instant, node_names, time_limit, value_of
+from reservations.sources.slurm_leases import SlurmLeases
+from reservations.sources.slurm_orders import CommandOrders, Orders, RestOrders, Said
+from reservations.sources.slurm_rest import (
+    RESERVES_SINCE,
+    NoAccountsError,
+    RestOptions,
+    SlurmRest,
+    rest_at,
+    rest_options,
+)
+from reservations.sources.slurm_words import node_names, time_limit, value_of
 from reservations.tables import Table
 
-_OUT = ("BLOCKED", "DOWN", "DRAIN", "DRAINED", "DRAINING", "ERROR", "FAIL", "FAILING", "FUTURE", "INVAL")
-_UNUSABLE = frozenset({*_OUT, "INVALID_REG", "NOT_RESPONDING", "UNKNOWN"})
-_REPEATS = {
-    "HOURLY": timedelta(hours=1),
-    "DAILY": timedelta(days=1),
-    "WEEKDAY": timedelta(days=1),
-    "WEEKEND": timedelta(days=1),
-    "WEEKLY": timedelta(weeks=1),
-}
 # jobs come and go between two commands: what doesn't add up is looked at again before it is believed
 _LOOKS = 3
+# what `env` says of a command that isn't there
+_NOT_FOUND = 127
 _LIMITS = "windows count on every job's time limit and on Slurm's plan: jobs that end sooner move them"
 _ACCOUNTS = (
     "the past is what Slurm's accounting has: jobs that it was told to forget, or hides from this user, are "
@@ -133,8 +136,22 @@ class SlurmSource:
     def past(self, start: datetime, end: datetime) -> Past:
         """What the accounting (slurmdbd) has of jobs; without one nothing is remembered."""
         options = self._options()
+        uses = [
+            use
+            for use in self._uses(options, start, end)
+            if use.start < end and (options.partition is None or use.kind == options.partition)
+        ]
+        return Past(tuple(uses), start, end, whole=False, remarks=(_ACCOUNTS,))
+
+    def _uses(self, options: _Options, start: datetime, end: datetime) -> Iterator[Use]:
+        beside = ""
         try:
-            said = self._run(options, *slurm_past.command(start, end))
+            if options.rest is not None:
+                try:
+                    return slurm_past.told(self._rest(options.rest, options).past(start, end), end)
+                except NoAccountsError as error:
+                    beside = self._beside(error)
+            said = self._run(options, *slurm_past.command(start, end), beside=beside)
         except OutsideError as error:
             # releases differ in whether that is a failure
             if slurm_past.OFF not in str(error):
@@ -142,12 +159,7 @@ class SlurmSource:
             said = slurm_past.OFF
         if slurm_past.OFF in said:
             raise OutsideError(f"site {self.site.id}: this Slurm keeps no accounting: it remembers no jobs")
-        uses = [
-            use
-            for use in slurm_past.jobs(said, end)
-            if use.start < end and (options.partition is None or use.kind == options.partition)
-        ]
-        return Past(tuple(uses), start, end, whole=False, remarks=(_ACCOUNTS,))
+        return slurm_past.jobs(said, end)
 
     def _calendar(
         self,
@@ -161,15 +173,15 @@ class SlurmSource:
     ) -> Calendar:
         name = partition.get("PartitionName", "?")
         up = partition.get("State") == "UP"
-        most = _most(partition)
+        most = most_of(partition)
         nodes = [node for node in node_names(value_of(partition, "Nodes")) if node in seen.nodes]
-        hosts = tuple(_host(node, seen.nodes[node], up, most) for node in nodes)
+        hosts = tuple(host_of(node, seen.nodes[node], up, most) for node in nodes)
         counted = [each for each in seen.reservations if each.get("ReservationName") != options.reservation]
-        inside = _inside(seen.jobs, counted)
+        inside = jobs_inside(seen.jobs, counted)
         taken = [*seen.running, *seen.hidden, *planned(seen.jobs, seen.plans, now)]
         taken = [each for each in taken if each.booking not in inside]
         for each in counted:
-            taken += _reserved(each, seen.nodes, start, end)
+            taken += taken_by(each, seen.nodes, start, end)
         usable = {host.id for host in hosts}
         return Calendar(
             site=self.site.id,
@@ -191,12 +203,12 @@ class SlurmSource:
     def _look(self, options: _Options, now: datetime) -> _Seen:
         ask: ByCommands | ByRest = ByCommands(partial(self._run, options))
         if options.rest is not None:
-            ask = ByRest(rest_at(self.site.id, options.rest, options.seconds))
+            ask = ByRest(self._rest(options.rest, options))
         for _ in range(_LOOKS):
             jobs = ask.jobs()
             nodes = {each["NodeName"]: each for each in ask.nodes() if "NodeName" in each}
-            busy = list(running(jobs, {name: _threads(node) for name, node in nodes.items()}, now))
-            hidden = list(_hidden(nodes, busy, now))
+            busy = list(running(jobs, {name: threads_of(node) for name, node in nodes.items()}, now))
+            hidden = list(hidden_on(nodes, busy, now))
             if not hidden:
                 break
         plans = ask.plans(jobs)
@@ -205,18 +217,36 @@ class SlurmSource:
     def leases(self) -> SlurmLeases:
         """Slurm's advance reservations; making one takes an operator's rights."""
         options = self._options()
-        run = partial(self._said, options)
-        return SlurmLeases(self.site.id, run, self.clock, options.partition, options.users)
 
-    def _run(self, options: _Options, *command: str) -> str:
-        done = self._said(options, *command)
+        def orders() -> Orders:
+            beside = ""
+            if options.rest is not None:
+                rest = self._rest(options.rest, options)
+                if rest.version() >= RESERVES_SINCE:
+                    return RestOrders(rest)
+                beside = self._beside(rest.makes_no_reservations())
+            return CommandOrders(
+                partial(self._run, options, beside=beside), partial(self._said, options, beside=beside)
+            )
+
+        return SlurmLeases(self.site.id, orders, self.clock, options.partition, options.users)
+
+    def _beside(self, lack: OutsideError) -> str:
+        """Why a command is needed though slurmrestd is asked."""
+        return f", which is needed beside it: {str(lack).removeprefix(f'site {self.site.id}: ')}"
+
+    def _rest(self, rest: RestOptions, options: _Options) -> SlurmRest:
+        return rest_at(self.site.id, rest, options.seconds)
+
+    def _run(self, options: _Options, *command: str, beside: str = "") -> str:
+        done = self._said(options, *command, beside=beside)
         if done.status != 0:
             said = " ".join(done.stderr.split()) or f"status {done.status}"
             hint = ": expected Slurm 21.08 or later, with JSON" if "--json" in said else ""
             raise OutsideError(f"site {self.site.id}: {command[0]} failed: {said[:300]}{hint}")
         return done.stdout
 
-    def _said(self, options: _Options, *command: str) -> Said:
+    def _said(self, options: _Options, *command: str, beside: str = "") -> Said:
         conf = [] if options.conf is None else [f"SLURM_CONF={options.conf}"]
         # Slurm writes local times without their zone
         line = self.site.host.argv(["env", "TZ=UTC", "LC_ALL=C", *conf, *command])
@@ -229,6 +259,8 @@ class SlurmSource:
             raise OutsideError(f"{where} doesn't answer within {options.seconds:g} s") from None
         except OSError as error:
             raise OutsideError(f"{where} can't be started: {error.strerror}") from None
+        if done.returncode == _NOT_FOUND and b"No such file" in done.stderr:
+            raise OutsideError(f"site {self.site.id}: its host has no command {command[0]}{beside}")
         return Said(done.returncode, *(each.decode(errors="replace") for each in (done.stdout, done.stderr)))
 
     def _options(self) -> _Options:
@@ -246,88 +278,6 @@ class SlurmSource:
         table.end()
         rest = None if url is None else rest_options(f"{where}:", url, *of_rest)
         return _Options(partition, reservation, conf, seconds, users, rest)
-
-
-def _hidden(nodes: Mapping[str, Mapping[str, str]], busy: Sequence[Taken], now: datetime) -> Iterator[Taken]:
-    """What is allocated to nobody that we see: Slurm can hide the jobs of others (PrivateData)."""
-    cpus, memory = Counter[str](), Counter[str]()
-    for each in busy:
-        cpus[each.host] += (each.amounts or {}).get(VCPU, 0)
-        memory[each.host] += (each.amounts or {}).get(MEMORY_MB, 0)
-    for name, node in nodes.items():
-        more = {
-            VCPU: max(_whole(node, "CPUAlloc") - cpus[name], 0),
-            MEMORY_MB: max(_whole(node, "AllocMem") - memory[name], 0),
-        }
-        if more[VCPU]:
-            yield Taken(name, now, None, more, f"hidden on {name}")
-
-
-def _host(name: str, node: Mapping[str, str], up: bool, most: Mapping[str, int]) -> Host:
-    state = node.get("State", "UNKNOWN")
-    words = {word.rstrip("*~#!%$@^-") for word in state.upper().split("+")}
-    amounts = {
-        VCPU: _whole(node, "CPUEfctv") or _whole(node, "CPUTot"),
-        MEMORY_MB: max(_whole(node, "RealMemory") - _whole(node, "MemSpecLimit"), 0),
-        DISK_GB: _whole(node, "TmpDisk") // 1024,
-        PGPU: gpus(value_of(node, "Gres")),
-    }
-    named = {"features": "ActiveFeatures", "gres": "Gres", "architecture": "Arch"}
-    properties = {key: value for key, field in named.items() if (value := value_of(node, field))}
-    for feature in properties.get("features", "").split(","):
-        if feature:
-            properties[feature] = "True"
-    return Host(name, name, amounts, properties, most, up and not words & _UNUSABLE and "*" not in state)
-
-
-def _most(partition: Mapping[str, str]) -> Mapping[str, int]:
-    limits = {VCPU: "MaxCPUsPerNode", MEMORY_MB: "MaxMemPerNode"}
-    return {name: number for name, field in limits.items() if (number := _whole(partition, field))}
-
-
-def _threads(node: Mapping[str, str]) -> int:
-    return _whole(node, "ThreadsPerCore") or 1
-
-
-def _inside(jobs: Sequence[Mapping[str, Any]], reservations: Sequence[Mapping[str, str]]) -> set[str]:
-    """The jobs that have what these reservations hold: they take nothing besides."""
-    names = {each.get("ReservationName") for each in reservations}
-    return {f"job {job.get('job_id')}" for job in jobs if job.get("resv_name") in names}
-
-
-def _held(record: Mapping[str, str], nodes: Mapping[str, Mapping[str, str]]) -> Amounts | None:
-    """What a reservation holds of its node; None: its nodes, whole. Slurm reserves no memory with cores: who
-    uses them is taken to need an even share of it."""
-    names = node_names(value_of(record, "Nodes"))
-    node = nodes.get(names[0], {}) if len(names) == 1 else {}
-    cpus, whole = _whole(record, "CoreCnt") * _threads(node), _whole(node, "CPUTot")
-    if not 0 < cpus < whole:
-        return None
-    return {VCPU: cpus, MEMORY_MB: -(-_whole(node, "RealMemory") * cpus // whole)}
-
-
-def _reserved(
-    record: Mapping[str, str], known: Mapping[str, Mapping[str, str]], start: datetime, end: datetime
-) -> Iterator[Taken]:
-    """What a reservation holds of its nodes; each time, where it repeats."""
-    begins, ends = instant(record.get("StartTime")), instant(record.get("EndTime"))
-    if begins is None or ends is None:
-        return
-    flags = (value_of(record, "Flags") or "").split(",")
-    every = next((_REPEATS[flag] for flag in flags if flag in _REPEATS), None)
-    name = record.get("ReservationName", "?")
-    holder = value_of(record, "Users") or value_of(record, "Accounts")
-    ours = name.removeprefix(PREFIX) if name.startswith(PREFIX) else None
-    nodes, amounts = node_names(value_of(record, "Nodes")), _held(record, known)
-    while begins < end:
-        weekend = begins.weekday() >= 5
-        skipped = ("WEEKDAY" in flags and weekend) or ("WEEKEND" in flags and not weekend)
-        if ends > start and not skipped:
-            for node in nodes:
-                yield Taken(node, begins, ends, amounts, f"reservation {name}", name, holder, ours)
-        if every is None:
-            return
-        begins, ends = begins + every, ends + every
 
 
 def _remarks(seen: _Seen, partition: Mapping[str, str], hosts: Sequence[Host]) -> Iterator[str]:
@@ -349,8 +299,3 @@ def _remarks(seen: _Seen, partition: Mapping[str, str], hosts: Sequence[Host]) -
 
 def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
-
-
-def _whole(record: Mapping[str, str], key: str) -> int:
-    value = record.get(key, "")
-    return int(value) if value.isdecimal() else 0

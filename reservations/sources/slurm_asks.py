@@ -17,6 +17,7 @@ from reservations.sources.slurm_rest import SlurmRest
 from reservations.sources.slurm_words import fields, instant, node_names, value_of
 
 Record = Mapping[str, str]
+Records = Sequence[Record]
 Job = Mapping[str, Any]
 
 

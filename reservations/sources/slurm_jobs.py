@@ -15,8 +15,7 @@ from typing import Any
 from reservations.calendar import MEMORY_MB, PGPU, VCPU, Amounts, Taken
 from reservations.sources import slurm_json
 from reservations.sources.slurm_json import number, of
-from reservations.sources.slurm_leases import PREFIX
-from reservations.sources.slurm_words import gpus, node_names, tres
+from reservations.sources.slurm_words import PREFIX, gpus, node_names, tres
 
 _FAILED = ("BOOT_FAIL", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED", "REVOKED", "TIMEOUT")
 _OVER = frozenset({"CANCELLED", "COMPLETED", *_FAILED})

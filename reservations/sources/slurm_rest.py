@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import os
 import pwd
 import re
 import ssl
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import msgspec
@@ -27,11 +29,14 @@ import msgspec
 from federation.errors import InputError, OutsideError
 from federation.http_words import in_words
 from federation.urls import is_secure
+from reservations.sources.slurm_json import number, of
 
-# v0.0.36 (Slurm 20.11) to v0.0.44 (25.11)
-VERSIONS = range(36, 45)
+# v0.0.36 (Slurm 20.11) to v0.0.45 (26.05)
+VERSIONS = range(36, 46)
 # since this one, environments are lists and numbers may be objects
 LISTS_SINCE = 39
+# since this one (25.05) it makes reservations
+RESERVES_SINCE = 43
 TOKEN_VARIABLE = "SLURM_JWT"
 SOCKET = "unix:"
 # jobs of everybody, with all that is known of each
@@ -39,13 +44,16 @@ ANSWER_LIMIT = 256 * 1024 * 1024
 LONGEST_WORDS = 300
 _VERSION = re.compile(r"/slurm/v0\.0\.(\d+)/")
 # answers that say nothing of what was asked about: the way to the controller, and who we are
-_AWAY_STATUS = frozenset({401, 403, 429, 502, 503, 504})
+_AWAY_STATUS = frozenset({401, 403, 429, 502, 503, 504, 511})
+# 511 is what Slurm's own "Protocol authentication error" is (26.05)
+_UNBELIEVED = frozenset({401, 511})
 _AWAY = re.compile(
-    r"unable to contact|timed out|zero bytes|connection|communication|authentication|munge|standby|"
-    # 22.05 has no other word for a controller that is away, nor for a token that it doesn't take
-    r"unspecified error",
+    r"unable to contact|timed out|zero bytes|connection|communication|authentication|munge|standby",
     re.IGNORECASE,
 )
+# 22.05 has no other word for a controller that is away, nor for a token that it doesn't take; later ones
+# say so of a reservation for somebody whom they don't know
+_AWAY_BEFORE_LISTS = re.compile("unspecified error", re.IGNORECASE)
 
 
 class SlurmAwayError(OutsideError):
@@ -53,7 +61,15 @@ class SlurmAwayError(OutsideError):
 
 
 class SlurmRefusedError(OutsideError):
-    """It does not do what it was asked for; the text ends with Slurm's own words."""
+    """It does not do what it was asked for; the text ends with Slurm's own words, and `words` are those."""
+
+    def __init__(self, text: str, words: str) -> None:
+        super().__init__(text)
+        self.words = words
+
+
+class NoAccountsError(OutsideError):
+    """It doesn't tell what Slurm's accounting has."""
 
 
 class _NoSuchPathError(SlurmAwayError):
@@ -131,10 +147,37 @@ class SlurmRest:
             found = self._version = max(known)
         return found
 
-    def list(self, what: str) -> list[Mapping[str, Any]]:
+    def list(self, what: str) -> Sequence[Mapping[str, Any]]:
         """All "jobs", "nodes", "partitions" or "reservations". A refusal says nothing of them either."""
+        return self._listed(what, what)
+
+    def past(self, start: datetime, end: datetime) -> Sequence[Mapping[str, Any]]:
+        """The jobs that the accounting has of [start, end), without their steps. Raises NoAccountsError where
+        it was started without what asks that (slurmrestd -s)."""
+        # as Slurm's parse_time has it: seconds since 1970, whatever its time zone is
+        times = f"start_time=uts{int(start.timestamp())}&end_time=uts{math.ceil(end.timestamp())}"
         try:
-            said = self._versioned("GET", what)
+            return self._listed("jobs", f"jobs?{times}&skip_steps=true", "slurmdb")
+        except _NoSuchPathError as error:
+            raise NoAccountsError(f"{self._where} tells nothing of the accounting") from error
+
+    def reserve(self, reservation: Mapping[str, Any]) -> None:
+        """Make an advance reservation, or change the one of that name; since RESERVES_SINCE."""
+        self._versioned("POST", "reservation", reservation)
+
+    def makes_no_reservations(self) -> OutsideError:
+        """What is said of a version before RESERVES_SINCE."""
+        since = f"v0.0.{RESERVES_SINCE} (Slurm 25.05)"
+        return OutsideError(
+            f"{self._where} speaks v0.0.{self.version()}, and makes reservations since {since}"
+        )
+
+    def give_up(self, reservation: str) -> None:
+        self._versioned("DELETE", f"reservation/{quote(reservation, safe='')}")
+
+    def _listed(self, what: str, path: str, part: str = "slurm") -> Sequence[Mapping[str, Any]]:
+        try:
+            said = self._versioned("GET", path, part=part)
         except SlurmRefusedError as error:
             raise SlurmAwayError(str(error)) from error
         found = said.get(what)
@@ -145,17 +188,24 @@ class SlurmRest:
     def submit(self, script: str, job: Mapping[str, Any]) -> int:
         """Submit a batch job; its number."""
         said = self._versioned("POST", "job/submit", {"script": script, "job": job})
-        number = said.get("job_id")
-        if not isinstance(number, int):
+        job_id = number(said.get("job_id"))
+        if job_id is None:
             raise SlurmAwayError(f"{self._where} doesn't say which number the job got")
-        return number
+        return job_id
 
-    def cancel(self, number: int) -> None:
-        self._versioned("DELETE", f"job/{number}")
+    def cancel(self, job_id: int) -> None:
+        said = self._versioned("DELETE", f"job/{job_id}")
+        # since v0.0.42 a refusal is a status beside no errors, with 200
+        refusals = [str(of(each, "error", "string")) for each in said.get("status") or () if _is_wrong(each)]
+        if refusals:
+            words = "; ".join(dict.fromkeys(refusals))[:LONGEST_WORDS]
+            raise SlurmRefusedError(f"{self._where} refuses: {words}", words)
 
-    def _versioned(self, method: str, what: str, document: Any = None) -> Mapping[str, Any]:
+    def _versioned(
+        self, method: str, what: str, document: Any = None, part: str = "slurm"
+    ) -> Mapping[str, Any]:
         try:
-            return self._ask(method, f"/slurm/v0.0.{self.version()}/{what}", document)
+            return self._ask(method, f"/{part}/v0.0.{self.version()}/{what}", document)
         except _NoSuchPathError:
             # another release has come up there: its versions are asked for anew the next time
             self._version = None
@@ -199,10 +249,15 @@ class SlurmRest:
         errors = document.get("errors") if isinstance(document, dict) else None
         if good and not errors:
             return document  # type: ignore[no-any-return]
-        words = _said(errors, body).replace(token or "\0", "***")[:LONGEST_WORDS]
-        raise self._refusal(status, errors is not None, words, token)
+        words, reasons = (
+            each.replace(token or "\0", "***")[:LONGEST_WORDS]
+            for each in (_said(errors, body), _said(errors, b"", ("error",)))
+        )
+        raise self._refusal(status, errors is not None, words, reasons, token)
 
-    def _refusal(self, status: int, of_slurm: bool, words: str, token: str | None) -> OutsideError:
+    def _refusal(
+        self, status: int, of_slurm: bool, words: str, reasons: str, token: str | None
+    ) -> OutsideError:
         text = f" with status {status}" if status >= 300 else ""
         text += f": {words}" if words else ""
         expiry = _expiry(token)
@@ -210,15 +265,16 @@ class SlurmRest:
             # 401 by some releases, 500 and no word of it by others
             when = f"it expired at {expiry:%Y-%m-%dT%H:%M:%SZ}"
             return SlurmAwayError(f"{self._where} doesn't take our token: {when}")
-        if status == 401:
+        if status in _UNBELIEVED:
             why = "there is none" if token is None else "it may be another cluster's or user's"
             user = self._options.user
             return SlurmAwayError(f"{self._where} doesn't take our token for the user {user}: {why}")
         if status == 404 and not of_slurm:
             return _NoSuchPathError(f"{self._where} doesn't know what it was asked for{text}")
-        if not of_slurm or status in _AWAY_STATUS or not words or _AWAY.search(words):
+        vague = (self._version or 0) < LISTS_SINCE and _AWAY_BEFORE_LISTS.search(words)
+        if not of_slurm or status in _AWAY_STATUS or not words or vague or _AWAY.search(words):
             return SlurmAwayError(f"{self._where} fails{text}")
-        return SlurmRefusedError(f"{self._where} refuses{text}")
+        return SlurmRefusedError(f"{self._where} refuses{text}", reasons or words)
 
     def _token(self) -> str | None:
         file = self._options.token_file
@@ -269,13 +325,17 @@ def rest_at(site_id: str, options: RestOptions, seconds: float) -> SlurmRest:
     return SlurmRest(site_id, options, seconds)
 
 
-def _said(errors: Any, body: bytes) -> str:
+def _is_wrong(status: Any) -> bool:
+    return bool(number(of(status, "error", "code")))
+
+
+def _said(errors: Any, body: bytes, keys: Sequence[str] = ("description", "error")) -> str:
     """What it complains of, in one line: "description: error" of each, or what stands there in plain text."""
     if isinstance(errors, list):
         found = []
         for each in errors:
             if isinstance(each, Mapping):
-                parts = (str(each.get(key) or "").strip() for key in ("description", "error"))
+                parts = (str(each.get(key) or "").strip() for key in keys)
                 found.append(": ".join(dict.fromkeys(part for part in parts if part)))
         return " ".join("; ".join(dict.fromkeys(filter(None, found))).split())
     text = body[: 16 * LONGEST_WORDS].decode(errors="replace")

@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 
 from federation.errors import OutsideError
 
+# how jobs and reservations of ours are called, before our own name for them
+PREFIX = "fairlead-"
 MOST_NODES = 1_000_000
 _KEY = re.compile(r"(?:^|\s)([A-Za-z][A-Za-z0-9_:/]*)=")
 _RANGES = re.compile(r"([^\[\],]*)\[([^\]]*)\]([^,]*)")
@@ -34,6 +36,12 @@ def value_of(record: Mapping[str, str], key: str) -> str | None:
     """A field, None where Slurm says that there is none."""
     value = record.get(key, "")
     return None if value in ("", "(null)", "N/A", "n/a", "None", "Unknown", "UNLIMITED") else value
+
+
+def whole_number(record: Mapping[str, str], key: str) -> int:
+    """A field that is a whole number, 0 for any other."""
+    value = record.get(key, "")
+    return int(value) if value.isdecimal() else 0
 
 
 def node_names(text: str | None) -> list[str]:

@@ -10,6 +10,9 @@ import pytest
 from fairlead.demo_image import build_checksum_image, remove_checksum_image
 from tests.slurm.cluster import Cluster, rest_is_impossible, running, slurm_is_impossible
 from tests.slurm.rest import Restd, restd
+from tests.slurm.stand import stand
+
+__all__ = ["stand"]
 
 
 @pytest.fixture(scope="package")

@@ -21,6 +21,7 @@ from reservations.sources.slurm_leases import SlurmLeases
 from tests.contracts.platform_support import make_job, until_exited
 from tests.slurm.cluster import Cluster
 from tests.slurm.platform_support import job_ids, live, until_running
+from tests.slurm.rest import Restd
 
 SITE = Site("karratha", "Karratha", Place(-20.7, 116.8))
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
@@ -49,6 +50,13 @@ def test_asked_for_twice_it_is_one_and_given_up_twice_it_is_gone(slurm: Cluster)
     leases(slurm).cancel(made.id)
     leases(slurm).cancel(made.id)
     assert leases(slurm).get(made.id) is None
+
+
+def test_a_slurmrestd_that_makes_none_has_its_command_beside_it(slurm: Cluster, rest: Restd) -> None:
+    made = leases(slurm, **rest.options()).reserve("abc", ONE, "slurm", None, soon(70))
+    assert list(leases(slurm).list()) == [made]
+    leases(slurm, **rest.options()).cancel(made.id)
+    assert list(leases(slurm).list()) == []
 
 
 def test_the_calendar_shows_the_cores_that_it_holds_as_ours(slurm: Cluster) -> None:

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
-import threading
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from broker.platforms import PlatformError, Unreachable
-from broker.platforms.slurm_jobs import SlurmJob
 from broker.platforms.slurm_options import slurm_options
 from broker.platforms.slurm_rest import Rest, read_job
 from broker.platforms.slurm_scheduler import Batch
@@ -28,71 +24,9 @@ from federation.sites import Platform as SitePlatform
 from reservations.calendar import MEMORY_MB, VCPU
 from reservations.sources import load_source
 from reservations.sources.slurm_rest import RestOptions, SlurmRest
+from tests.slurm.stand import Stand, refused, token
 
 NAME = "fairlead-12345678-1234-1234-1234-123456789012"
-
-
-def token(lives: timedelta) -> str:
-    claims = {"exp": int((datetime.now(UTC) + lives).timestamp()), "sun": "fairlead"}
-    parts = ({"alg": "HS256"}, claims)
-    encoded = [base64.urlsafe_b64encode(json.dumps(each).encode()).decode().rstrip("=") for each in parts]
-    return ".".join([*encoded, "signature"])
-
-
-@dataclass
-class Stand:
-    """Answers by method and path; what was sent is kept."""
-
-    url: str
-    token_file: Path
-    answers: dict[str, tuple[int, Any]] = field(default_factory=dict)
-    asked: list[tuple[str, Mapping[str, str], bytes]] = field(default_factory=list)
-
-    def versions(self, *numbers: int) -> None:
-        self.answers["GET /openapi/v3"] = 200, {"paths": {f"/slurm/v0.0.{each}/jobs": {} for each in numbers}}
-
-    def client(self, seconds: float = 5.0) -> SlurmRest:
-        return SlurmRest("perth", RestOptions(self.url, "fairlead", self.token_file), seconds)
-
-    def jobs(self) -> Mapping[str, SlurmJob]:
-        return asyncio.run(Rest(self.client(), {}).jobs())
-
-
-@pytest.fixture
-def stand(tmp_path: Path) -> Iterator[Stand]:
-    class Handler(BaseHTTPRequestHandler):
-        def _answer(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            found.asked.append((f"{self.command} {self.path}", dict(self.headers), body))
-            status, content = found.answers.get(
-                f"{self.command} {self.path}", (404, b"Unable find requested URL.")
-            )
-            if callable(content):
-                content(self)
-                return
-            text = content if isinstance(content, bytes) else json.dumps(content).encode()
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(text)))
-            self.end_headers()
-            self.wfile.write(text)
-
-        do_GET = do_POST = do_DELETE = _answer  # noqa: N815 - http.server's names
-
-        def log_message(self, format: str, *arguments: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    (tmp_path / "token").write_text(f"SLURM_JWT={token(timedelta(hours=1))}\n")
-    found = Stand(f"http://127.0.0.1:{server.server_address[1]}", tmp_path / "token")
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield found
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def half(handler: BaseHTTPRequestHandler) -> None:
@@ -106,16 +40,12 @@ def half(handler: BaseHTTPRequestHandler) -> None:
 def slow(handler: BaseHTTPRequestHandler) -> None:
     handler.send_response(200)
     handler.end_headers()
-    for _ in range(40):
+    for _ in range(1200):
         try:
             handler.wfile.write(b" ")
         except OSError:
             return
         time.sleep(0.05)
-
-
-def refused(description: str, error: str) -> Mapping[str, Any]:
-    return {"errors": [{"description": description, "error_number": 1, "error": error, "source": "x"}]}
 
 
 FAULTS: list[tuple[tuple[int, Any], str]] = [
@@ -155,7 +85,7 @@ def test_an_answer_that_takes_too_long_is_given_up(stand: Stand) -> None:
     began = time.monotonic()
     with pytest.raises(Unreachable, match="its answer takes too long"):
         asyncio.run(Rest(client, {}).jobs())
-    assert time.monotonic() - began < 1.9
+    assert time.monotonic() - began < 30
 
 
 def test_one_that_is_gone_is_unreachable(stand: Stand, tmp_path: Path) -> None:
@@ -202,7 +132,7 @@ def test_a_token_that_comes_back_in_an_error_is_not_told_on(stand: Stand, tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("spoken", "used"), [((36, 37, 38), 38), ((39, 40, 41), 41), ((44, 45, 46), 44), ((36,), 36)]
+    ("spoken", "used"), [((36, 37, 38), 38), ((39, 40, 41), 41), ((44, 45, 46), 45), ((36,), 36)]
 )
 def test_the_newest_version_that_both_know_is_spoken(
     stand: Stand, spoken: tuple[int, ...], used: int
@@ -217,7 +147,7 @@ def test_the_newest_version_that_both_know_is_spoken(
 
 def test_versions_that_nobody_here_knows_are_named(stand: Stand) -> None:
     stand.versions(60)
-    with pytest.raises(Unreachable, match=r"speaks v0\.0\.60: expected one of v0\.0\.36 to v0\.0\.44"):
+    with pytest.raises(Unreachable, match=r"speaks v0\.0\.60: expected one of v0\.0\.36 to v0\.0\.45"):
         stand.jobs()
 
 

@@ -11,12 +11,17 @@ from federation.errors import OutsideError
 from federation.sites import Place, Site, Space
 from reservations.sources import Remembering, load_source
 from tests.slurm.cluster import Cluster
+from tests.slurm.rest import Restd
 
 SITE = Site("karratha", "Karratha", Place(-20.7, 116.8))
 
 
-def test_a_slurm_without_a_database_of_accounts_says_that_it_remembers_nothing(slurm: Cluster) -> None:
-    source = load_source(SITE, Space("slurm", {"conf": str(slurm.configuration)}), SystemClock())
+@pytest.mark.parametrize("by_rest", [False, True])
+def test_a_slurm_without_a_database_of_accounts_says_that_it_remembers_nothing(
+    slurm: Cluster, rest: Restd, by_rest: bool
+) -> None:
+    options = {"conf": str(slurm.configuration), **(rest.options() if by_rest else {})}
+    source = load_source(SITE, Space("slurm", options), SystemClock())
     assert isinstance(source, Remembering)
     now = datetime.now(UTC)
     with pytest.raises(OutsideError, match="keeps no accounting"):
