@@ -54,6 +54,8 @@ class Status:
     waiting: Waiting | None = None
     # how its published ports are reached, where `start` could not say yet; empty: nothing new
     connectors: tuple[Connector, ...] = ()
+    # of its data, where that came after the start and is there now; the same, and of the same ids, each time
+    measurements: tuple[Measurement, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 
 from broker.catalogues.urls import allowed_at
 from broker.images import Access, Image, Wanted
+from broker.images.pulls import Pulled, PullLog
 from broker.model import Connector, DataItem, Executable, Job, Note, Request
 from broker.platforms import (
     PlatformError,
@@ -32,6 +33,7 @@ from broker.platforms import (
     openstack_check,
     results,
 )
+from broker.platforms.openstack_learnt import measurements
 from broker.platforms.openstack_nova import SESSION, TAG, WORD, Nova
 from broker.platforms.openstack_options import openstack_options, registry_access
 from broker.platforms.openstack_records import Record, Records, Sent
@@ -82,7 +84,7 @@ class OpenStackPlatform:
         self._allowed = allowed_at(federation, site)
         self._nova = Nova(site.id, Cloud(options["cloud"], f"site {site.id}", options["request_seconds"]))
         self._access = registry_access(federation, site, options)
-        self._root = work_directory
+        self._root, self._clock, self._pulls = work_directory, clock, PullLog()
         self._records = Records(site.id, work_directory)
         self._servers = Servers(site.id, self._nova, self._records, clock, options)
         self._store: ResultStore | None = None
@@ -184,8 +186,29 @@ class OpenStackPlatform:
         return await self._in_thread(partial(self._poll, job))
 
     def _poll(self, job: Job) -> Status:
+        status = self._ended(job, self._servers.poll(job.id))
+        record = self._records.find(job.id)
+        if record is None:
+            return status
+        if record.pulled is not None and not record.pull_told:
+            self._tell_pull(job, record.pulled)
+        if record.came is None:
+            return status
+        files = self._records.data(job.id).files
+        learnt = measurements(record.came, files, record.server_id or "", self._site.id)
+        return replace(status, measurements=learnt)
+
+    def _tell_pull(self, job: Job, seconds: float) -> None:
+        wanted = self.wanted_image(job.executable)
+        self._servers.change(job.id, lambda record: replace(record, pull_told=True))
+        if wanted is not None:
+            self._pulls.add(Pulled(*wanted, self._clock.now(), seconds))
+
+    def pulled(self) -> Sequence[Pulled]:
+        return self._pulls.take()
+
+    def _ended(self, job: Job, status: Status) -> Status:
         """Of one whose server has ended, when what it wrote is here, or can't be had."""
-        status = self._servers.poll(job.id)
         if self._store is None or job.storage_gib is None or status.state is not State.EXITED:
             return status
         record = self._records.find(job.id)
@@ -200,7 +223,8 @@ class OpenStackPlatform:
             return replace(status, state=State.RUNNING, exit_code=None, problem=None)
         if end:
             status = replace(status, problem=f"what it wrote can't be had: {end}")
-            self._records.keep(job.id, replace(record, ended=status, sent=None))
+            ended = status
+            self._servers.change(job.id, lambda record: replace(record, ended=ended, sent=None))
         return status
 
     def _parcel(self, job_id: str, record: Record, sent: Sent) -> Parcel:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import shutil
 import signal
@@ -46,9 +47,11 @@ class Agent:
         self.plan, self.archive = plan, archive
         self.root = Path(plan["root"])
         self.engine: list[str] = plan["engine"]
-        self.number, self.said_at = 0, 0.0
+        self.number, self.said_at, self.ended_at = 0, 0.0, -math.inf
         self.child: subprocess.Popen[bytes] | None = None
         self.is_container = self.is_stopped = False
+        # what forecasts learn from, told with all that is said after it
+        self.learnt: dict[str, Any] = {}
 
     def run(self) -> None:
         """Until somebody ends it: what came of the container is said again and again."""
@@ -68,7 +71,7 @@ class Agent:
         if self.is_stopped and end["exit_code"] is None:
             end |= {"exit_code": TERMINATED, "problem": None}
         self.number += 1
-        end = self.fitting(end)
+        end = self.fitting({**end, **self.learnt})
         while True:
             self.write(end)
             if self.is_stopped:
@@ -78,25 +81,28 @@ class Agent:
     def stop(self) -> None:
         """The server is to halt."""
         self.is_stopped = True
-        if self.child is not None and not self.is_container:
+        if self.child is None:
+            return
+        self.ended_at = time.monotonic()
+        if not self.is_container:
             self.child.terminate()
-        elif self.child is not None:
+        else:
             halt = ("stop", "--time", str(GRACE_SECONDS), self.plan["container"])
             subprocess.Popen([*self.engine, *halt], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
 
     def say(self, report: dict[str, Any]) -> None:
         self.number += 1
-        self.write(report)
+        self.write({**report, **self.learnt})
 
     def lines(self, report: dict[str, Any]) -> list[str]:
         return openstack_lines.written(self.plan["word"], self.number, report)
 
     def fitting(self, end: dict[str, Any]) -> dict[str, Any]:
         """With as much of the ends of both outputs as the console has room for."""
-        size_bytes = END_BYTES
+        size_bytes, outputs = END_BYTES, [name for name in OUTPUTS if name in end]
         while sum(len(line) + 1 for line in self.lines(end)) > CONSOLE_BYTES:
             size_bytes //= 2
-            cut = {name: end[name].encode()[-size_bytes:].decode(errors="ignore") for name in OUTPUTS}
+            cut = {name: end[name].encode()[-size_bytes:].decode(errors="ignore") for name in outputs}
             end = {**end, **cut}
         return end
 
@@ -140,10 +146,14 @@ class Agent:
             return {"step": "data", "bytes": last_line(said).get("bytes", 0), "size_bytes": size_bytes}
 
         environment = {**os.environ, "PYTHONPATH": self.archive}
+        began = time.time()
         code, stdout, _ = self.call(move, lambda out, _: progress(out), environment=environment)
         listed.unlink()
         if code != 0:
             raise FailedError(f"data: {last_line(stdout).get('error') or 'the mover failed'}")
+        seconds = {name: group["seconds"] for name, group in last_line(stdout).get("groups", {}).items()}
+        sizes = [Path(file["path"]).stat().st_size for file in files]
+        self.learnt["came"] = {"began": began, "sizes": sizes, "seconds": seconds}
         for path, (algorithm, expected) in self.plan["checksums"].items():
             got = digest(Path(path), algorithm)
             if got != expected.lower():
@@ -154,16 +164,17 @@ class Agent:
         """The image's id, once it is here."""
         said = []
         for name in self.plan["names"]:
-            image = self.find(name)
+            image, seconds = self.find(name), 0.0
             if image is None and name not in self.plan["local"]:
                 pull = [*self.engine, "pull", "--quiet", *self.plan["platform"], name]
-                limit = self.plan["pull_seconds"]
+                limit, began = self.plan["pull_seconds"], time.monotonic()
                 code, _, stderr = self.call(pull, lambda *_: {"step": "image"}, limit)
                 if code != 0:
                     said.append(f"{name}: {stderr.line() or f'not pulled within {limit:g} s'}")
                     continue
-                image = self.find(name)
+                image, seconds = self.find(name), time.monotonic() - began
             if image is not None:
+                self.learnt["pulled"] = seconds
                 return image
             digest = self.plan["digest"]
             said.append(f"{name}: {f'expected digest {digest}' if digest else 'it is not there'}")
@@ -243,8 +254,10 @@ class Agent:
                 break
             except subprocess.TimeoutExpired:
                 pass
-            if limit_seconds is not None and time.monotonic() - began > limit_seconds and not over:
-                over = True
+            now = time.monotonic()
+            over = over or (limit_seconds is not None and now - began > limit_seconds)
+            # again where it was told before there was anything to end
+            if (over or self.is_stopped) and now - self.ended_at > GRACE_SECONDS + 2:
                 self.end_child()
             if time.monotonic() - self.said_at >= REPORT_SECONDS:
                 self.say(report(stdout, stderr))
@@ -288,7 +301,7 @@ def last_line(said: Tail) -> dict[str, Any]:
             document = json.loads(line)
         except ValueError:
             continue
-        if isinstance(document, dict) and ("bytes" in document or "error" in document):
+        if isinstance(document, dict) and document.keys() & {"bytes", "error", "groups"}:
             return document
     return {}
 

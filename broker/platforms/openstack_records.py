@@ -12,6 +12,7 @@ from typing import TypeVar
 import msgspec
 
 from broker.platforms import PlatformError, Status
+from broker.platforms.openstack_learnt import Came
 from broker.platforms.openstack_user_data import Data
 from broker.platforms.places import job_directory, write_private
 from broker.platforms.staging import make_job_directory
@@ -34,7 +35,8 @@ class Record:
 
     `word`: what the server's reports are known by. `asked`: when one was asked for; with no `server_id`
     nobody knows whether it was made. `stopping`: we are about to end it. `ended`: how it ended, and why the
-    cloud need not be asked any more. `sent`: what is to be fetched of it then.
+    cloud need not be asked any more. `sent`: what is to be fetched of it then. `came`: how its data was
+    fetched. `pulled`: the seconds that its image took, and whether that was told already.
     """
 
     word: str
@@ -45,6 +47,9 @@ class Record:
     stderr: str = field(default="", repr=False)
     ended: Status | None = None
     sent: Sent | None = None
+    came: Came | None = None
+    pulled: float | None = None
+    pull_told: bool = False
 
     @property
     def unsure(self) -> datetime | None:

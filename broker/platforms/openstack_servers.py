@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from broker.platforms import PlatformError, State, Status, Unreachable
+from broker.platforms.openstack_learnt import came_of, pulled_of
 from broker.platforms.openstack_lines import read
 from broker.platforms.openstack_nova import Nova, Server
 from broker.platforms.openstack_records import Record, Records, Sent
@@ -128,6 +129,13 @@ class Servers:
             self._seen[job_id] = now, status
             return status
 
+    def change(self, job_id: str, change: Callable[[Record], Record]) -> None:
+        """Change what is written down of the job, if anything is."""
+        with self._turn(job_id):
+            record = self._records.find(job_id)
+            if record is not None:
+                self._records.keep(job_id, change(record))
+
     def stop(self, job_id: str) -> None:
         """End what runs: the server halts, which ends its container; then it is removed."""
         with self._turn(job_id):
@@ -198,6 +206,8 @@ class Servers:
             return going_status(record, MAKING)
         console = self._nova.console(server.id)
         found = None if console is None else read(record.word, console)
+        if found is not None:
+            record = self._learnt(job_id, record, server, found[1])
         if found is not None and found[1].get("step") == "end":
             return self._keep_end(job_id, record, ended_status(record, found[1]), sent_of(found[1]))
         if server.status in HALTED:
@@ -216,6 +226,18 @@ class Servers:
         return self._keep_end(
             job_id, record, replace(status, state=State.EXITED, problem=problem, waiting=None)
         )
+
+    def _learnt(self, job_id: str, record: Record, server: Server, report: Mapping[str, Any]) -> Record:
+        """With what the report says of data and image for the first time, which is written down."""
+        if record.came is not None and record.pulled is not None:
+            return record
+        times = record.asked or server.created, self._clock.now()
+        came = record.came or came_of(report, *times)
+        pulled = pulled_of(report, *times) if record.pulled is None else record.pulled
+        if (came, pulled) != (record.came, record.pulled):
+            record = replace(record, came=came, pulled=pulled)
+            self._records.keep(job_id, record)
+        return record
 
     def _silent(self, job_id: str, number: int) -> str | None:
         """Why the server is given up, where it has said nothing new for too long."""

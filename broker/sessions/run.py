@@ -21,7 +21,9 @@ from broker.sessions.limits import patiently, within
 from broker.sessions.outcome import begin_of, end_notes, seen
 from broker.sessions.queued import Queue
 from broker.sessions.row import Row, going
+from broker.sessions.staging import told
 from federation.sites import Site
+from netprobe.measurement import Measurement
 from reservations.capacity import Booking, Capacity
 
 log = logging.getLogger(__name__)
@@ -146,7 +148,7 @@ async def watch(row: Row, platform: Platform, job: Job, placement: Placement) ->
         session.outcome.started if session.outcome else begin_of(placement, progress) or session.modified
     )
     written, written_at = session.outcome, row.clock.now()
-    queue, connectors = Queue(session.placement, written_at), session.connectors
+    queue, connectors, learnt = Queue(session.placement, written_at), session.connectors, False
     while True:
         asked = row.clock.now()
         status = await poll(row, platform, job)
@@ -157,6 +159,8 @@ async def watch(row: Row, platform: Platform, job: Job, placement: Placement) ->
         if status.connectors and status.connectors != connectors:
             connectors = status.connectors
             await row.change(partial(_write_connectors, connectors))
+        if status.measurements and not learnt:
+            learnt = await _learn(row, session, status.measurements)
         if status.state is not State.RUNNING or now >= end:
             break
         so_far = seen(started, status, now)
@@ -181,6 +185,20 @@ async def watch(row: Row, platform: Platform, job: Job, placement: Placement) ->
         store.change_phase(connection, session, Phase.RELEASING, Actor.BROKER, now, notes)
 
     await row.change(ended)
+
+
+async def _learn(row: Row, session: SessionRecord, measurements: Sequence[Measurement]) -> bool:
+    """Keep what data took that came after the start, and say it; returns True. Repeated, it adds nothing."""
+    if session.request is not None and session.placement is not None:
+        moved = told(measurements, session.request.data, session.placement.staging)
+        await row.worker.in_thread(partial(row.around.archive.add, [each for each, _ in moved]))
+        await row.change(partial(_tell, [note for _, note in moved]))
+    return True
+
+
+def _tell(notes: Sequence[Note], connection: Connection, session: SessionRecord, now: datetime) -> None:
+    if not any(timed.note.kind == notes[0].kind for timed in session.notes):
+        store.add_notes(connection, session, store.timed(notes, now), now)
 
 
 def _write_connectors(

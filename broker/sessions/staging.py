@@ -49,13 +49,19 @@ async def stage(
     limit = max(PATIENCE * staging.seconds.p90, LEAST_LIMIT)
     what = wanted[0][0].name if len(wanted) == 1 else f"{len(wanted)} files"
     staged = await within(clock, limit, f"moving {what}", platform.stage(job_id, wanted, progress))
+    return where(wanted, staged.paths), told(staged.measurements, data, staging)
+
+
+def told(
+    measurements: Sequence[Measurement], data: Sequence[DataItem], staging: Staging
+) -> list[tuple[Measurement, Note]]:
+    """Each with what had been forecast for it, and a note of both."""
+    items = {item.uuid: item for item in data}
     groups = {group.source or OUTSIDE: group for group in staging.groups or grouped(staging.moves)}
     # of one path there is one forecast
     forecasts = {move.source or OUTSIDE: move.forecast for move in staging.moves}
-    moved = [
-        with_prediction(one, groups.get(one.source), forecasts.get(one.source)) for one in staged.measurements
-    ]
-    return where(wanted, staged.paths), [(one, _moved_note(one, items, staging)) for one in moved]
+    moved = [with_prediction(one, groups.get(one.source), forecasts.get(one.source)) for one in measurements]
+    return [(one, _moved_note(one, items, staging)) for one in moved]
 
 
 def _each_item(staging: Staging) -> list[Move]:

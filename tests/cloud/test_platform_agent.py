@@ -13,7 +13,7 @@ import uuid
 import zlib
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +24,15 @@ from hypothesis import strategies as st
 from broker.model import DataItem, Executable, Job, MountMode
 from broker.platforms import PlatformError, openstack_lines
 from broker.platforms.engine_conf import engine_flags
+from broker.platforms.openstack_learnt import came_of, measurements
 from broker.platforms.openstack_options import openstack_options
 from broker.platforms.openstack_user_data import LONGEST, ROOT, Data, file_of, plan_of, user_data
 from broker.platforms.places import data_path, storage_path
 from broker.platforms.podman_cli import usable
 from federation.sites import Place, Platform, Site
 from netprobe.addresses import Allowed
+from tests.broker.images.real import make_image, make_layer, real_registry, registries_file
+from tests.broker.images.test_offers import remove_pulled
 from tests.broker.podman_support import an_image
 from tests.cloud.guest import booted, script_of
 from tests.contracts.platform_support import CONTENT, make_item, make_move
@@ -112,7 +115,14 @@ def test_data_is_fetched_and_verified_and_the_container_s_end_is_told(
     job = job_of(image, "sh", "-c", 'cat /in > /out/copy && wc -c < /out/copy && echo "$WORD" >&2; exit 3')
     job = replace(job, executable=replace(job.executable, environment={"WORD": "a = 'b'  $c"}))
     job, data = with_item(job, item)
+    asked = datetime.now(UTC)
     end = end_of(job, tmp_path, data)
+    came = came_of(end, asked, datetime.now(UTC))
+    assert came is not None
+    assert asked <= came.began
+    [moved] = measurements(came, data.files, "server", "here")
+    assert (moved.source, moved.figures["size_bytes"]) == ("there", len(CONTENT))
+    assert (end.pop("pulled"), end.pop("came")["sizes"]) == (0.0, [len(CONTENT)])
     assert end == {"step": "end", "exit_code": 3, "stdout": f"{len(CONTENT)}\n", "stderr": "a = 'b'  $c\n"}
     assert "hidden" not in (tmp_path / "console").read_text()
 
@@ -149,6 +159,21 @@ def test_what_a_server_cannot_do_is_one_line(image: str, server: FileServer, tmp
         assert end["exit_code"] is None
         assert re.match(expected, end["problem"]), end
         assert "hidden" not in json.dumps(end)
+
+
+@pytest.mark.podman
+def test_a_pull_is_told_with_its_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with real_registry(tmp_path / "registry") as registry:
+        registry.push("a/tool", "1", make_image(make_layer({"own": str(registry.host).encode()})))
+        monkeypatch.setenv("CONTAINERS_REGISTRIES_CONF", str(registries_file(tmp_path, registry.host)))
+        begun = time.monotonic()
+        try:
+            # it has nothing that could run
+            end = end_of(job_of(f"{registry.host}/a/tool:1", "true"), tmp_path)
+        finally:
+            remove_pulled(registry)
+    assert end["exit_code"] not in (None, 0), end
+    assert 0 < end["pulled"] < time.monotonic() - begun
 
 
 @pytest.mark.podman

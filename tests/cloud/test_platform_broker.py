@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import sqlalchemy as sa
@@ -20,13 +22,17 @@ from broker.service import Broker
 from federation.clock import SystemClock
 from federation.database import connect, upgrade
 from federation.settings import load_settings
-from federation.sites import Federation, Place, Platform, Site, Space
+from federation.sites import Federation, Place, Platform, Policy, Site, Space
+from netprobe.archive import Archive
+from netprobe.measurement import Kind, Origin
 from reservations.sources import load_sources
 from tests.broker.conftest import KINDS, make_document
 from tests.broker.podman_support import an_image
 from tests.cloud.cloud import Cloud
 from tests.cloud.guest import booted, place_of
 from tests.cloud.test_platform import options, servers_of
+from tests.contracts.platform_support import CONTENT
+from tests.netprobe.servers import FileServer, file_server
 
 pytestmark = [pytest.mark.cloud, pytest.mark.podman]
 ANN = Owner("ann-uuid", "ann")
@@ -48,14 +54,19 @@ def image() -> Iterator[str]:
 class World:
     """The cloud, a database and a work directory; `broker()` is one after a restart."""
 
-    def __init__(self, cloud: Cloud, directory: Path, engine: sa.Engine, image: str) -> None:
+    def __init__(
+        self, cloud: Cloud, directory: Path, engine: sa.Engine, image: str, data: FileServer
+    ) -> None:
         self.cloud, self.directory, self.engine, self.image = cloud, directory, engine, image
+        self.files = data
         self.admin = cloud.connect()
         chosen = options(storage="scratch", server_disk_gib=4, local_images=[image], stop_seconds=3.0)
         space = Space("blazar", {"cloud": "member", "kinds": ["virtual:instance"]}, "virtual:instance")
         size = Platform("openstack", 64, 384, 1000, options=chosen)
-        site = Site("perth", "Perth", Place(-31.95, 115.86), platform=size, space=(space,))
-        self.federation = Federation("cloud", {"perth": site})
+        near = Policy(allowed_networks=("127.0.0.0/8",))
+        site = Site("perth", "Perth", Place(-31.95, 115.86), platform=size, space=(space,), policy=near)
+        holder = Site("lausanne", "Lausanne", Place(46.52, 6.63), data_hosts=(urlsplit(data.url("")).netloc,))
+        self.federation = Federation("cloud", {"perth": site, "lausanne": holder})
 
     def broker(self) -> Broker:
         environment = {
@@ -75,8 +86,8 @@ class World:
         document["executable"]["command"] = list(command)
         return document
 
-    def offer(self, broker: Broker, *command: str) -> SessionRecord:
-        answer = broker.request(self.document(*command, storage=[STORAGE]), ANN)
+    def offer(self, broker: Broker, *command: str, **more: Any) -> SessionRecord:
+        answer = broker.request(self.document(*command, storage=[STORAGE], **more), ANN)
         assert answer.yes, [note.text for note in answer.notes]
         return answer.sessions[0]
 
@@ -126,21 +137,26 @@ def world(cloud: Cloud, image: str, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     cloud.open_calendar(True)
     engine = connect(f"sqlite:///{tmp_path / 'broker.db'}")
     upgrade(engine)
-    yield World(cloud, tmp_path, engine, image)
+    with file_server(CONTENT) as data:
+        yield World(cloud, tmp_path, engine, image, data)
     engine.dispose()
 
 
 def test_a_session_runs_on_a_server_and_outlives_the_broker(world: World, tmp_path: Path) -> None:
     broker = world.broker()
-    offer = world.offer(broker, "sh", "-c", "echo begun; sleep 1; echo over; exit 0")
+    url = world.files.url("/good")
+    offer = world.offer(broker, "sh", "-c", "echo begun; sleep 1; echo over; exit 0", data=[url])
     assert offer.placement is not None
     told = {note.text: note.level for note in offer.placement.notes}
-    starts = "a server at perth boots and brings its image when the session has begun: 3 min (90 %), "
-    starts += "which are booked besides the 10 min that are asked for"
+    [starts] = [text for text in told if text.startswith("a server at perth boots and brings data and image")]
+    assert starts.endswith("which are booked besides the 10 min that are asked for")
     assert told[starts] is Level.INFO
-    # nothing has to come before it
+    # nothing has to come before it, and in its time all of it
     assert offer.placement.start - offer.created < timedelta(seconds=1)
-    assert offer.placement.duration == timedelta(minutes=13)
+    staging = offer.placement.staging.seconds.p90
+    assert offer.placement.inside_seconds == pytest.approx(180 + staging)
+    inside = timedelta(seconds=math.ceil(offer.placement.inside_seconds))
+    assert offer.placement.duration == timedelta(minutes=10) + inside
     assert told["what is written into storage at perth is gone when the session ends"] is Level.WARN
     uuid = broker.update_phase(offer.uuid, Phase.ACCEPTED, ANN).uuid
     with running(broker):
@@ -162,6 +178,12 @@ def test_a_session_runs_on_a_server_and_outlives_the_broker(world: World, tmp_pa
     assert (session.outcome.exit_code, session.outcome.stdout) == (0, "begun\nover\n")
     assert not servers_of(world.cloud)
     assert not list((tmp_path / "work").rglob("openstack*.json"))
+    # what the server fetched is measured, told, and corrects the next forecast
+    [moved] = Archive(world.engine).recent(Kind.TRANSFER)
+    assert (moved.source, moved.destination, moved.origin) == ("lausanne", "perth", Origin.STAGING)
+    assert (moved.figures["size_bytes"], moved.parameters["url"]) == (len(CONTENT), url)
+    [said] = [timed.note.text for timed in session.notes if timed.note.kind == "moved"]
+    assert "moved from lausanne to perth in " in said
 
 
 def test_cancelled_its_server_and_its_lease_are_gone(world: World) -> None:
