@@ -98,7 +98,7 @@ def test_the_service_answers_until_it_is_ended(run: Run, database: str, tmp_path
             assert blazar.post("on-end", json=end(create(hours=2, start=FUTURE))).status_code == 204
         assert "pending" not in run("show").stdout
         process.send_signal(signal.SIGINT)
-        assert process.wait(30) == 130
+        assert process.wait(60) == 130
         log_text = (tmp_path / "log").read_text()
         assert "denied: lease 'lease' is refused" in log_text
         assert "secret" not in log_text

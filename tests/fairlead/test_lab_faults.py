@@ -33,7 +33,7 @@ pytestmark = [pytest.mark.lab, pytest.mark.podman]
 
 OWNER = Owner("ann-uuid", "ann")
 ENDED = (Phase.COMPLETED, Phase.FAILED, Phase.CANCELLED)
-FEW_SECONDS = 60.0
+FEW_SECONDS = 180.0
 
 
 @dataclass(frozen=True)

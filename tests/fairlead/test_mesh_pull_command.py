@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from fairlead.cli import main
 from tests.netprobe import pscheduler_samples as samples
 from tests.netprobe.archive5_mapping import document
 from tests.netprobe.mesh_servers import MeshServer, mesh_server
+from tests.waiting import until
 
 RECORDS = [name for name in samples.RUNS if name not in ("tp-run-pending.json", "tp2-run.json")]
 # the recordings are of this month; how far back doesn't matter here
@@ -90,11 +90,9 @@ def test_ctrl_c_keeps_what_was_taken(server: MeshServer, tmp_path: Path) -> None
         words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     try:
-        until = time.monotonic() + 30
-        while len(server.requests) < 2 and time.monotonic() < until:
-            time.sleep(0.02)
+        until(lambda: len(server.requests) >= 2, "a second page that is asked for", running.poll)
         running.send_signal(signal.SIGINT)
-        told, said = running.communicate(timeout=30)
+        told, said = running.communicate(timeout=60)
     finally:
         running.kill()
         running.wait()

@@ -69,12 +69,12 @@ def test_a_defect_costs_an_hour_and_not_the_thread(
     monkeypatch.setattr(Recorder, "seconds_to_next", lambda self: 0.0)
     engine = connect(database)
     with recording(load_federation(EXAMPLE), engine):
-        assert twice.wait(10)
+        assert twice.wait(60)
     engine.dispose()
     assert "a source that is broken" in caplog.text
     for thread in threading.enumerate():
         if thread.name == "space-record":
-            thread.join(10)
+            thread.join(60)
             assert not thread.is_alive()
 
 

@@ -111,7 +111,7 @@ def test_ctrl_c_at_the_question_interrupts_as_elsewhere(broker: Served) -> None:
         while "Accept which offer" not in said:
             said += os.read(ours, 4096).decode()
         asking.send_signal(signal.SIGINT)
-        assert asking.wait(timeout=20) == 130
+        assert asking.wait(timeout=60) == 130
         assert "fairlead: interrupted" in os.read(ours, 4096).decode()
     finally:
         asking.kill()

@@ -20,6 +20,7 @@ from federation.errors import InputError, OutsideError
 from federation.hosts import NamespaceHost
 from lab import lab, processes
 from lab.status import recorded
+from tests.waiting import SECONDS
 
 pytestmark = pytest.mark.lab
 
@@ -30,11 +31,11 @@ print(len(content), hashlib.sha256(content).hexdigest())
 """
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 10.0) -> None:
+def wait_for(condition: Callable[[], object]) -> None:
     """Return once `condition` holds; what is waited for is another process, which has no event to give."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + SECONDS
     while not condition():
-        assert time.monotonic() < deadline, "it never happened"
+        assert time.monotonic() < deadline, f"it never happened; there are {namespaces()}"
         time.sleep(0.005)
 
 
@@ -171,7 +172,7 @@ def test_down_ends_strangers_in_the_lab_too(own_lab: Path) -> None:
     lab.up(SMALL)
     with subprocess.Popen(lab.host("alpha").argv(["sleep", "600"])) as stranger:
         lab.down()
-        assert stranger.wait(timeout=5) != 0
+        assert stranger.wait(timeout=60) != 0
     assert nothing_left(own_lab)
 
 
@@ -192,7 +193,7 @@ def test_an_interrupted_up_leaves_nothing(
     with up:
         wait_for(lambda: (own_lab / "processes" / "storage-beta.json").exists())
         up.send_signal(number)
-        words = up.communicate(timeout=10)[1]
+        words = up.communicate(timeout=60)[1]
     assert up.returncode == 128 + number
     assert words.count("\n") == (1 if number == signal.SIGINT else 0)
     assert nothing_left(own_lab)
