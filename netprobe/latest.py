@@ -11,8 +11,8 @@ from netprobe.quantiles import Quantiles
 _NORMAL = NormalDist()
 # the 90 % quantile lies so many standard deviations above the median
 NINETY = _NORMAL.inv_cdf(0.9)
-# Correlation of the errors of groups that are moved to one site at once: 0.35 to 0.44 of 32 pairs in the lab.
-ALIKE = 0.4
+# Correlation of the errors of groups that are moved to one site at once: 0.27 to 0.44 of 70 pairs in the lab.
+ALIKE = 0.35
 # Gauss and Hermite's nodes and weights for what they share, which is standard normal (Abramowitz and Stegun
 # 25.4.46, table 25.10).
 NODES = (
