@@ -62,11 +62,16 @@ def presigned(
     path = parts.path or "/"
     request = "\n".join((method, path, canonical_query, f"host:{host}", "", "host", "UNSIGNED-PAYLOAD"))
     to_sign = "\n".join((ALGORITHM, stamp, scope, hashlib.sha256(request.encode()).hexdigest()))
+    signed = signature(key, scope, to_sign)
+    return f"{parts.scheme}://{host}{path}?{canonical_query}&X-Amz-Signature={signed}"
+
+
+def signature(key: Key, scope: str, text: str) -> str:
+    """Of `text`, by what is derived of the key for `scope` (DATE/REGION/SERVICE/aws4_request)."""
     signing = f"AWS4{key.secret}".encode()
     for word in scope.split("/"):
         signing = _mac(signing, word)
-    signature = _mac(signing, to_sign).hex()
-    return f"{parts.scheme}://{host}{path}?{canonical_query}&X-Amz-Signature={signature}"
+    return _mac(signing, text).hex()
 
 
 def _quoted(text: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from broker.platforms import State, Status, Waiting
 from broker.platforms.openstack_records import Record, Sent
+from broker.platforms.openstack_store import MANIFEST_BYTES
 from federation.units import format_size
 from reservations.openstack.said import meaning
 
@@ -24,8 +25,6 @@ _WAITING = {
 # reports are written by a machine of the client's: no more of them is believed than this
 TEXT_LETTERS = 64 * 1024
 PROBLEM_LETTERS = 1000
-# the list of 10,000 files with long paths
-MANIFEST_BYTES = 16 * 1024 * 1024
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 

@@ -1,4 +1,4 @@
-"""What a container wrote, sent from its server to an object store by URLs that are signed for nothing else.
+"""What a container wrote, sent from its server to an object store as it is signed for and in no other way.
 
 All files lie one behind the other in a stream, which is cut into parts of one size; a part whose connection
 breaks is sent again whole. The manifest goes last: the files with their sizes, and the parts with their
@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import hashlib
 import http.client
+import itertools
 import json
 import os
+import secrets
 import time
 import urllib.error
 import urllib.request
@@ -126,14 +128,40 @@ class _Part:
             position += file.size_bytes
 
 
-def _put(url: str, size_bytes: int, body: Callable[[], Iterable[bytes]], until: float) -> None:
-    """The body at that URL; tried again until `until` (time.monotonic) where another try may help."""
-    headers = {"Content-Length": str(size_bytes), "Content-Type": "application/octet-stream"}
-    store, pause = urlsplit(url).netloc, FIRST_PAUSE_SECONDS
+def _form(fields: Mapping[str, str]) -> tuple[bytes, bytes, str]:
+    """What goes before and after the file in a form (RFC 7578), and its media type. The file comes last: what
+    is behind it isn't looked at."""
+    boundary = secrets.token_hex(16)
+    parts = [f'form-data; name="{name}"\r\n\r\n{value}' for name, value in fields.items()]
+    parts.append('form-data; name="file"; filename="part"\r\nContent-Type: application/octet-stream\r\n\r\n')
+    head = "\r\n".join(f"--{boundary}\r\nContent-Disposition: {part}" for part in parts)
+    return head.encode(), f"\r\n--{boundary}--\r\n".encode(), f"multipart/form-data; boundary={boundary}"
+
+
+class _Straight(urllib.request.HTTPRedirectHandler):
+    """What is signed is signed for this address: an answer that names another is an error."""
+
+    def redirect_request(self, *arguments: object) -> None:
+        return None
+
+
+def _put(
+    where: str | Mapping[str, Any], size_bytes: int, body: Callable[[], Iterable[bytes]], until: float
+) -> None:
+    """The body at that URL, or by that form; tried again until `until` (time.monotonic) where another try may
+    help."""
+    method, url, head, tail, kind = "PUT", where, b"", b"", "application/octet-stream"
+    if not isinstance(where, str):
+        method, url = "POST", where["url"]
+        head, tail, kind = _form(where["fields"])
+    headers = {"Content-Length": str(len(head) + size_bytes + len(tail)), "Content-Type": kind}
+    store, pause = urlsplit(str(url)).netloc, FIRST_PAUSE_SECONDS
+    opener = urllib.request.build_opener(_Straight)
     while True:
-        request = urllib.request.Request(url, body(), headers, method="PUT")
+        whole = itertools.chain([head], body(), [tail])
+        request = urllib.request.Request(str(url), whole, headers, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=STALL_SECONDS):
+            with opener.open(request, timeout=STALL_SECONDS):
                 return
         except urllib.error.HTTPError as error:
             error.close()

@@ -1,5 +1,5 @@
 """The object store by which results come back from servers that nobody can reach: where they lie there, and
-what a server may do there, which is to put objects of these names and nothing else.
+what a server may do there, which is to put objects of these names and sizes and nothing else.
 
 A server needs no way to the broker, nor the broker one to it: a bucket is what both can reach, and large
 results don't pass through the broker's API.
@@ -10,11 +10,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 
 from broker.catalogues import CatalogueError
+from broker.catalogues.s3_forms import form
 from broker.catalogues.s3_options import credential
 from broker.catalogues.s3_signing import MOST_SECONDS
 from broker.catalogues.s3_store import ASK_SECONDS, Bucket
@@ -28,30 +30,36 @@ GIB = 2**30
 # URLs take room in the user data, and S3 takes no larger object in one piece
 PARTS_LIMIT, PART_BYTES, MOST_PART_BYTES = 128, GIB, 5 * GIB
 STORAGE_LIMIT_GIB = PARTS_LIMIT * MOST_PART_BYTES // GIB
+# the list of 10,000 files with long paths
+MANIFEST_BYTES = 16 * 1024 * 1024
+# forms whose policy bounds what they store; and URLs, for stores without forms, which bound the names alone
+POST, PUT = "post", "put"
 REMOVE_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
 class ResultStore:
-    """A bucket of S3. `send_seconds` is how long a server may try to send."""
+    """A bucket of S3. `send_seconds` is how long a server may try to send; `upload` is POST or PUT."""
 
     bucket: Bucket
     prefix: str
     send_seconds: float
+    upload: str = POST
 
     def plan(self, folder: str, storages: Mapping[str, str], most_bytes: int) -> dict[str, Any]:
         """What a server is told (`openstack_sending.send`): its storages by name, and where they go.
 
         `folder` is a name that nobody else can know. Raises PlatformError where nothing can be signed.
         """
-        signed = self._signer(MOST_SECONDS, "PUT")
         manifest, parts = self.keys(folder, most_bytes)
+        size = part_bytes(most_bytes)
+        where = self._uploads()
         return {
             "storages": dict(storages),
             "most_bytes": most_bytes,
-            "part_bytes": part_bytes(most_bytes),
-            "parts": [signed(key) for key in parts],
-            "manifest": signed(manifest),
+            "part_bytes": size,
+            "parts": [where(key, min(size, most_bytes - size * n)) for n, key in enumerate(parts)],
+            "manifest": where(manifest, MANIFEST_BYTES),
             "seconds": self.send_seconds,
         }
 
@@ -81,6 +89,23 @@ class ResultStore:
             reason = str(error) if isinstance(error, PlatformError) else type(error).__name__
             log.warning("%s: %s: results stay there: %s", self.bucket.url(), folder, reason)
 
+    def _uploads(self) -> Callable[[str, int], str | Mapping[str, Any]]:
+        """Makes of a key, and of the bytes that it may take, where and how that is sent."""
+        if self.upload == PUT:
+            signed = self._signer(MOST_SECONDS, "PUT")
+            return lambda key, most_bytes: signed(key)
+        if self.bucket.credential is None:
+            raise PlatformError("a form can't be signed without an access key")
+        try:
+            access, region = self.bucket.credential.key(), self.bucket.credential.region
+        except CatalogueError as error:
+            raise PlatformError(str(error)) from error
+        url, name, now = self.bucket.url(), self.bucket.name, datetime.now(UTC)
+        return lambda key, most_bytes: {
+            "url": url,
+            "fields": form(access, region, name, key, most_bytes, MOST_SECONDS, now),
+        }
+
     def _signer(self, seconds: int, method: str) -> Callable[[str], str]:
         try:
             return self.bucket.signer(seconds, method)
@@ -103,7 +128,9 @@ def result_store(
 ) -> ResultStore:
     """What the option `results` says. Raises InputError."""
     table = Table(options, f"site {site.id!r}: option 'results'")
-    prefix = table.text("prefix", "")
+    prefix, upload = table.text("prefix", ""), table.text("upload", POST)
+    if upload not in (POST, PUT):
+        raise table.bad("upload", f"{POST!r} or {PUT!r}")
     bucket = table.text("bucket")
     found = credential(table, federation)
-    return ResultStore(Bucket(found.endpoint, bucket, found.addressing, found), prefix, send_seconds)
+    return ResultStore(Bucket(found.endpoint, bucket, found.addressing, found), prefix, send_seconds, upload)

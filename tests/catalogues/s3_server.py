@@ -17,6 +17,7 @@ from urllib.parse import parse_qsl, quote, urlencode
 
 import boto3
 import requests
+import s3_posts
 from botocore.auth import S3SigV4Auth, S3SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
@@ -66,6 +67,11 @@ class Gate:
         self._inner = inner
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        if s3_posts.is_form(environ):
+            code = s3_posts.refused(environ, dict(KEYS.values()))
+            if code is not None:
+                return _error(start_response, code)
+            return self._inner(environ, start_response)  # type: ignore[no-any-return]
         query = dict(parse_qsl(environ["QUERY_STRING"], keep_blank_values=True))
         if "X-Amz-Signature" not in query:
             # moto fails where a bucket is asked for without a word of who asks

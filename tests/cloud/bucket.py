@@ -17,7 +17,7 @@ from defusedxml.ElementTree import fromstring
 from broker.catalogues.s3_options import Credential
 from broker.catalogues.s3_signing import presigned
 from broker.catalogues.s3_store import Bucket
-from broker.platforms.openstack_store import ResultStore
+from broker.platforms.openstack_store import POST, ResultStore
 from tests.catalogues.serving import served
 
 NAME = "empty"
@@ -34,10 +34,12 @@ class ResultBucket:
         where = {"endpoint": self.endpoint, "bucket": NAME, "prefix": "fairlead/"}
         return {**where, "file": str(self.file)}
 
-    def store(self, endpoint: str | None = None, send_seconds: float = 30.0) -> ResultStore:
+    def store(
+        self, endpoint: str | None = None, send_seconds: float = 30.0, upload: str = POST
+    ) -> ResultStore:
         at = endpoint or self.endpoint
         key = Credential(at, NAME, None, "us-east-1", "path", self.file, "default", None)
-        return ResultStore(Bucket(at, NAME, "path", key), "fairlead/", send_seconds)
+        return ResultStore(Bucket(at, NAME, "path", key), "fairlead/", send_seconds, upload)
 
     def names(self) -> list[str]:
         """The objects that are there."""

@@ -27,7 +27,8 @@ class Front:
         if answer is not None:
             return Said(*answer)
         # what is signed is signed for this address
-        headers = {"Host": asked.headers["Host"]}
+        names = ("Host", "Content-Type")
+        headers = {name: asked.headers[name] for name in names if name in asked.headers}
         url = f"{self.store}{asked.target}"
         said = httpx.request(asked.method, url, content=asked.body, headers=headers, trust_env=False)
         return Said(said.status_code, said.content)

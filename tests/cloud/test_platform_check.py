@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -38,6 +37,7 @@ from reservations.openstack.connection import Cloud
 from reservations.openstack.flavours import Flavour
 from tests.cloud.stand_in import StandIn
 from tests.contracts.platform_support import make_item, make_move
+from tests.waiting import until
 
 NOW = datetime(2026, 12, 1, tzinfo=UTC)
 IMAGE = "registry.example.org/a/b:1"
@@ -155,23 +155,17 @@ def test_flavours_are_asked_for_again_and_nobody_waits() -> None:
             raise Unreachable("Nova is away")
         return {each.id: each for each in FLAVOURS}
 
-    def until(so: Any) -> None:
-        deadline = time.monotonic() + 60
-        while not so():
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-
     sizes = Sizes(ask, (), clock, 600)
     assert isinstance(sizes.last(), str)
-    until(lambda: sizes.last() == "Nova is away")
+    until(lambda: sizes.last() == "Nova is away", "an answer", sizes.last)
     assert asked == [1]
     away[0] = False
     clock.advance(RETRY_SECONDS)
-    until(lambda: not isinstance(sizes.last(), str))
+    until(lambda: not isinstance(sizes.last(), str), "flavours", sizes.last)
     away[0] = True
     clock.advance(600)
     sizes.last()
-    until(lambda: asked == [3])
+    until(lambda: asked == [3], "three questions", lambda: asked)
     # what was said last counts
     assert len(sizes.last()) == 3
     with pytest.raises(PlatformError):
@@ -326,6 +320,10 @@ def test_what_can_be_kept(size_gib: int, duration: timedelta, level: Level, path
 @pytest.mark.parametrize(
     ("results", "said"),
     [
+        (
+            {"endpoint": "https://s3.example.org", "bucket": "b", "environment": "R", "upload": "ftp"},
+            "upload: expected 'post' or 'put'",
+        ),
         ({"endpoint": "https://s3.example.org", "environment": "R"}, "bucket: expected a text"),
         (
             {"endpoint": "http://s3.example.org", "bucket": "b", "environment": "R"},

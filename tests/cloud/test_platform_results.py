@@ -8,6 +8,7 @@ import os
 import threading
 import time
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,6 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from broker.catalogues.s3_forms import form
 from broker.platforms import (
     PlatformError,
     openstack_results,
@@ -27,12 +29,14 @@ from broker.platforms import (
 from broker.platforms.openstack_records import Sent
 from broker.platforms.openstack_results import Parcel, Results, checked
 from broker.platforms.openstack_sending import SendError, send
+from broker.platforms.openstack_store import POST, PUT
 from netprobe import mover_file
 from tests.cloud.bucket import ResultBucket, a_storage
 from tests.cloud.store_front import front
+from tests.loopback import Said, serving
 
 JOB, FOLDER, MOST = "job", "job-ab12", 200_000
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 60.0
 
 
 @pytest.fixture(autouse=True)
@@ -73,10 +77,11 @@ def written(tmp_path: Path) -> Path:
     return a_storage(tmp_path / "out")
 
 
+@pytest.mark.parametrize("upload", [POST, PUT])
 def test_what_is_written_comes_back_whole_and_nothing_stays_in_the_store(
-    result_bucket: ResultBucket, written: Path, tmp_path: Path
+    result_bucket: ResultBucket, written: Path, tmp_path: Path, upload: str
 ) -> None:
-    store, root = result_bucket.store(), tmp_path / "work"
+    store, root = result_bucket.store(upload=upload), tmp_path / "work"
     other = tmp_path / "other"
     other.mkdir()
     said = sent(store, {"out": written, "other": other})
@@ -100,7 +105,7 @@ def test_what_is_written_comes_back_whole_and_nothing_stays_in_the_store(
 def test_a_store_that_fails_for_a_while_costs_time_alone(
     result_bucket: ResultBucket, written: Path, tmp_path: Path
 ) -> None:
-    failures = {"PUT": 3, "GET": 6}
+    failures = {"POST": 3, "GET": 6}
 
     def fail(method: str, path: str) -> tuple[int, bytes] | None:
         failures[method] = failures.get(method, 0) - 1
@@ -114,7 +119,7 @@ def test_a_store_that_fails_for_a_while_costs_time_alone(
         assert tree(tmp_path / "work")["cube.fits"] == (written / "cube.fits").read_bytes()
         store.remove(FOLDER, MOST)
         # for good
-        failures |= {"PUT": 10**6, "GET": 10**6}
+        failures |= {"POST": 10**6, "GET": 10**6}
         with pytest.raises(SendError, match=r"^127.0.0.1:\d+: not sent in time: the store answered 503$"):
             sent(result_bucket.store(server.url, 0.1), {"out": written})
         end = end_of(Results(tmp_path / "again", store, patience_seconds=0.0), parcel(said))
@@ -185,7 +190,7 @@ def test_more_than_was_offered_is_not_sent(written: Path, result_bucket: ResultB
 
 
 def test_a_server_that_may_not_write_there_says_so(written: Path, result_bucket: ResultBucket) -> None:
-    told = result_bucket.store().plan(FOLDER, {"out": str(written)}, MOST)
+    told = result_bucket.store(upload=PUT).plan(FOLDER, {"out": str(written)}, MOST)
     told["parts"][0] = told["parts"][0].replace("Signature=", "Signature=00")
     with pytest.raises(SendError, match=r"^127.0.0.1:\d+: the store answered 403$"):
         send(told, lambda done, size: None)
@@ -194,6 +199,52 @@ def test_a_server_that_may_not_write_there_says_so(written: Path, result_bucket:
     moved = other._replace(path=other.path.replace("manifest", "0007")).geturl()
     assert httpx.put(moved, content=b"x", trust_env=False).status_code == 403
     assert httpx.get(told["manifest"], trust_env=False).status_code == 403
+
+
+def test_a_server_stores_no_more_than_was_offered_under_no_other_name(result_bucket: ResultBucket) -> None:
+    told = result_bucket.store().plan(FOLDER, {}, MOST)
+    *whole, last = told["parts"]
+    for part, most in (*((each, 64_000) for each in whole), (last, MOST - 64_000 * len(whole))):
+        assert _posted(part, b"x" * (most + 1)) == (403, "EntityTooLarge")
+        assert _posted(part, b"x" * most)[0] == 204
+    assert len(result_bucket.names()) == 4
+    assert _posted(told["manifest"], b"x" * (16 * 2**20 + 1)) == (403, "EntityTooLarge")
+    # nor anything else
+    fields = last["fields"]
+    for lie, code in (
+        ({"key": "fairlead/other"}, "AccessDenied"),
+        ({"policy": whole[0]["fields"]["policy"]}, "SignatureDoesNotMatch"),
+        ({"acl": "public-read"}, "AccessDenied"),
+        (
+            {"x-amz-credential": fields["x-amz-credential"].replace("us-east-1", "eu")},
+            "SignatureDoesNotMatch",
+        ),
+    ):
+        assert _posted({**last, "fields": {**fields, **lie}}, b"x") == (403, code), lie
+    result_bucket.store().remove(FOLDER, MOST)
+    assert result_bucket.names() == []
+
+
+def test_a_form_s_time_ends(result_bucket: ResultBucket) -> None:
+    bucket = result_bucket.store().bucket
+    assert bucket.credential is not None
+    ago = datetime.now(UTC) - timedelta(seconds=61)
+    fields = form(bucket.credential.key(), "us-east-1", bucket.name, "fairlead/a", 9, 60, ago)
+    assert _posted({"url": bucket.url(), "fields": fields}, b"x") == (403, "AccessDenied")
+
+
+def test_a_store_that_points_elsewhere_is_not_followed(written: Path) -> None:
+    with serving(lambda asked: Said(303, b"", {"Location": "/elsewhere"})) as server:
+        told = {"url": server.origin, "fields": {"key": "a"}}
+        with pytest.raises(SendError, match="the store answered 303"):
+            openstack_sending._put(told, 1, lambda: [b"x"], time.monotonic())
+
+
+def _posted(where: Mapping[str, Any], content: bytes) -> tuple[int, str]:
+    """The status, and the code of an error."""
+    files = {"file": ("part", content, "application/octet-stream")}
+    said = httpx.post(where["url"], data=where["fields"], files=files, trust_env=False)
+    return said.status_code, said.text.partition("<Code>")[2].partition("</Code>")[0]
 
 
 # what a server may say
