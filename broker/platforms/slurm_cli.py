@@ -13,12 +13,15 @@ from netprobe.tools import _process
 # the controller, munge or the way to them is away or slow: that says nothing of what was asked about
 AWAY = re.compile(
     r"unable to contact slurm controller|socket timed out|zero bytes were transmitted|"
-    r"connection (refused|failure|timed out)|transport endpoint|munge|authentication (error|failure)|"
+    r"connection (refused|failure|timed out)|message (send|receive) failure|transport endpoint|munge|"
+    r"authentication (error|failure)|"
     r"slurm backup controller in standby|resource temporarily unavailable|^ssh: ",
     re.IGNORECASE | re.MULTILINE,
 )
-# sbatch hands its environment to the job: nothing of the broker's may be in it
-CLEAN = 'exec env -i "PATH=$PATH" "HOME=$HOME" "$@"'
+# sbatch hands its environment to the job: nothing of the broker's may be in it. And variables that Slurm's
+# commands know (SQUEUE_PARTITION, SLURM_TIME_FORMAT) would change what they say. Only where its configuration
+# is, they may be told.
+CLEAN = 'exec env -i "PATH=$PATH" "HOME=$HOME" ${SLURM_CONF:+"SLURM_CONF=$SLURM_CONF"} "$@"'
 NOT_FOUND = 127
 # what the way to another machine says where there is none
 SSH_FAILED = 255
@@ -54,15 +57,15 @@ class Slurm:
 
     async def ask(self, *command: str) -> str:
         """What a question to the controller prints. Any failure is Unreachable: nothing is known then."""
-        end = await self.run(*command)
+        end = await self.run(*command, clean=True)
         if end.returncode != 0:
             raise Unreachable(f"site {self.site_id}: {command[0]}: {complaint(end)}")
         return end.stdout
 
-    async def order(self, *command: str, clean: bool = False) -> str:
+    async def order(self, *command: str) -> str:
         """Have something done. Raises Unreachable where the controller isn't there (it may have been done all
         the same), PlatformError with Slurm's words where it refuses."""
-        end = await self.run(*command, clean=clean)
+        end = await self.run(*command, clean=True)
         if end.returncode != 0:
             raise self._refusal(f"{command[0]}: {complaint(end)}", end)
         return end.stdout

@@ -17,6 +17,7 @@ from broker.platforms.slurm_scheduler import Batch
 
 COLUMNS = ("JobID", "Name", "State", "exit_code", "StartTime", "NodeList", "Reason")
 SEPARATOR = "|"
+NOT_RESPONDING = "not responding"
 OUT = "down,drain,fail,maint,no_respond,power_down,unk"
 
 
@@ -48,10 +49,11 @@ class Commands:
                 ("reservation", batch.reservation),
             ],
         )
-        await self._slurm.order("sbatch", *options, *self._more, str(batch.script), clean=True)
+        await self._slurm.order("sbatch", *options, *self._more, str(batch.script))
 
     async def cancel(self, name: str) -> None:
-        await self._slurm.order("scancel", f"--name={name}")
+        # an operator's account would end jobs of anybody who called one so, and any other be refused
+        await self._slurm.order("scancel", "--me", f"--name={name}")
 
     async def out_of_use(self, *, nodes: str | None = None, partition: str | None = None) -> Sequence[str]:
         where = [] if nodes is None else [f"--nodes={nodes}"]
@@ -60,13 +62,19 @@ class Commands:
         found = []
         for line in (await self._slurm.ask(*asked)).splitlines():
             node, state, reason = (*line.split("|", 2), "", "")[:3]
-            found.append(out_of_use(node, reason, state.rstrip("*~#!%$@^-")))
+            found.append(out_of_use(node, reason, _shown(state)))
         return list(dict.fromkeys(found))
 
     async def kill_wait_seconds(self) -> float | None:
         said = await self._slurm.ask("scontrol", "show", "config")
         found = re.search(r"^KillWait\s*=\s*(\d+) sec", said, re.MULTILINE)
         return None if found is None else float(found[1])
+
+
+def _shown(state: str) -> str:
+    """A state without its marks; of one that is only not heard of (*) that."""
+    word = state.rstrip("*~#!%$@^-")
+    return NOT_RESPONDING if "*" in state and not word.startswith(("down", "drain", "fail")) else word
 
 
 def out_of_use(node: str, reason: str, state: str) -> str:

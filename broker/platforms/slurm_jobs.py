@@ -22,7 +22,8 @@ ENDINGS: Mapping[str, str] = {
     "REVOKED": "Slurm moved its job to another cluster (revoked)",
     "TIMEOUT": "its Slurm job ran into its time limit",
 }
-WAITING = frozenset({"PENDING", "CONFIGURING"})
+# the last four are held in the queue: what reserved its place is gone, or somebody has put it back
+WAITING = frozenset({"PENDING", "CONFIGURING", "RESV_DEL_HOLD", "REQUEUED", "REQUEUE_HOLD", "SPECIAL_EXIT"})
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
+from broker.platforms import slurm_files
 from broker.platforms.container_log import TAIL_BYTES, read_log
 from broker.platforms.podman_run import LOG_NAME
 from broker.platforms.slurm_script import STDERR_NAME, STDOUT_NAME
@@ -22,13 +22,10 @@ def read_output(batch: Path) -> tuple[str, str]:
 
 def _tail(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(size - TAIL_BYTES, 0))
-            text = file.read(TAIL_BYTES)
+        text, size = slurm_files.tail(path, TAIL_BYTES)
         if size > LONGEST_BYTES:
             # it is written by appending: what comes next stands at the beginning
-            os.truncate(path, 0)
+            slurm_files.empty(path)
     except OSError:
         return ""
-    return text.decode(errors="replace")
+    return text

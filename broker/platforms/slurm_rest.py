@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from broker.platforms import PlatformError, Unreachable
-from broker.platforms.slurm_commands import out_of_use
+from broker.platforms.slurm_commands import NOT_RESPONDING, out_of_use
 from broker.platforms.slurm_jobs import ENDINGS, PREFIX, SlurmJob, by_name, exit_code, value
 from broker.platforms.slurm_scheduler import Batch
 from federation.errors import OutsideError
@@ -16,6 +16,8 @@ from reservations.sources.slurm_rest import LISTS_SINCE, SlurmRefusedError, Slur
 from reservations.sources.slurm_words import node_names
 
 T = TypeVar("T")
+# what sinfo calls otherwise
+AS_SINFO = {"MAINTENANCE": "maint", "NOT_RESPONDING": NOT_RESPONDING, "NO_RESPOND": NOT_RESPONDING}
 # the script sets what else it needs
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # "Invalid job id", "already completing or completed": it has ended meanwhile
@@ -144,4 +146,5 @@ def _shown(state: Sequence[str]) -> str:
     if "DRAIN" in state:
         busy = {"ALLOCATED", "MIXED", "COMPLETING"} & set(state)
         return "draining" if busy else "drained"
-    return state[0].lower()
+    word = next((each for each in state if each in OUT), state[0])
+    return AS_SINFO.get(word, word.lower())

@@ -11,12 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from shlex import join, quote
 
+from broker.platforms import slurm_files
+
 # in the session's directory: all that belongs to its job, and in there what came of it
 BATCH_NAME = "batch"
 SCRIPT_NAME = "job.sh"
 SLURM_OUTPUT_NAME = "slurm.out"
 STDOUT_NAME, STDERR_NAME = "stdout", "stderr"
 BEGUN_NAME, ENDED_NAME = "begun", "ended"
+# of what a script says of its end so much is read
+MOST_BYTES = 4096
 
 # `fail` and `finish` end the script; `child` is the container's process, once there is one
 _HEAD = """#!/bin/sh
@@ -123,7 +127,7 @@ class Ended:
 def read_ended(batch: Path) -> Ended | None:
     """None where the script hasn't written it (yet). Blocks."""
     try:
-        text = (batch / ENDED_NAME).read_text(encoding="utf-8", errors="replace")
+        text = slurm_files.head(batch / ENDED_NAME, MOST_BYTES)
     except OSError:
         return None
     code, node, stopped, reason = [*text.split("\n", 3), "", "", ""][:4]

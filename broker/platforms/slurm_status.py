@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from broker.model import Job
@@ -10,12 +11,13 @@ from broker.platforms.slurm_jobs import ENDINGS, SlurmJob
 from broker.platforms.slurm_podman import OUT_OF_MEMORY
 from broker.platforms.slurm_script import Ended
 
-# why a job waits (squeue's Reason), by how the word begins
+# why a job waits (squeue's Reason), by how that begins: patterns
 REASONS: Sequence[tuple[str, str]] = (
     ("Resources", "the nodes are busy"),
     ("Priority", "other jobs come first"),
     ("ReqNodeNotAvail", "nodes that it needs are out of use"),
     ("Nodes required", "nodes that it needs are out of use"),
+    ("Reservation(Deleted| .* was deleted)", "its reservation is over"),
     ("Reservation", "its reservation has not begun"),
     ("Dependency", "an earlier job of the session has not ended yet"),
     ("BeginTime", "its time has not come yet"),
@@ -37,7 +39,7 @@ def waiting(job: SlurmJob, nodes: Sequence[str]) -> Waiting:
     """Why a job that is in the queue doesn't run. `nodes`: those that are out of use, and why."""
     if job.reason is None:
         return Waiting("Slurm has not looked at it yet", job.start)
-    meaning = next((text for word, text in REASONS if job.reason.startswith(word)), "Slurm lets it wait")
+    meaning = next((text for begins, text in REASONS if re.match(begins, job.reason)), "Slurm lets it wait")
     out = f"; out of use: {'; '.join(nodes)}" if nodes and job.reason.startswith(ABOUT_NODES) else ""
     return Waiting(f"{meaning} ({job.reason}){out}", job.start)
 

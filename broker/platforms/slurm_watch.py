@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from broker.model import Job
-from broker.platforms import PlatformError, State, Status
+from broker.platforms import PlatformError, State, Status, slurm_files
 from broker.platforms.places import job_directory
 from broker.platforms.podman_run import container_name
 from broker.platforms.slurm_jobs import SlurmJob, SlurmJobs
@@ -19,6 +19,7 @@ from broker.platforms.slurm_scheduler import Scheduler
 from broker.platforms.slurm_script import (
     BATCH_NAME,
     BEGUN_NAME,
+    MOST_BYTES,
     SCRIPT_NAME,
     SLURM_OUTPUT_NAME,
     Ended,
@@ -117,7 +118,7 @@ class SlurmWatch:
 def _slurm_output(batch: Path) -> str:
     """What the script itself complained of, in one line."""
     try:
-        text = (batch / SLURM_OUTPUT_NAME).read_text(encoding="utf-8", errors="replace")
+        text, _ = slurm_files.tail(batch / SLURM_OUTPUT_NAME, MOST_BYTES)
     except OSError:
         return ""
     return " ".join(text.split())[-200:]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -174,12 +175,22 @@ def test_what_this_broker_stopped_is_no_problem_but_where_it_says_so() -> None:
         ),
         ("AssocGrpCpuLimit", "a limit of its account is reached (AssocGrpCpuLimit)"),
         ("QOSMaxJobsPerUserLimit", "a limit of its quality of service is reached (QOSMaxJobsPerUserLimit)"),
+        ("Reservation", "its reservation has not begun (Reservation)"),
+        # by slurmrestd, and by squeue
+        ("ReservationDeleted", "its reservation is over (ReservationDeleted)"),
+        ("Reservation day was deleted", "its reservation is over (Reservation day was deleted)"),
         ("SomethingNew", "Slurm lets it wait (SomethingNew)"),
     ],
 )
 def test_why_a_job_waits_is_said_in_words(reason: str | None, expected: str) -> None:
     found = SlurmJob(5, "PENDING", None, None, None, reason)
     assert waiting(found, ["n2: fan (down)"]).reason == expected
+
+
+def test_what_is_held_in_the_queue_waits() -> None:
+    for state in ("RESV_DEL_HOLD", "REQUEUE_HOLD", "SPECIAL_EXIT", "REQUEUED"):
+        _, job = read_line(f"5|{NAME}|{state}|0|N/A||Reservation day was deleted|")
+        assert (job.waits, job.over) == (True, False)
 
 
 # scripts
@@ -241,6 +252,32 @@ def test_a_log_that_grew_too_long_starts_anew(tmp_path: Path, monkeypatch: pytes
     stdout, _ = read_output(tmp_path)
     assert (len(stdout), stdout[-4:]) == (64 * 1024, "aend")
     assert (tmp_path / "stdout").stat().st_size == 0
+
+
+def test_what_a_command_put_in_the_place_of_its_files_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("0\nn1\n\nthe broker's own\n")
+    batch = tmp_path / "batch"
+    batch.mkdir()
+    for name in ("stdout", "ended"):
+        (batch / name).symlink_to(tmp_path / "secret")
+    # nobody writes to it, ever
+    os.mkfifo(batch / "stderr")
+    assert read_output(batch) == ("", "")
+    assert read_ended(batch) is None
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "stdout").write_text("another's")
+    (tmp_path / "linked").symlink_to(tmp_path / "other")
+    assert read_output(tmp_path / "linked") == ("", "")
+
+
+def test_of_a_record_without_end_only_the_beginning_is_read(tmp_path: Path) -> None:
+    with (tmp_path / "ended").open("w") as file:
+        file.write("7\nn1\n\nwhy\n")
+        # takes no space
+        file.truncate(2**40)
+    found = read_ended(tmp_path)
+    assert found is not None
+    assert (found.exit_code, found.node) == (7, "n1")
 
 
 # options and checks
