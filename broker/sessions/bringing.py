@@ -34,6 +34,8 @@ T = TypeVar("T")
 # between two looks: the first, then each twice as long as the last, until the longest
 LOOK_SECONDS = 5.0
 LONGEST_LOOK_SECONDS = 60.0
+# Rucio's times are whole seconds: two that are one apart may be of one moment
+CLOCK_SECONDS = 1.0
 # the data stays so long behind the latest end of the session
 SPARE = timedelta(hours=1)
 
@@ -61,11 +63,12 @@ async def bring(row: Row, request: Request, placement: Placement, progress: Prog
             except CatalogueError as error:
                 trouble = str(error)
                 continue
+            waited = uuid in seen
             if found is not None:
                 seen[uuid] = found
             if found is None or found.done:
                 del left[uuid]
-            if found is not None and found.done:
+            if found is not None and _was_brought(found, waited):
                 await row.change(partial(_done, row, item, target, found, _forecast(placement, uuid)))
         if not left:
             progress.end_bringing()
@@ -81,6 +84,12 @@ async def bring(row: Row, request: Request, placement: Placement, progress: Prog
                 raise PlatformError(_too_late(*wanted, seen.get(uuid), now - times[uuid][0], trouble))
         await row.clock.sleep(pause)
         pause = min(2 * pause, LONGEST_LOOK_SECONDS)
+
+
+def _was_brought(found: Brought, waited: bool) -> bool:
+    """Whether it is done, and something was brought for it: either it was seen to be on its way, or (by a
+    broker that was started again since) took surely longer than no time."""
+    return found.done and found.seconds is not None and (waited or found.seconds > CLOCK_SECONDS)
 
 
 async def _looked(row: Row, item: DataItem, target: Target, until: datetime, begun: bool) -> Brought | None:
@@ -172,17 +181,16 @@ def _done(
     session: SessionRecord,
     now: datetime,
 ) -> None:
-    """Say that it is there, once, and keep what it took; nothing of what somebody had brought before."""
-    if not seen.seconds:
-        return
+    """Say that it is there, once, and keep what it took."""
+    seconds = seen.seconds or 0.0
     where = target.site_id, target.rse
-    rule = brought.Brought(row.uuid, item.uuid, *where, target.size_bytes, seen.seconds, forecast.p50)
+    rule = brought.Brought(row.uuid, item.uuid, *where, target.size_bytes, seconds, forecast.p50)
     if brought.record(connection, rule, now):
         text = "{name} ({size} of it) was brought to {rse} at {site} by a rule in {actual}; "
         text += "moving alone was forecast to take {p50} ({p10} to {p90}, 10 to 90 %)"
         values = {"name": item.name, "size": format_size(target.size_bytes), "rse": target.rse}
-        values |= {"site": target.site_id, "actual": format_seconds(seen.seconds)}
-        values |= {"seconds": f"{seen.seconds:.0f}", "p10": format_seconds(forecast.p10)}
+        values |= {"site": target.site_id, "actual": format_seconds(seconds)}
+        values |= {"seconds": f"{seconds:.0f}", "p10": format_seconds(forecast.p10)}
         values |= {"p50": format_seconds(forecast.p50), "p90": format_seconds(forecast.p90)}
         store.add_notes(connection, session, store.timed([Note("rule", text, values, Level.INFO)], now), now)
 

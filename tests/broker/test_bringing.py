@@ -36,6 +36,8 @@ class Lake:
         self.rules, self.made, self.asked = {}, [], []
         self.moving, self.away, self.refusal, self.stuck, self.or_download = True, False, None, None, False
         self.lifetimes, self.fate, self.gate = {}, None, None
+        # how many files are there before anything is moved, and what its own clock says in the end
+        self.there, self.took = 2, 300.0
         self.size_bytes, self.delay_seconds = 400_000_000, 120.0
 
     def resolve(self, uuid, name, resource, path):
@@ -61,7 +63,7 @@ class Lake:
                 raise StagingRefused(self.refusal)
             if session not in self.rules:
                 self.made.append(session)
-                self.rules[session], self.lifetimes[session] = 2, seconds
+                self.rules[session], self.lifetimes[session] = self.there, seconds
 
     def look(self, item, target, session):
         with self._step("look"):
@@ -70,7 +72,7 @@ class Lake:
             self.rules[session] = min(self.rules[session] + self.moving, FILES)
             there = self.rules[session]
             done = there == FILES
-            return Brought(done, there, FILES, there * self.size_bytes // FILES, 300.0 if done else None)
+            return Brought(done, there, FILES, there * self.size_bytes // FILES, self.took if done else None)
 
     def end(self, item, target, session):
         with self._step("end"):
@@ -198,6 +200,32 @@ def test_a_session_waits_and_tells_how_far_it_is_and_takes_it_from_there(make, l
     offers = {each.placement.site_id: each for each in broker.request(document(), ANN).sessions}
     [told] = [note for note in offers["perth"].placement.notes if note.kind == "data-by-rule"]
     assert "seen at 1 earlier rules there" in told.text
+
+
+@pytest.mark.parametrize(
+    ("there", "took", "told"),
+    [
+        # seen on its way, for less than a second of the lake's clock
+        (2, 0.0, True),
+        # there when it was asked for, by a clock that struck meanwhile or didn't
+        (FILES, 0.0, False),
+        (FILES, 1.0, False),
+        # begun long before, by a broker that was ended meanwhile
+        (FILES, 40.0, True),
+        (2, None, False),
+    ],
+)
+def test_what_was_there_already_says_nothing_of_the_queues(make, lake, clock, there, took, told):
+    lake.there, lake.took = there, took
+    broker = make()
+    uuid = at_perth(broker)
+    asyncio.run(driven(broker, lake, clock, uuid))
+    assert broker.session(uuid).phase is Phase.COMPLETED
+    assert len(notes(broker, uuid, "rule")) == told
+    broker = make(platforms=broker.platforms)
+    offers = {each.placement.site_id: each for each in broker.request(document(), ANN).sessions}
+    [said] = [note for note in offers["perth"].placement.notes if note.kind == "data-by-rule"]
+    assert ("seen at 1 earlier rules there" in said.text) is told
 
 
 @pytest.mark.parametrize("trouble", ["refusal", "stuck"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -115,11 +114,6 @@ def made(world: World, tmp_path: Path) -> Iterator[Callable[..., Running]]:
     engine.dispose()
 
 
-def until_rucio_s_next_second() -> None:
-    """What takes no second of Rucio's clock counts as brought before."""
-    time.sleep(1.1)
-
-
 def test_the_rule_brings_it_and_it_is_taken_from_the_site_s_own_storage(
     world: World, made: Callable[..., Running]
 ) -> None:
@@ -132,7 +126,7 @@ def test_the_rule_brings_it_and_it_is_taken_from_the_site_s_own_storage(
     staging, missing = run.broker.session(uuid).placement.staging, [f"brought/{n}.fits" for n in range(5, 12)]
     crossing = [move for move in staging.moves if move.source != "b"]
     assert sum(move.size_bytes for move in crossing) == sum(len(content(name)) for name in missing)
-    session = run.story(uuid, world, "brought", until_rucio_s_next_second, world.conveyor.carry)
+    session = run.story(uuid, world, "brought", world.conveyor.carry)
     assert session.phase is Phase.COMPLETED, session.notes
     platform = run.broker.platforms["b"]
     assert platform.sources == {"b"}
