@@ -52,6 +52,7 @@ from federation.sites import Federation, Site
 from federation.sites import Platform as SitePlatform
 from federation.units import parse_bits_per_second
 from netprobe.cost import Move
+from netprobe.measurement import Measurement
 from reservations.calendar import DISK_GB, MEMORY_MB, VCPU
 from reservations.openstack.connection import Cloud
 from reservations.openstack.flavours import Flavour
@@ -96,6 +97,8 @@ class OpenStackPlatform:
         if not self._books:
             self._sizes.last()  # so that somebody has asked when the first request comes
         self._threads = ThreadPoolExecutor(THREADS, f"openstack-{site.id}")
+        # stopping and releasing wait for servers: nobody's turn to be looked at waits for that
+        self._lookers = ThreadPoolExecutor(THREADS, f"openstack-{site.id}-look")
 
     def check(self, executable: Executable) -> Sequence[Note]:
         return openstack_check.check(self._site, self._platform, self._options, executable)
@@ -183,20 +186,23 @@ class OpenStackPlatform:
         return ()
 
     async def poll(self, job: Job) -> Status:
-        return await self._in_thread(partial(self._poll, job))
+        return await asyncio.get_running_loop().run_in_executor(self._lookers, partial(self._poll, job))
 
     def _poll(self, job: Job) -> Status:
         status = self._ended(job, self._servers.poll(job.id))
+        return replace(status, measurements=self._learnt(job))
+
+    def _learnt(self, job: Job) -> tuple[Measurement, ...]:
+        """What its data took, once that is known. What its image took is put aside for whoever asks."""
         record = self._records.find(job.id)
         if record is None:
-            return status
+            return ()
         if record.pulled is not None and not record.pull_told:
             self._tell_pull(job, record.pulled)
-        if record.came is None:
-            return status
+        if record.came is None or record.server_id is None:
+            return ()
         files = self._records.data(job.id).files
-        learnt = measurements(record.came, files, record.server_id or "", self._site.id)
-        return replace(status, measurements=learnt)
+        return measurements(record.came, files, record.server_id, self._site.id)
 
     def _tell_pull(self, job: Job, seconds: float) -> None:
         wanted = self.wanted_image(job.executable)

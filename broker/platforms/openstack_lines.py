@@ -21,7 +21,9 @@ MARK = "fairlead"
 CHUNK_LETTERS = 600
 # what a report can be at most, unpacked: nothing on a console is worth more
 REPORT_BYTES = 1024 * 1024
-_LINE = re.compile(rf"{MARK} ([0-9a-f]+) (\d+) (\d+)/(\d+) ([A-Za-z0-9+/=]*) ([0-9a-f]{{8}})")
+# no number is longer than what a server of ours would count to
+_NUMBER = "([0-9]{1,9})"
+_LINE = re.compile(rf"{MARK} ([0-9a-f]+) {_NUMBER} {_NUMBER}/{_NUMBER} ([A-Za-z0-9+/=]*) ([0-9a-f]{{8}})")
 
 
 def written(word: str, number: int, report: dict[str, Any]) -> list[str]:
@@ -43,7 +45,7 @@ def read(word: str, console: str) -> tuple[int, dict[str, Any]] | None:
         if whose == word and checksum == _sum(f"{whose} {number} {position}/{count} {chunk}"):
             parts.setdefault((int(number), int(count)), {})[int(position)] = chunk
     for (number, count), chunks in sorted(parts.items(), reverse=True):
-        if set(chunks) == set(range(1, count + 1)):
+        if len(chunks) == count and all(position in chunks for position in range(1, count + 1)):
             report = _unpacked("".join(chunks[position] for position in range(1, count + 1)))
             if report is not None:
                 return number, report
@@ -57,6 +59,6 @@ def _sum(text: str) -> str:
 def _unpacked(packed: str) -> dict[str, Any] | None:
     try:
         report = json.loads(zlib.decompressobj().decompress(base64.b64decode(packed), REPORT_BYTES))
-    except (binascii.Error, zlib.error, ValueError):
+    except (binascii.Error, zlib.error, ValueError, RecursionError):
         return None
     return report if isinstance(report, dict) else None

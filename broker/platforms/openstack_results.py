@@ -170,6 +170,7 @@ class Results:
 
             bring(manifest_key, parcel.sent.size_bytes, parcel.sent.sha256)
             manifest = checked(coming.read_bytes(), parcel)
+            check_room(arriving, manifest)
             for name in parcel.storages:
                 (arriving / STORAGE / name).mkdir(parents=True)
             with contextlib.closing(_Files(arriving / STORAGE, manifest)) as files:
@@ -216,6 +217,18 @@ class _Files:
             place = self._top / storage / path
             place.parent.mkdir(parents=True, exist_ok=True)
             self._file = place.open("xb")
+
+
+def check_room(directory: Path, manifest: Manifest) -> None:
+    """Raises PlatformError where the file system of `directory` can't hold the files, and a part beside them
+    that is being fetched."""
+    needed = sum(size for _, _, size, _ in manifest.files)
+    needed += max((size for size, _ in manifest.parts), default=0)
+    free = shutil.disk_usage(directory).free
+    if free < needed:
+        raise PlatformError(
+            f"the broker has {format_size(free)} free, and {format_size(needed)} are needed to fetch them"
+        )
 
 
 def checked(document: bytes, parcel: Parcel) -> Manifest:

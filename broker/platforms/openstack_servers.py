@@ -9,10 +9,12 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
+from weakref import WeakValueDictionary
 
 from broker.platforms import PlatformError, State, Status, Unreachable
 from broker.platforms.openstack_learnt import came_of, pulled_of
@@ -42,24 +44,40 @@ PAUSE_SECONDS = 1.0
 BUILDING = frozenset({"BUILD", "REBUILD"})
 # of a server in one of these nothing runs any more, nor will
 HALTED = frozenset({"SHUTOFF", "SHELVED", "SHELVED_OFFLOADED"})
-TURNS = 64
+
+
+class _Turn:
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
 
 
 class Listing:
-    """The servers of all sessions as Nova listed them last, which is `seconds` ago at most."""
+    """The servers of all sessions as Nova listed them last, which is `seconds` ago at most. A cloud that
+    couldn't be asked isn't asked again for as long: others wait for the answer."""
 
     def __init__(self, nova: Nova, clock: Clock, seconds: float) -> None:
         self._nova, self._clock, self._seconds = nova, clock, seconds
         self._guard = threading.Lock()
-        self._last: tuple[datetime, Mapping[str, Server]] | None = None
+        self._last: tuple[datetime, Mapping[str, Server] | Unreachable] | None = None
 
     def find(self, server_id: str) -> Server | None:
         """None where it isn't listed. Raises PlatformError."""
         with self._guard:
             now = self._clock.now()
             if self._last is None or (now - self._last[0]).total_seconds() > self._seconds / 2:
-                self._last = now, self._nova.tagged()
-            return self._last[1].get(server_id)
+                found = self._ask()
+                # a failure can take long, and whoever waited for it has its answer
+                self._last = self._clock.now() if isinstance(found, Unreachable) else now, found
+            servers = self._last[1]
+        if isinstance(servers, Unreachable):
+            raise Unreachable(str(servers))
+        return servers.get(server_id)
+
+    def _ask(self) -> Mapping[str, Server] | Unreachable:
+        try:
+            return self._nova.tagged()
+        except Unreachable as error:
+            return error
 
 
 @dataclass(frozen=True)
@@ -84,8 +102,9 @@ class Servers:
     ) -> None:
         self._site_id, self._nova, self._records, self._clock = site_id, nova, records, clock
         self._options, self._pause = options, pause
-        # one thing at a time is done with a job; jobs share these by chance
-        self._turns = [threading.Lock() for _ in range(TURNS)]
+        # one thing at a time is done with a job; they are there as long as somebody has them
+        self._turns = WeakValueDictionary[str, _Turn]()
+        self._guard = threading.Lock()
         self._listing = Listing(nova, clock, options["poll_seconds"])
         self._heard: dict[str, Heard] = {}
         self._seen: dict[str, tuple[datetime, Status]] = {}
@@ -306,5 +325,9 @@ class Servers:
         text = "a server was asked for, and nobody knows yet whether it was made"
         return Unreachable(f"site {self._site_id}: {text}")
 
-    def _turn(self, job_id: str) -> threading.Lock:
-        return self._turns[hash(job_id) % TURNS]
+    @contextmanager
+    def _turn(self, job_id: str) -> Iterator[None]:
+        with self._guard:
+            turn = self._turns.setdefault(job_id, _Turn())
+        with turn.lock:
+            yield

@@ -3,6 +3,10 @@ or nothing, or loses what it had. At a stand-in of Nova's API, for a real one ca
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import threading
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -382,6 +386,41 @@ def test_stopped_before_it_ran_it_says_what_it_waited_for(world: World) -> None:
     servers.stop(JOB)
     status = servers.poll(JOB)
     assert (status.exit_code, status.problem) == (None, "it never ran: its server is being made")
+    assert not world.cloud.there()
+
+
+@pytest.mark.parametrize("number", ["9" * 5000, "7"])
+@pytest.mark.parametrize("count", ["9" * 5000, "999999999", "1"])
+def test_no_line_on_the_console_keeps_the_broker_busy(world: World, number: str, count: str) -> None:
+    servers, server_id = world.started()
+    deep = base64.b64encode(zlib.compress(b"[" * 500_000)).decode()
+    text = f"{WORD} {number} 1/{count} {deep}"
+    line = f"fairlead {text} {hashlib.sha256(text.encode()).hexdigest()[:8]}"
+    world.cloud.consoles[server_id] = f"{line}\r\n"
+    status = servers.poll(JOB)
+    assert (status.state, status.waiting is None) == (State.RUNNING, False)
+    world.say(server_id, 8, step="run", stdout="begun\n", stderr="")
+    assert servers.poll(JOB).stdout == "begun\n"
+
+
+def test_sessions_do_not_wait_for_each_other(world: World) -> None:
+    servers, _ = world.started()
+    reached, go_on = threading.Event(), threading.Event()
+
+    def hold(request: str) -> None:
+        if request.startswith("DELETE"):
+            reached.set()
+            assert go_on.wait(60)
+
+    world.cloud.before = hold
+    thread = threading.Thread(target=servers.release, args=(JOB,))
+    thread.start()
+    assert reached.wait(60)
+    # so many that one of them would share whatever is shared
+    states = [servers.poll(f"other-{number}").state for number in range(200)]
+    go_on.set()
+    thread.join()
+    assert states == [State.ABSENT] * 200
     assert not world.cloud.there()
 
 

@@ -7,10 +7,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.platforms import State, openstack_agent, openstack_lines
+from broker.platforms import State, Unreachable, openstack_agent, openstack_lines
 from broker.platforms.openstack_agent import Agent
 from broker.platforms.openstack_nova import SESSION, TAG, Nova
 from broker.platforms.openstack_nova import WORD as OWN
@@ -19,6 +20,7 @@ from broker.platforms.openstack_records import Records
 from broker.platforms.openstack_servers import Servers
 from broker.platforms.podman_run import container_name
 from federation.clock import ManualClock
+from federation.errors import OutsideError
 from reservations.openstack.connection import Cloud
 from tests.cloud.stand_in import StandIn
 
@@ -60,6 +62,24 @@ def test_nova_is_asked_once_for_all_sessions(tmp_path: Path) -> None:
     del cloud.servers[str(server_id.server_id)]
     assert look(cloud, servers, clock) == ["GET detail", f"GET {server_id.server_id}"]
     assert servers.poll(JOBS[3]).state is State.ABSENT
+
+
+def test_a_cloud_that_is_away_is_asked_once_for_all_sessions(tmp_path: Path) -> None:
+    cloud, servers, clock = followed(tmp_path)
+    clock.advance(DEFAULTS["poll_seconds"])
+    cloud.asked.clear()
+
+    def away(request: str) -> None:
+        clock.advance(DEFAULTS["request_seconds"])
+        raise OutsideError("Nova of cloud 'stand-in' doesn't answer within 20 s")
+
+    cloud.before = away
+    for job in JOBS:
+        with pytest.raises(Unreachable, match="doesn't answer within 20 s"):
+            servers.poll(job)
+    assert cloud.asked == ["GET detail"]
+    cloud.before = lambda request: None
+    assert look(cloud, servers, clock) == ["GET detail"]
 
 
 def test_a_long_list_comes_in_pages(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import threading
 import time
 from collections.abc import Mapping
@@ -157,6 +158,23 @@ def test_a_broker_that_ends_on_the_way_leaves_nothing_half_and_the_next_brings_a
         assert tree(root) == whole
         assert [each.name for each in (root / JOB).iterdir()] == ["storage"]
         store.remove(FOLDER, MOST)
+
+
+def test_a_broker_without_room_says_so_before_it_fetches(
+    result_bucket: ResultBucket, written: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, root = result_bucket.store(), tmp_path / "work"
+    said = sent(store, {"out": written})
+    usage = shutil.disk_usage(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.disk_usage", lambda _: usage._replace(free=150_003 + 63_999))
+        end = end_of(Results(root, store), parcel(said))
+    assert end == "the broker has 214 kB free, and 214 kB are needed to fetch them"
+    assert not list((root / JOB).iterdir())
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.disk_usage", lambda _: usage._replace(free=150_003 + 64_000))
+        assert end_of(Results(root, store), parcel(said)) == ""
+    store.remove(FOLDER, MOST)
 
 
 def test_results_that_nobody_wants_any_more_stop_coming(
