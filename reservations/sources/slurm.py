@@ -68,6 +68,12 @@ from reservations.tables import Table
 
 # jobs come and go between two commands: what doesn't add up is looked at again before it is believed
 _LOOKS = 3
+# variables by which whoever runs Slurm's commands may have them leave out jobs, or write times otherwise
+_VARIABLES = (
+    "SLURM_TIME_FORMAT",
+    *(f"SQUEUE_{each}" for each in ("ACCOUNT", "LICENSES", "NAMES", "PARTITION", "QOS", "STATES", "USERS")),
+)
+_UNSET = [word for name in _VARIABLES for word in ("-u", name)]
 # what `env` says of a command that isn't there
 _NOT_FOUND = 127
 _LIMITS = "windows count on every job's time limit and on Slurm's plan: jobs that end sooner move them"
@@ -249,7 +255,7 @@ class SlurmSource:
     def _said(self, options: _Options, *command: str, beside: str = "") -> Said:
         conf = [] if options.conf is None else [f"SLURM_CONF={options.conf}"]
         # Slurm writes local times without their zone
-        line = self.site.host.argv(["env", "TZ=UTC", "LC_ALL=C", *conf, *command])
+        line = self.site.host.argv(["env", *_UNSET, "TZ=UTC", "LC_ALL=C", *conf, *command])
         where = f"site {self.site.id}: {command[0]}"
         try:
             done = subprocess.run(

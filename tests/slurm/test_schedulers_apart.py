@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,10 @@ from broker.platforms.slurm_cli import Slurm
 from broker.platforms.slurm_commands import Commands
 from broker.platforms.slurm_rest import Rest
 from broker.platforms.slurm_scheduler import Batch, Scheduler
+from federation.clock import SystemClock
 from federation.hosts import LocalHost
+from federation.sites import Place, Site, Space
+from reservations.sources import load_source
 from tests.slurm.cluster import Cluster
 from tests.slurm.rest import Restd
 from tests.slurm.stand import Stand
@@ -62,6 +66,22 @@ def test_variables_of_slurm_s_own_commands_change_nothing(
     found = asyncio.run(commands.jobs())[batch.name]
     assert (found.number, found.state) == (int(job), "RUNNING")
     assert found.start is not None
+
+
+def test_they_change_nothing_of_a_calendar_either(slurm: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = slurm.submit("--ntasks=1", "--time=30")
+    slurm.wait(["squeue", "--noheader", f"--jobs={job}", "--format=%T"], "RUNNING")
+    now = datetime.now(UTC)
+    lines = ("StartTime=now+1hour", "EndTime=now+2hours", "Users=root", "NodeCnt=1")
+    slurm.run("scontrol", "create", "reservation", "ReservationName=later", *lines)
+    site = Site("here", "Here", Place(0, 0))
+    source = load_source(site, Space("slurm", {"conf": str(slurm.configuration)}), SystemClock())
+    [before] = source.calendars(now, now + timedelta(days=1))
+    for name, value in (("SQUEUE_PARTITION", "nowhere"), ("SLURM_TIME_FORMAT", "relative")):
+        monkeypatch.setenv(name, value)
+    [after] = source.calendars(now, now + timedelta(days=1))
+    assert {f"job {job}", "reservation later"} <= {each.booking for each in before.taken}
+    assert after.taken == before.taken
 
 
 @pytest.mark.parametrize(("document", "shown", "expected"), NODES)
