@@ -48,7 +48,7 @@ class ResultBucket:
         listed = presigned(
             key.key(), key.region, f"{self.endpoint}/{NAME}", 60, datetime.now(UTC), "GET", {"list-type": "2"}
         )
-        answer = httpx.get(listed, trust_env=False).raise_for_status()
+        answer = httpx.get(listed, trust_env=False, timeout=60).raise_for_status()
         return [each.text or "" for each in fromstring(answer.text).iter() if each.tag.endswith("}Key")]
 
 

@@ -30,7 +30,9 @@ class Front:
         names = ("Host", "Content-Type")
         headers = {name: asked.headers[name] for name in names if name in asked.headers}
         url = f"{self.store}{asked.target}"
-        said = httpx.request(asked.method, url, content=asked.body, headers=headers, trust_env=False)
+        said = httpx.request(
+            asked.method, url, content=asked.body, headers=headers, trust_env=False, timeout=60
+        )
         return Said(said.status_code, said.content)
 
 

@@ -33,7 +33,7 @@ from tests.cloud.stand_in import StandIn
 from tests.cloud.store_front import Front, front
 from tests.contracts.platform_support import until_exited
 
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 60.0
 STORAGE_GIB = 1
 
 

@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import pytest
 
 from tests.cloud import environment, ports
 from tests.cloud.processes import CloudError, Processes
+from tests.waiting import until
 
 CHECKOUT = Path(__file__).parents[2]
 # a process that ignores being asked, with a child in a session of its own
@@ -41,18 +41,12 @@ def processes(tmp_path: Path) -> Iterator[Processes]:
 
 def child_in(directory: Path) -> int:
     path = directory / "state" / "child"
-    deadline = time.monotonic() + 30
-    while not (path.exists() and path.read_text().strip()):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    until(lambda: path.exists() and path.read_text().strip(), "a child that says its number")
     return int(path.read_text())
 
 
 def wait_for_end(*pids: int) -> None:
-    deadline = time.monotonic() + 30
-    while left := [pid for pid in pids if psutil.pid_exists(pid)]:
-        assert time.monotonic() < deadline, left
-        time.sleep(0.01)
+    until(lambda: not any(map(psutil.pid_exists, pids)), f"the end of {pids}")
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
@@ -68,12 +62,9 @@ def test_no_process_outlives_the_run_that_started_it(tmp_path: Path, how: signal
         first = int(run.stdout.readline())
         second = child_in(tmp_path)
         run.send_signal(how)
-        run.wait(30)
+        run.wait(60)
     wait_for_end(first, second)
-    deadline = time.monotonic() + 30
-    while (tmp_path / "state").exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    until(lambda: not (tmp_path / "state").exists(), "an end that leaves no state")
     assert (tmp_path / "logs" / "loose.log").read_text() == "ready\n"
 
 

@@ -71,14 +71,14 @@ class World:
     def put(self, rse: str, name: str, content: bytes) -> None:
         """A file into a storage element, and into Rucio with its checksums."""
         url = self.files.url(path_of(rse, SCOPE, name))
-        httpx.put(url, content=content, trust_env=False).raise_for_status()
+        httpx.put(url, content=content, trust_env=False, timeout=60).raise_for_status()
         self.admin.replicas(rse, [registered(SCOPE, name, content)])
 
     def put_s3(self, name: str, content: bytes) -> str:
         """An object into the bucket; its URL."""
         url = f"{self.s3}/{BUCKET}/{name}"
         signed = presigned(self.s3_writer, "us-east-1", url, 60, datetime.now(UTC), "PUT")
-        httpx.put(signed, content=content, trust_env=False).raise_for_status()
+        httpx.put(signed, content=content, trust_env=False, timeout=60).raise_for_status()
         return url
 
     def as_client(self, broker: Served) -> BrokerClient:
