@@ -151,7 +151,7 @@ def test_a_server_that_is_stopped_has_written_everything(tmp_path):
     served = start(["--catalogue", str(SIMULATED)], tmp_path / "server.log", settings)
     try:
         with httpx.Client(
-            base_url=served.url, auth=(served.user, served.password), trust_env=False
+            base_url=served.url, auth=(served.user, served.password), trust_env=False, timeout=60
         ) as client:
             for number in range(30):
                 client.post("/requests", json={}, headers={"X-Request-Id": f"n{number}"})

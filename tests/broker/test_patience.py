@@ -65,7 +65,8 @@ def endless(*first):
 
 
 def is_well(address):
-    return httpx.get(f"http://{address[0]}:{address[1]}/health", trust_env=False).status_code == 200
+    url = f"http://{address[0]}:{address[1]}/health"
+    return httpx.get(url, trust_env=False, timeout=60).status_code == 200
 
 
 HEAD = b"POST /requests HTTP/1.1\r\nHost: x\r\nAuthorization: Basic YWRhOmFkYSdzIG93bg==\r\n"

@@ -140,7 +140,7 @@ def test_a_service_is_reached_and_its_results_are_fetched_after_its_end(
     [(url, status)] = ports_of(until(owner, path, "RUNNING", "FAILED"))
     assert status == "AVAILABLE"
     assert page(url) == f"{SECRET}\n"
-    stranger = httpx.get(f"{served.url}{path}").text
+    stranger = httpx.get(f"{served.url}{path}", timeout=60).text
     assert url not in stranger
     assert SECRET not in stranger
     change(owner, path, "CANCELLED")
@@ -153,7 +153,7 @@ def test_a_service_is_reached_and_its_results_are_fetched_after_its_end(
     assert result.text == f"{SECRET}\n"
     assert ports_of(owner.get(path).json()) == [(url, "FINISHED")]
     assert owner.get(f"{path}/logs").json()["stdout"] == "begun\n"
-    assert httpx.get(f"{served.url}{path}/storage/results/answer").status_code in (401, 403)
+    assert httpx.get(f"{served.url}{path}/storage/results/answer", timeout=60).status_code in (401, 403)
     assert SECRET not in served.log.read_text()
 
 
@@ -189,6 +189,6 @@ def test_a_notebook_is_shown_at_its_connector(served: Served, owner: httpx.Clien
         assert page(url) == '{"cells": []}'
         _, _, token = url.partition("?token=")
         assert token
-        assert token not in httpx.get(f"{served.url}{path}").text
+        assert token not in httpx.get(f"{served.url}{path}", timeout=60).text
         assert token not in served.log.read_text()
         change(owner, path, "CANCELLED")

@@ -228,7 +228,7 @@ def test_a_service_that_says_nothing_is_given_up_in_time(monkeypatch: pytest.Mon
         begun = time.monotonic()
         assert error(look(federation({"ivoa": {"registry": server.url("/tap")}})))[0] == "catalogue-failed"
         assert error(look(federation(), obscore=document(server.url("/l"))))[0] == "catalogue-failed"
-        assert time.monotonic() - begun < 8
+        assert time.monotonic() - begun < 30
 
 
 def test_no_address_is_asked_that_is_not_allowed(centre: Centre) -> None:

@@ -83,7 +83,7 @@ def test_what_takes_too_long_is_left() -> None:
     begun = time.monotonic()
     with pytest.raises(VotableError, match=r"not done within 0\.05 s"):
         rows(binary, "it", 0.05)
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 30
 
 
 def test_without_astropy_it_is_said_what_the_operator_would_do(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -345,7 +345,7 @@ def test_a_service_that_says_nothing_is_given_up_in_time(
         around = with_key(tmp_path, server.url(""), ["AKIA", "s3cret"])
         begun = time.monotonic()
         kind, text = error(look(around, server.url(""), object="a"))
-        assert time.monotonic() - begun < 8
+        assert time.monotonic() - begun < 30
     assert kind == "catalogue-failed"
     assert "s3cret" not in text
 

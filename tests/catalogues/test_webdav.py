@@ -347,7 +347,7 @@ def test_a_server_that_says_nothing_is_given_up_in_time(monkeypatch: pytest.Monk
         server.silent = True
         begun = time.monotonic()
         kind, text = error(resolve(federation(), KIND, {"location": f"dav://{server.host}/s/"}))
-        assert time.monotonic() - begun < 8
+        assert time.monotonic() - begun < 30
     assert kind == "catalogue-failed"
     assert text
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-GENERATE_SECONDS = 120
+GENERATE_SECONDS = 600
 
 
 def java_is_missing() -> str | None:

@@ -16,7 +16,7 @@ from tests.clients.generated import python_client
 from tests.clients.published import bundle
 
 DONE = ("COMPLETED", "FAILED", "CANCELLED", "EXPIRED", "REJECTED")
-WAIT = timedelta(seconds=60)
+WAIT = timedelta(minutes=3)
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,9 @@ def served(tmp_path_factory):
 def client(request, served, tmp_path_factory):
     """The generated package, with `api` beside its own names: an instance that is logged in."""
     ours = request.param == "ours"
-    document = httpx.get(f"{served.url}/openapi.json", trust_env=False).json() if ours else bundle()
+    document = (
+        httpx.get(f"{served.url}/openapi.json", trust_env=False, timeout=60).json() if ours else bundle()
+    )
     package = python_client(document, f"{request.param}_client", tmp_path_factory.mktemp(request.param))
     if ours:
         login = {"username": served.user, "password": served.password}

@@ -34,6 +34,7 @@ from federation.sites import Platform as SitePlatform
 from tests.broker.conftest import KINDS
 from tests.contracts.fault_table import WAYS
 from tests.contracts.faults import Front
+from tests.waiting import ThreadsAtWork
 
 ANN = Owner("ann-uuid", "ann")
 ENDED = (Phase.COMPLETED, Phase.FAILED, Phase.CANCELLED)
@@ -42,7 +43,7 @@ SECRET = "s3cretw0rd"
 STORAGE = "results"
 # says each time that it runs, and ends when it may
 SCRIPT = "echo run >> /out/runs; while ! [ -e /out/go ]; do sleep 0.05; done"
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 120.0
 CALLS = ("stage", "make_storage", "prepare", "start", "poll", "stop", "release", "accept", "look", "give_up")
 # run in a process of its own, which is killed
 DRIVES = """
@@ -55,8 +56,8 @@ drive(sys.stdin.read())
 class World:
     """Also: what differs between platforms. `broker()` is one after a restart."""
 
-    kind = ""
     # its row in the table
+    kind = ""
     # the options by which it waits no longer than a moment for an answer
     impatient: ClassVar[Mapping[str, Any]] = {}
     # whether sessions have a storage, in which they say what they do
@@ -176,14 +177,17 @@ class World:
         return broker.update_phase(offered, Phase.ACCEPTED, ANN).uuid
 
     async def turn(self, until: Callable[[], bool], step: float = 0.5) -> None:
-        """Turn the clock until it is so."""
+        """Turn the clock until it is so, each time when nobody acts any more."""
+        threads = ThreadsAtWork.of(asyncio.get_running_loop())
         deadline = time.monotonic() + PATIENCE_SECONDS
         while not await asyncio.to_thread(until):
             assert time.monotonic() < deadline, self.told()
-            if not self.busy:
+            await threads.all_done()
+            if self.busy:
+                await asyncio.sleep(0.004)
+            else:
                 self.clock.advance(step)
                 self.turned(step)
-            await asyncio.sleep(0.004)
 
     async def until_running(self, broker: Broker, uuid: str) -> None:
         await self.turn(lambda: session_of(broker, uuid).phase in (Phase.ACCEPTED, Phase.PREPARING, *AFTER))

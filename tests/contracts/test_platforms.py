@@ -108,7 +108,7 @@ def test_a_cancelled_stage_can_be_done_again(case: Case, server: FileServer) -> 
         platform, job, item = case.platform(), case.job(), make_item(server.url("/stalled"))
         staging = asyncio.create_task(stage_one(platform, job.id, item, make_move(item, seconds=30.0)))
         if case.fetches:
-            await asyncio.to_thread(server.reached.wait, 20)
+            assert await asyncio.to_thread(server.reached.wait, 60), "it is never fetched"
         else:
             await asyncio.sleep(0)
         staging.cancel()

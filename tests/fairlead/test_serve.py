@@ -101,7 +101,9 @@ def test_a_password_is_made_up_and_shown_once(tmp_path: Path) -> None:
         identity = {"username": "ada", "password": "a long enough secret"}
         # it listens already; the request waits until the application is up
         answers = [
-            httpx.post(f"{url[0]}/admin/identities", json=identity, auth=("admin", word), trust_env=False)
+            httpx.post(
+                f"{url[0]}/admin/identities", json=identity, auth=("admin", word), trust_env=False, timeout=60
+            )
             for word in ("wrong", password[1])
         ]
         assert [answer.status_code for answer in answers] == [401, 201]

@@ -49,6 +49,7 @@ class Runner:
             notebook,
             km=self._manager,
             timeout=CELL_SECONDS,
+            startup_timeout=CELL_SECONDS,
             resources={"metadata": {"path": str(self._copy)}},
         )
         try:

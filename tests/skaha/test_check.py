@@ -58,7 +58,7 @@ def said(notes: Any, level: Level = Level.ERROR) -> list[Note]:
 
 def test_before_it_was_asked_and_while_it_is_nothing_is_promised(site: Site) -> None:
     site.served.app.faults.append(Fault("GET /image", "slow", 1))
-    platform = site.platform(learn=False, request_seconds=0.8)
+    platform = site.platform(learn=False, request_seconds=1.5)
     [note] = platform.check(executable())  # at once, though it doesn't answer
     assert note.kind == "service-unknown"
     assert "it is being asked" in note.text

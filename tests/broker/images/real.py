@@ -120,7 +120,9 @@ class RealRegistry:
     http: httpx.Client = field(init=False)
 
     def __post_init__(self) -> None:
-        self.http = httpx.Client(base_url=f"http://{self.host}/v2", auth=self.login, trust_env=False)
+        self.http = httpx.Client(
+            base_url=f"http://{self.host}/v2", auth=self.login, trust_env=False, timeout=60
+        )
 
     def push(self, repository: str, tag: str, image: Made) -> Made:
         for blob in (image.config, *image.layers):
