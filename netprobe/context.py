@@ -145,7 +145,20 @@ async def release(host: Host, about: Sequence[str], within_seconds: float) -> st
 
 async def read(hosts: Sequence[Host], within_seconds: float = READ_SECONDS) -> list[Snapshot]:
     """How each of `hosts` is now, read side by side; an empty snapshot of one that doesn't answer in time."""
-    return list(await asyncio.gather(*(_read(host, within_seconds) for host in hosts)))
+    # cancelled, a group ends when all in it have; gather ends with the first, and the others' programs run on
+    async with asyncio.TaskGroup() as group:
+        reading = [group.create_task(_read(host, within_seconds)) for host in hosts]
+    return [each.result() for each in reading]
+
+
+async def before_test(
+    hosts: Sequence[Host], asked: Host, about: Sequence[str], within_seconds: float
+) -> tuple[list[Snapshot], str | None]:
+    """How `hosts` are, and the release that `about` asks for on the host `asked`, read side by side."""
+    async with asyncio.TaskGroup() as group:
+        reading = group.create_task(read(hosts, within_seconds))
+        saying = group.create_task(release(asked, about, within_seconds))
+    return reading.result(), saying.result()
 
 
 async def _read(host: Host, within_seconds: float) -> Snapshot:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -46,9 +45,7 @@ async def measure(
     source, destination = test.source, test.destination
     hosts = (source.host, destination.host)
     share = context.share(test.time_limit_seconds)
-    before, release = await asyncio.gather(
-        context.read(hosts, share), context.release(source.host, about, share)
-    )
+    before, release = await context.before_test(hosts, source.host, about, share)
     outcome = await work(deadline)
     address = outcome.destination_address or destination.address
     after = await context.read(hosts, max(0.1, min(share, deadline - time.monotonic())))

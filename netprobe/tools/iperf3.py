@@ -77,9 +77,7 @@ async def measure(
     explained: dict[str, Any] = {}
     at: tuple[str | None, str | None] = (None, None)
     if error is None:
-        before, server_version = await asyncio.gather(
-            context.read(hosts, share), context.release(server.host, ("iperf3", "--version"), share)
-        )
+        before, server_version = await context.before_test(hosts, server.host, ("iperf3", "--version"), share)
         if context.is_at(server.host, server.address):
             sides = replace(sides, server_release=server_version)
         error, document, attempts = await _attempts(client, command_of, sides, test, deadline)

@@ -23,7 +23,8 @@ from netprobe.measurement import Kind, Measurement, Origin
 from netprobe.plan import load_plan
 from netprobe.runner import run_plan
 from netprobe.tools import load_tool
-from tests.netprobe.servers import iperf3_server, loopback_test
+from tests.netprobe.servers import children, iperf3_server, loopback_test
+from tests.waiting import until
 
 OUTPUT = """\
 /proc/loadavg:1.50 0.75 0.50 1/200 4711
@@ -94,6 +95,28 @@ def test_a_host_that_does_not_answer_costs_its_time_and_no_more() -> None:
     assert time.monotonic() - begun < 30
     assert found[0] == Snapshot()
     assert found[1].load is not None
+
+
+def test_cancelled_it_leaves_when_all_that_it_began_has_ended(tmp_path: Path) -> None:
+    class Begins:
+        def __init__(self, name: str, trap: str) -> None:
+            self._script = f"trap {trap} TERM; : >{tmp_path}/{name}; while :; do sleep 0.01; done"
+
+        def argv(self, command: object) -> list[str]:
+            return ["sh", "-c", self._script]
+
+    async def cancelled() -> None:
+        # one ends at once, one only when it is killed
+        hosts = [Begins("first", "exit"), Begins("second", "''")]
+        reading = asyncio.ensure_future(context.before_test(hosts, Begins("third", "''"), ["x"], 60.0))
+        await asyncio.to_thread(until, lambda: len(list(tmp_path.iterdir())) == 3, "three programs")
+        reading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+        assert children() == before
+
+    before = children()
+    asyncio.run(cancelled())
 
 
 @pytest.mark.parametrize(
