@@ -26,7 +26,9 @@ REDIRECTS = 5
 CONNECT_SECONDS = 10.0
 # what of a redirect's own page is read so that its connection can be used again
 PAGE_BYTES = 65536
-_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
+# an exabyte is 10**18: what is more is no size
+_SIZE = re.compile(r"[0-9]{1,18}")
+_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)")
 
 
 class MoverError(Exception):
@@ -75,8 +77,8 @@ class Resource:
         self.first_byte_seconds = first_byte_seconds
         # http.client lets go of the socket where the server will close it: ask before the answer is read
         self.local_address, self.remote_address = addresses
-        length = response.getheader("Content-Length")
-        self.offset, self.size_bytes = 0, int(length) if length and length.isdigit() else None
+        length = _SIZE.fullmatch(response.getheader("Content-Length") or "")
+        self.offset, self.size_bytes = 0, int(length[0]) if length else None
         if response.status == 206:
             part = _RANGE.fullmatch(response.getheader("Content-Range") or "")
             if part is None:

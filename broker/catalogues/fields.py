@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
+from broker.catalogues import MOST_BYTES
 from broker.model import Level, Note
+
+_DIGITS = re.compile(r"[0-9]{1,18}")
 
 
 def note(kind: str, template: str, path: str, level: Level = Level.ERROR, **values: str) -> Note:
@@ -34,12 +38,17 @@ def size(resource: Mapping[str, Any], name: str, of: str, where: str, notes: lis
     found = resource.get(name)
     if found is None:
         return None
-    if isinstance(found, bool) or not isinstance(found, int) or found < 0:
-        template = "the {field} of {name} is {size}: expected a whole number of bytes"
-        at = f"{where}/{name}"
-        notes.append(note("data-size", template, at, field=name, name=of, size=repr(found)))
+    if type(found) is not int or not 0 <= found <= MOST_BYTES:
+        template = "the {field} of {name} is {size}: expected a whole number of bytes, an exabyte at most"
+        at, said = f"{where}/{name}", "too large" if type(found) is int and found > 0 else repr(found)[:80]
+        notes.append(note("data-size", template, at, field=name, name=of, size=said))
         return None
     return found
+
+
+def bytes_in(text: str) -> int | None:
+    """The number of bytes that a server writes as text; None where that is no such number."""
+    return int(text) if _DIGITS.fullmatch(text) else None
 
 
 def one_file(resource: Mapping[str, Any], field: str, name: str, where: str, notes: list[Note]) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from broker.catalogues import CatalogueError
+from broker.catalogues.fields import bytes_in
 from broker.catalogues.ivoa_votable import BINARY_SECONDS, Row, rows
 from broker.catalogues.urls import wrong_with
 
@@ -74,8 +75,7 @@ def _link(url: str, row: Row, about: str) -> Link:
     wrong = wrong_with(url)
     if wrong is not None:
         raise LinkError("data-location", f"the access_url in {about} {wrong}")
-    length = row.get("content_length", "")
-    return Link(url, int(length) if length.isascii() and length.isdigit() else None)
+    return Link(url, bytes_in(row.get("content_length", "")))
 
 
 def _is_of(given: str | None, wanted: str) -> bool:

@@ -10,6 +10,7 @@ import csv
 import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from urllib.parse import urlencode
 
 from broker.catalogues import CatalogueError
@@ -20,6 +21,7 @@ from netprobe.mover_ask import Answer, Request
 from reservations.tables import Table
 
 WHERE = "[catalogues.ivoa]"
+MOST_ROWS = 100
 # sends one request
 Ask = Callable[[Request], Answer]
 # the record's own service, and that of the record which says that it serves this one
@@ -122,8 +124,10 @@ def _query(tap: str, query: str, ask: Ask) -> Sequence[Mapping[str, str]]:
         raise CatalogueError(f"{tap}: the server answered {why}")
     try:
         found = csv.DictReader(io.StringIO(said.body, newline=""))
+        # more than one is asked for nowhere, but of a record's interfaces
+        some = islice(found, MOST_ROWS)
         table = [
-            {name: value for name, value in row.items() if name and isinstance(value, str)} for row in found
+            {name: value for name, value in row.items() if name and isinstance(value, str)} for row in some
         ]
         if "access_url" not in (found.fieldnames or ()):
             raise csv.Error

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from xml.etree.ElementTree import Element, ParseError
-
-from defusedxml import DefusedXmlException
-from defusedxml.ElementTree import fromstring
+from xml.etree.ElementTree import Element
 
 from broker.catalogues import CatalogueError
 from broker.catalogues.ivoa_binary import BinaryError, binary_rows
+from broker.catalogues.xml_reading import read_xml
 from netprobe.mover_http import shown
 
 Row = Mapping[str, str]
@@ -84,8 +82,8 @@ def _results(body: str, about: str) -> tuple[Element, Element]:
     """The document, and its element with the results; all names without their namespace: each version has
     its own."""
     try:
-        root = fromstring(body, forbid_dtd=True)
-    except (ParseError, DefusedXmlException, ValueError) as problem:
+        root = read_xml(body)
+    except ValueError as problem:
         raise VotableError(f"{about}: it is no VOTable") from problem
     for each in root.iter():
         each.tag = each.tag.rpartition("}")[2]

@@ -12,15 +12,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import quote, unquote, unquote_plus, urlencode, urlsplit
-from xml.etree.ElementTree import Element, ParseError
-
-from defusedxml import DefusedXmlException
-from defusedxml.ElementTree import fromstring
+from xml.etree.ElementTree import Element
 
 from broker.catalogues import MOST_FILES, CatalogueError
+from broker.catalogues.fields import bytes_in
 from broker.catalogues.heads import ask
 from broker.catalogues.s3_options import PATH, Credential
 from broker.catalogues.s3_signing import presigned
+from broker.catalogues.xml_reading import read_xml
 from federation.sites import Federation
 from netprobe.mover_ask import Answer, Request
 
@@ -102,14 +101,14 @@ class Bucket:
 def size_of(federation: Federation, bucket: Bucket, key: str, until: float) -> int:
     """The size of an object in bytes, asked for until `until` (time.monotonic). Raises CatalogueError."""
     said = _ask(federation, bucket, bucket.signer(ASK_SECONDS, "HEAD")(key), until, method="HEAD")
-    length = said.headers.get("content-length", "")
-    if said.status == 200 and length.isdigit():
-        return int(length)
+    length = bytes_in(said.headers.get("content-length", ""))
+    if said.status == 200 and length is not None:
+        return length
     # only an answer with a body says whether the object or its bucket isn't there
     said = _ask(federation, bucket, bucket.signer(ASK_SECONDS)(key), until, {"Range": "bytes=0-0"})
-    whole = said.headers.get("content-range", "").rpartition("/")[2]
-    if said.status in (206, 416) and whole.isdigit():
-        return int(whole)
+    whole = bytes_in(said.headers.get("content-range", "").rpartition("/")[2])
+    if said.status in (206, 416) and whole is not None:
+        return whole
     raise _refusal(said, bucket, key)
 
 
@@ -127,11 +126,11 @@ def below(federation: Federation, bucket: Bucket, prefix: str, until: float) -> 
             raise _refusal(said, bucket, None)
         page = _xml(said, bucket)
         for each in page.findall("Contents"):
-            key, size = unquote_plus(each.findtext("Key") or ""), each.findtext("Size") or ""
-            if not key.startswith(prefix) or not size.isdigit():
+            key, size = unquote_plus(each.findtext("Key") or ""), bytes_in(each.findtext("Size") or "")
+            if not key.startswith(prefix) or size is None:
                 raise StoreError("catalogue-failed", f"{bucket.url()} lists what wasn't asked for")
             if not key.endswith("/"):
-                found.append(Object(key, int(size)))
+                found.append(Object(key, size))
         if len(found) > MOST_FILES:
             words = f"{bucket.url(prefix)} holds more than can be brought: at most {MOST_FILES} objects"
             raise StoreError("resource-limit", words)
@@ -163,8 +162,8 @@ def _xml(said: Answer, bucket: Bucket) -> Element:
     try:
         if not said.whole:
             raise ValueError
-        root = fromstring(said.body, forbid_dtd=True)
-    except (ParseError, DefusedXmlException, ValueError):
+        root = read_xml(said.body)
+    except ValueError:
         words = f"{bucket.url()}: what the server answers is no list of objects"
         raise StoreError("catalogue-failed", words) from None
     for each in root.iter():
@@ -178,8 +177,8 @@ def _xml(said: Answer, bucket: Bucket) -> Element:
 def _code(said: Answer) -> str:
     """The code of an error, such as "NoSuchKey"; empty where the answer has none."""
     try:
-        root = fromstring(said.body, forbid_dtd=True)
-    except (ParseError, DefusedXmlException, ValueError):
+        root = read_xml(said.body)
+    except ValueError:
         return ""
     found = next((each.text or "" for each in root.iter() if each.tag.rpartition("}")[2] == "Code"), "")
     return found if _CODE.fullmatch(found) else ""

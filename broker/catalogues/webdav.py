@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote, urljoin, urlsplit
-from xml.etree.ElementTree import Element, ParseError
-
-from defusedxml import DefusedXmlException
-from defusedxml.ElementTree import fromstring
+from xml.etree.ElementTree import Element
 
 from broker.catalogues import MOST_FILES, CatalogueError
+from broker.catalogues.fields import bytes_in
 from broker.catalogues.urls import wrong_with
+from broker.catalogues.xml_reading import read_xml
 from netprobe.mover_ask import Answer, Request
 
 MOST_FOLDERS = 1000
 MOST_LEVELS = 32
 # of one folder: 10,000 entries take about 5 MB
 MOST_BYTES = 32 * 1024 * 1024
+# folders that are asked for at once, what each of several may say, and all of them
+AT_ONCE, SHARE_BYTES, ALL_BYTES = 128, 5 * 1024 * 1024, 64 * 1024 * 1024
 MULTI_STATUS = 207
 BODY = (
     '<?xml version="1.0" encoding="utf-8"?><propfind xmlns="DAV:"><prop><resourcetype/>'
@@ -25,6 +26,8 @@ BODY = (
 )
 HEADERS = {"Depth": "1", "Content-Type": "application/xml; charset=utf-8"}
 
+# the names on its path, and where it is
+_Folder = tuple[tuple[str, ...], str]
 # sends requests, all to one server, and gives the answers in their order
 Ask = Callable[[Sequence[Request]], Sequence[Answer]]
 
@@ -69,10 +72,13 @@ def files_below(url: str, ask: Ask) -> list[DavFile] | None:
     found: list[DavFile] = []
     seen = {root}
     level = [(root, url)]
+    said = 0
     for _ in range(MOST_LEVELS):
         deeper = []
-        requests = [Request(each, "PROPFIND", HEADERS, BODY, MOST_BYTES) for _, each in level]
-        for (parts, folder_url), answer in zip(level, ask(requests), strict=True):
+        for (parts, folder_url), answer in _answers(level, ask):
+            said += len(answer.body)
+            if said > ALL_BYTES:
+                raise TooManyError(f"{url}: what is in it takes more than {ALL_BYTES} bytes to say")
             for entry in _entries(answer, parts, folder_url):
                 inside = entry.parts[len(root) :]
                 if entry.parts == root:
@@ -93,6 +99,15 @@ def files_below(url: str, ask: Ask) -> list[DavFile] | None:
     raise TooManyError(f"{url} has folders in folders more than {MOST_LEVELS} deep")
 
 
+def _answers(level: Sequence[_Folder], ask: Ask) -> Iterator[tuple[_Folder, Answer]]:
+    """Each folder of the level with what its server says; a part of them at a time, for memory has an end."""
+    most = MOST_BYTES if len(level) == 1 else SHARE_BYTES
+    for start in range(0, len(level), AT_ONCE):
+        some = level[start : start + AT_ONCE]
+        requests = [Request(each, "PROPFIND", HEADERS, BODY, most) for _, each in some]
+        yield from zip(some, ask(requests), strict=True)
+
+
 def _entries(answer: Answer, folder: tuple[str, ...], url: str) -> Iterator[_Entry]:
     """What a folder's answer lists: itself, and what is right in it. Raises DavError."""
     if answer.error is not None:
@@ -104,7 +119,7 @@ def _entries(answer: Answer, folder: tuple[str, ...], url: str) -> Iterator[_Ent
     for response in _responses(answer.body, url):
         href = (response.findtext("{DAV:}href") or "").strip()
         # some servers write whole URLs, with the name that they have behind a proxy
-        raw_path = urlsplit(href).path
+        raw_path = _path(href)
         parts = _parts(raw_path)
         strange = any(part in ("", ".", "..") or "/" in part or "\0" in part for part in parts)
         above = parts[: len(folder)] != folder or len(parts) > len(folder) + 1
@@ -118,14 +133,22 @@ def _entries(answer: Answer, folder: tuple[str, ...], url: str) -> Iterator[_Ent
         properties = [each for each in known if each is not None]
         is_folder = any(each.find("{DAV:}resourcetype/{DAV:}collection") is not None for each in properties)
         sizes = [(each.findtext("{DAV:}getcontentlength") or "").strip() for each in properties]
-        size = next((int(each) for each in sizes if each.isascii() and each.isdigit()), None)
+        size = next((found for each in sizes if (found := bytes_in(each)) is not None), None)
         yield _Entry(parts, raw_path, is_folder, size)
+
+
+def _path(href: str) -> str:
+    """Empty where it is no URL."""
+    try:
+        return urlsplit(href).path
+    except ValueError:
+        return ""
 
 
 def _responses(body: str, url: str) -> list[Element]:
     try:
-        root = fromstring(body, forbid_dtd=True)
-    except (ParseError, DefusedXmlException, ValueError) as problem:
+        root = read_xml(body)
+    except ValueError as problem:
         raise DavError(f"{url}: what the server lists is no XML of WebDAV", MULTI_STATUS) from problem
     if root.tag != "{DAV:}multistatus":
         raise DavError(f"{url}: what the server lists is no XML of WebDAV", MULTI_STATUS)
