@@ -47,9 +47,7 @@ def main() -> None:
             found = {
                 "own": runner.bench_func("own", run, own),
                 "shared": runner.bench_func("shared", run, shared),
-                "client": runner.bench_func(
-                    "client", run, [sys.executable, "-m", "federation.ssh", "--help"]
-                ),
+                "client": runner.bench_func("client", run, ours),
             }
         finally:
             subprocess.run(["ssh", "-o", path, "-O", "exit", host.name], check=True, capture_output=True)

@@ -76,10 +76,10 @@ def client_line(
         "ServerAliveInterval": "5",
         "ServerAliveCountMax": "3",
         "ClearAllForwardings": "yes",
-        # A shared connection was tried (benchmarks/ssh_sharing.py has what it saves), and isn't used: its client
-        # leaves at SIGTERM though that is ignored here, so that a command's last words get lost and we would
-        # return before the other side has ended it; where it hangs all commands hang until it is given up;
-        # and it outlives us, and a key that was withdrawn.
+        # A shared connection was tried (benchmarks/ssh_sharing.py has what it saves), and isn't used: its
+        # client leaves at SIGTERM though that is ignored here, so that a command's last words get lost and we
+        # would return before the other side has ended it; where it hangs all commands hang until it is given
+        # up; and it outlives us, and a key that was withdrawn.
         "ControlMaster": "no",
         "ControlPath": "none",
         "LogLevel": "ERROR",
