@@ -16,13 +16,15 @@ from statistics import median
 from typing import cast
 
 from federation.sites import Federation
-from netprobe.batch_model import PathModel, batch_seconds, relative_noise, summed_seconds
+from netprobe.batch_model import PathModel, relative_noise
 from netprobe.conformal import Interval, Miss, calibrate
+from netprobe.freed import Freed, freed
 from netprobe.history import History
 from netprobe.ladder import Evidence, Rung, round_trip, segment_bytes, track
 from netprobe.likeness import PLAIN, Sort, sort_of
 from netprobe.measured import usable_of
-from netprobe.measurement import Kind, Measurement
+from netprobe.measurement import Kind
+from netprobe.modelled import modelled_seconds
 from netprobe.parallel import stream_gain
 from netprobe.weights import LogSpread, age_weight, log_spread, weighted_quantile
 
@@ -31,9 +33,6 @@ HALF_LIFE_SECONDS = 24 * 3600.0
 # Before any transfer was seen: on 434 real ones the ratio's quartiles were 1.00 and 1.04 around 1.02, with a
 # tail to 1.26 (95 %). Slower than predicted is likelier than faster.
 PRIOR = LogSpread(1.03, 0.06, 0.14)
-# Of paths whose tests were all held down, as by a small window, before anything was seen: transfers are
-# faster than such tests let one expect, by a factor that nobody knows.
-UNLIKE = LogSpread(0.6, 1.2, 0.6)
 # Paths differ in that factor by this much more (half-width) than those few do on which it is known.
 ONE_MORE = 0.3
 # How many new transfers the prior is worth against the federation's, and those against a path's own.
@@ -52,6 +51,8 @@ class Correction:
 
     `gain`: how many times the rate of one stream several reach together.
 
+    `freed`: what transfers reach where the path's tests were all held down, at which rate the ratio counts.
+
     `interval`: whose errors made the ratio's quantiles. They then hold for the whole prediction, the rate's
     own error included. None: too few transfers; the quantiles are the ratio's, and the rate's come on top.
     """
@@ -61,6 +62,7 @@ class Correction:
     anywhere: int
     interval: Interval | None = None
     gain: float = 1.0
+    freed: Freed | None = None
 
 
 @dataclass(frozen=True)
@@ -91,16 +93,18 @@ def learn(
     if source == destination:
         # a copy within a site has nothing in common with paths between sites
         return Correction(_shrunk(own, now, PRIOR, FEDERATION_COUNT), len(own), len(own))
-    sort = _sort(history, federation, source, destination, now) if measured else PLAIN
+    if measured and not evidence.sort.plain:
+        path, many = (source, destination), _unlike(history, federation, evidence.sort, now)
+        rate = freed(history, federation, path, evidence.rate, many, now)
+        return Correction(PRIOR, rate.transfers, rate.transfers, freed=rate)
     others = {
         (start, end): _ratios(history, federation, start, end, None, now)
         for start, end in history.paths(Kind.TRANSFER)
         # how far a test that is held down is from a transfer, and any other, are two things
-        if start != end and _sort(history, federation, start, end, now).plain == sort.plain
+        if start != end and _sort(history, federation, start, end, now).plain
     }
     everywhere = [ratio for path in others.values() for ratio in path]
-    prior = PRIOR if sort.plain else _unlike(history, federation, sort, now)
-    common = _shrunk(everywhere, now, prior, PRIOR_COUNT)
+    common = _shrunk(everywhere, now, PRIOR, PRIOR_COUNT)
     ratio = _shrunk(own, now, common, FEDERATION_COUNT)
     others.pop((source, destination), None)
     sites = {source, destination}
@@ -127,9 +131,9 @@ def _sort(history: History, federation: Federation, source: str, destination: st
     return tests.sort if tests else PLAIN
 
 
-def _unlike(history: History, federation: Federation, sort: Sort, now: datetime) -> LogSpread:
-    """The ratio that tests of a sort let one expect that were held down: by the paths on which such tests and
-    plain ones were made, of this very sort if it can be; else assumed."""
+def _unlike(history: History, federation: Federation, sort: Sort, now: datetime) -> LogSpread | None:
+    """How many times the rate of tests of a sort that were held down plain ones give: by the paths on which
+    both were made, of this very sort if it can be; None where these are too few."""
     key = ("unlike",)
     if key not in history.memo:
         history.memo[key] = list(_ratios_of_sorts(history, federation, now))
@@ -137,19 +141,12 @@ def _unlike(history: History, federation: Federation, sort: Sort, now: datetime)
     same = [ratio for one, ratio in found if one == sort]
     ratios = same if len(same) >= LEAST_KNOWN else [ratio for _, ratio in found]
     if len(ratios) < LEAST_KNOWN:
-        return UNLIKE
-    learnt = log_spread(ratios, [1.0] * len(ratios)).scaled(PRIOR.median)
-    return LogSpread(
-        learnt.median,
-        *(
-            math.hypot(*widths)
-            for widths in ((learnt.below, PRIOR.below, ONE_MORE), (learnt.above, PRIOR.above, ONE_MORE))
-        ),
-    )
+        return None
+    return log_spread(ratios, [1.0] * len(ratios)).widened(ONE_MORE)
 
 
 def _ratios_of_sorts(history: History, federation: Federation, now: datetime) -> Iterator[tuple[Sort, float]]:
-    """How many times the rate of a path's plain tests its others give, for each sort of each path."""
+    """How many times the rate of its others a path's plain tests give, for each sort of each path."""
     for path in history.paths(Kind.THROUGHPUT):
         every, _ = usable_of(history, *path, now)
         trip = round_trip(history, federation, *path, now).seconds
@@ -159,7 +156,7 @@ def _ratios_of_sorts(history: History, federation: Federation, now: datetime) ->
         plain = rates.get(PLAIN)
         if plain:
             yield from (
-                (sort, median(some) / median(plain)) for sort, some in rates.items() if not sort.plain
+                (sort, median(plain) / median(some)) for sort, some in rates.items() if not sort.plain
             )
 
 
@@ -216,19 +213,10 @@ def _worked_out(
             continue
         rtt = round_trip(history, federation, source, destination, transfer.started).seconds
         gain = stream_gain(history, source, destination, transfer.started)
-        predicted = _modelled(transfer, PathModel(rate, rtt, segment, gain))
+        predicted = modelled_seconds(transfer, PathModel(rate, rtt, segment, gain))
         noise = relative_noise(predicted)
         found.append(Ratio(transfer.started.timestamp(), actual / predicted, noise))
     return found
-
-
-def _modelled(transfer: Measurement, path: PathModel) -> float:
-    """What the model says of a transfer, by the sizes of its files where these were written down."""
-    sizes = transfer.parameters.get("sizes")
-    if sizes:
-        return batch_seconds([size for count, size in sizes for _ in range(count)], path)
-    files = max(int(transfer.figures.get("files", 1.0)), 1)
-    return summed_seconds(transfer.figures["size_bytes"], files, path)
 
 
 def _shrunk(own: Sequence[Ratio], now: datetime, towards: LogSpread, count: float) -> LogSpread:

@@ -90,7 +90,7 @@ def seconds_of(forecast: Forecast, sizes: Sequence[float]) -> Quantiles:
 
 
 def _corrected(forecast: Forecast, model: Callable[[PathModel], float]) -> Quantiles:
-    rate = forecast.bits_per_second
+    rate = forecast.moving
     same = forecast.rtt_seconds, forecast.mss_bytes, forecast.gain
     fast, middle, slow = (model(PathModel(each, *same)) for each in (rate.p90, rate.p50, rate.p10))
     # going through many files, a faster path may now and then be slower by a hair
@@ -180,7 +180,7 @@ def _fastest(item: Item, paths: _Paths) -> Move:
 
 def _median(item: Item, forecast: Forecast) -> float:
     """The median of `seconds_for`, for a third of the work."""
-    rate = forecast.bits_per_second.p50
+    rate = forecast.moving.p50
     path = PathModel(rate, forecast.rtt_seconds, forecast.mss_bytes, forecast.gain)
     return summed_seconds(item.size_bytes, item.files, path) * forecast.correction.p50
 
@@ -201,7 +201,7 @@ def _worthwhile(sources: Sequence[str | None], paths: _Paths) -> list[str | None
 
 def _worse(forecast: Forecast) -> tuple[float, ...]:
     """What makes a median larger, the larger it is."""
-    rate, correction = forecast.bits_per_second.p50, forecast.correction.p50
+    rate, correction = forecast.moving.p50, forecast.correction.p50
     return -rate, -rate * forecast.gain, forecast.rtt_seconds, -forecast.mss_bytes, correction
 
 

@@ -10,6 +10,7 @@ from federation.sites import Federation
 from federation.units import format_age, format_bits_per_second, format_seconds
 from netprobe.correction import Correction
 from netprobe.evidence import Choice, Evidence, Rung, RungError
+from netprobe.freed import Freed
 from netprobe.history import History
 from netprobe.measured import AHEAD
 from netprobe.measurement import Kind, Measurement
@@ -138,12 +139,24 @@ def _failures(tests: Sequence[Measurement]) -> str:
 
 
 def _corrected(correction: Correction) -> str:
+    if correction.freed is not None:
+        return _freed(correction.freed)
     factor = f"(x{correction.ratio.median:.2f})"
     if correction.transfers:
         return f"; corrected by {_count(correction.transfers, 'transfer')} {factor}"
     if correction.anywhere:
         return f"; corrected by {_count(correction.anywhere, 'transfer')} on other paths {factor}"
     return ""
+
+
+def _freed(freed: Freed) -> str:
+    """What transfers reach where tests were held down, and how sure that is."""
+    by = [_count(freed.transfers, "transfer")] if freed.transfers else []
+    by += [_count(freed.paths, "other path")] if freed.paths else []
+    if freed.by_tests:
+        by.append("what other tests give elsewhere")
+    source = f"by {' and '.join(by)}" if by else "nothing is known of them here"
+    return f"; transfers are taken to reach {_rate(freed.quantiles)}, {source}"
 
 
 def _count(number: int, noun: str) -> str:

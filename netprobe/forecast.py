@@ -53,6 +53,13 @@ class Forecast:
     changed: datetime | None = None
     # how many times the rate of one stream several reach together
     gain: float = 1.0
+    # what transfers reach (bit/s) where all tests were held down, as by a small window; None: what tests do
+    freed: Quantiles | None = None
+
+    @property
+    def moving(self) -> Quantiles:
+        """Bits per second of one stream that moves data."""
+        return self.freed or self.bits_per_second
 
 
 class ForecastPath(Protocol):
@@ -119,6 +126,7 @@ def forecast_from(
         forecaster=choice.name if choice and choice.chosen else None,
         changed=choice.changed if choice else None,
         gain=correction.gain,
+        freed=correction.freed.quantiles if correction.freed else None,
     )
 
 

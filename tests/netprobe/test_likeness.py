@@ -171,7 +171,7 @@ def test_a_mesh_that_is_held_down_leaves_room_for_what_transfers_really_do() -> 
     assert path.rung is Rung.MEASURED
     assert "all made with a window of 65.5 kB, which transfers are not" in path.explanation
     predicted = seconds_for(path, 10**9)
-    for times in (1.0, 3.0, 5.0):
+    for times in (2.0, 5.0, 50.0):
         assert predicted.p10 < 1e9 * 8 / (times * HELD) < predicted.p90
 
 
