@@ -81,6 +81,12 @@ class Server(ThreadingHTTPServer):
     def origin(self) -> str:
         return f"{self.scheme}://{self.host}"
 
+    @property
+    def open_connections(self) -> int:
+        """How many are open."""
+        with self._open_lock:
+            return len(self._open)
+
     def process_request(self, request: Any, client_address: Any) -> None:
         with self._open_lock:
             self._open.add(request)

@@ -7,6 +7,7 @@ the one of OS_CLOUD or the OS_* variables. No secret passes through here, and no
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -46,7 +47,8 @@ class Caller:
 
 
 class Cloud:
-    """One cloud, as the caller's project sees it. It connects when first asked; any thread may ask.
+    """One cloud, as the caller's project sees it. It connects when first asked; any thread may ask. The
+    connection ends with it.
 
     `ask` returns what the service said, refusals included. It raises InputError where the configuration or
     the credentials are wrong, OutsideError where nobody answers.
@@ -133,7 +135,10 @@ class Cloud:
     def _connected(self) -> Any:
         with self._lock:
             if self._connection is None:
-                self._connection = self._connect()
+                connection = self._connect()
+                # the SDK's own `close` leaves open what its services have asked by
+                weakref.finalize(self, connection.session.session.close)
+                self._connection = connection
             return self._connection
 
     def _connect(self) -> Any:

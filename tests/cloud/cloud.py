@@ -9,7 +9,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -49,6 +49,8 @@ class Cloud:
         self._held = held
         self._changed: dict[str, Options] = {}
         self._stopped: set[str] = set()
+        # what was connected to it, and isn't closed yet
+        self._connections = ExitStack()
         self.directory = configuration.directory
         self.hosts = tuple(hosts)
         self.clouds_yaml = Path()
@@ -82,6 +84,7 @@ class Cloud:
 
     def down(self, *, keep_logs: bool = False) -> None:
         """End it and remove its directory, but for the logs where they are asked for; may be called again."""
+        self._connections.close()
         self._processes.end()
         while self._held:
             held = self._held.pop()
@@ -104,8 +107,19 @@ class Cloud:
         return self._configuration.url(seeding.SERVICES[service_type][1])
 
     def connect(self, name: str = "admin", **settings: Any) -> openstack.connection.Connection:
-        """A new connection by an entry of `clouds_yaml` (`seeding.CLOUDS` has them)."""
-        return seeding.connect(self.clouds_yaml, name, **settings)
+        """A new connection by an entry of `clouds_yaml` (`seeding.CLOUDS` has them). It is closed with the
+        `connections` that it is one of, else with the cloud."""
+        return self._connections.enter_context(seeding.connect(self.clouds_yaml, name, **settings))
+
+    @contextmanager
+    def connections(self) -> Iterator[None]:
+        """What is connected in the block is closed at its end."""
+        before, self._connections = self._connections, ExitStack()
+        try:
+            yield
+        finally:
+            self._connections.close()
+            self._connections = before
 
     @cached_property
     def _operator(self) -> openstack.connection.Connection:

@@ -42,10 +42,11 @@ def running_cloud(request: pytest.FixtureRequest) -> Iterator[Cloud]:
 
 
 @pytest.fixture
-def cloud(running_cloud: Cloud) -> Cloud:
+def cloud(running_cloud: Cloud) -> Iterator[Cloud]:
     """A cloud with an empty calendar, its hosts, quotas and settings as at the start."""
     running_cloud.clean()
-    return running_cloud
+    with running_cloud.connections():
+        yield running_cloud
 
 
 @pytest.fixture(scope="session")

@@ -94,3 +94,4 @@ def _boot_all(cloud: Cloud, directory: Path, over: threading.Event) -> None:
     finally:
         for guest in guests.values():
             guest.close()
+        member.close()

@@ -101,9 +101,13 @@ def clouds_yaml(configuration: Configuration) -> Path:
 
 
 def connect(clouds: Path, name: str, **settings: Any) -> openstack.connection.Connection:
-    """A connection by one entry of a clouds.yaml, whatever the environment says of other clouds."""
+    """A connection by one entry of a clouds.yaml, whatever the environment says of other clouds; for the
+    caller to close."""
     config = openstack.config.OpenStackConfig(config_files=[str(clouds)], secure_files=[], load_envvars=False)
-    return openstack.connection.Connection(config=config.get_one(cloud=name, **settings))
+    connection = openstack.connection.Connection(config=config.get_one(cloud=name, **settings))
+    # else `close` doesn't know of the session by which its services ask
+    assert connection.session is not None
+    return connection
 
 
 def identity(admin: openstack.connection.Connection, configuration: Configuration) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import httpx
@@ -120,11 +121,12 @@ def test_an_application_credential_reads_and_writes_only_where_keystone_lets_it(
         region_name="RegionOne",
         reservation_api_version="1",
     )
-    assert connection.reservation.get("/leases").status_code == 200
-    assert leases.ask(connection, leases.whole_hosts(), **FUTURE).status_code == 500
-    escape = {"security_compliance": {"allow_insecure_application_credential_trust_escalation": "true"}}
-    cloud.configure("keystone", escape)
-    assert leases.ask(connection, leases.whole_hosts(), **FUTURE).status_code == 201
+    with closing(connection.session.session):
+        assert connection.reservation.get("/leases").status_code == 200
+        assert leases.ask(connection, leases.whole_hosts(), **FUTURE).status_code == 500
+        escape = {"security_compliance": {"allow_insecure_application_credential_trust_escalation": "true"}}
+        cloud.configure("keystone", escape)
+        assert leases.ask(connection, leases.whole_hosts(), **FUTURE).status_code == 201
 
 
 @pytest.fixture

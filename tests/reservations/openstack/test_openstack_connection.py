@@ -12,6 +12,9 @@ from reservations.calendar import Need
 from reservations.leases import RefusedError
 from reservations.openstack import said
 from reservations.openstack.connection import Answer, Cloud, cloud_of
+from tests.loopback import said_json, serving
+from tests.reservations.credit_services import clouds_yaml
+from tests.waiting import until
 
 SECRET = "not-the-password-7261"
 
@@ -38,6 +41,17 @@ def test_options_that_name_no_cloud_are_input_errors():
 )
 def test_every_service_says_no_in_its_own_way(body, sentence):
     assert Answer(500, body).said == sentence
+
+
+def test_the_connection_ends_with_the_cloud(monkeypatch, tmp_path):
+    with serving(lambda asked: said_json({})) as server:
+        monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(clouds_yaml(tmp_path, server.origin)))
+        cloud = Cloud("kitty", "space")
+        answer = cloud.ask("rating", "GET", "/v2/summary")
+        assert answer.ok
+        assert server.open_connections == 1
+        del cloud
+        until(lambda: server.open_connections == 0, "no connection is left")
 
 
 @pytest.fixture
