@@ -46,14 +46,24 @@ class Answer:
     body: bytes
 
 
-def client(tls: ssl.SSLContext | bool, headers: Mapping[str, str] | None = None) -> httpx.Client:
+def client(
+    tls: ssl.SSLContext | bool,
+    headers: Mapping[str, str] | None = None,
+    *,
+    socket: str | None = None,
+    kept: int = KEPT,
+) -> httpx.Client:
     """A client for `ask`, and for requests within `over_by`. `tls` True: as everybody's; False: without
-    checks, for plain HTTP.
+    checks, for plain HTTP. `socket`: the path of one of this machine, instead of where addresses say. `kept`:
+    how many connections are kept; 0 where one that the other side has just closed must not take an order.
 
     It takes no proxy from the environment and follows no redirect: what we send goes to one server alone.
     """
     return httpx.Client(
-        transport=_Transport(tls), trust_env=False, follow_redirects=False, headers=dict(headers or {})
+        transport=_Transport(tls, socket, kept),
+        trust_env=False,
+        follow_redirects=False,
+        headers=dict(headers or {}),
     )
 
 
@@ -130,13 +140,14 @@ def _unpacked(raw: Iterable[bytes], coding: str) -> Iterator[bytes]:
 class _Transport(httpx.HTTPTransport):
     """httpx's own, but for its connections."""
 
-    def __init__(self, tls: ssl.SSLContext | bool) -> None:
+    def __init__(self, tls: ssl.SSLContext | bool, socket: str | None, kept: int) -> None:
         super().__init__(verify=tls, trust_env=False)
         self._pool = httpcore.ConnectionPool(
             ssl_context=httpx.create_ssl_context(verify=tls, trust_env=False),
             max_connections=CONNECTIONS,
-            max_keepalive_connections=KEPT,
+            max_keepalive_connections=kept,
             keepalive_expiry=KEPT_SECONDS,
+            uds=socket,
             network_backend=_Backend(),
         )
 
@@ -152,6 +163,12 @@ class _Backend(httpcore.SyncBackend):
     ) -> httpcore.NetworkStream:
         left = _left(timeout, httpcore.ConnectTimeout)
         return _Stream(super().connect_tcp(host, port, left, local_address, socket_options))
+
+    def connect_unix_socket(
+        self, path: str, timeout: float | None = None, socket_options: Iterable[Any] | None = None
+    ) -> httpcore.NetworkStream:
+        left = _left(timeout, httpcore.ConnectTimeout)
+        return _Stream(super().connect_unix_socket(path, left, socket_options))
 
 
 class _Stream(httpcore.NetworkStream):

@@ -26,8 +26,9 @@ from urllib.parse import quote
 import httpx
 import msgspec
 
+from federation import http_asking
 from federation.errors import InputError, OutsideError
-from federation.http_words import in_words
+from federation.tls import client_tls
 from federation.urls import is_secure
 from reservations.sources.slurm_json import number, of
 
@@ -221,22 +222,20 @@ class SlurmRest:
             headers["Content-Type"] = "application/json"
         base = "http://localhost" if self._options.url.startswith(SOCKET) else self._options.url
         try:
-            client = self._client()
-            with client.stream(method, base + path, headers=headers, content=content) as response:
-                body, status = self._read(response), response.status_code
-        except (httpx.HTTPError, httpx.StreamError) as error:
-            raise SlurmAwayError(f"{self._where} can't be asked: {in_words(error)}") from error
-        return self._understood(status, body, token)
-
-    def _read(self, response: httpx.Response) -> bytes:
-        until, found = time.monotonic() + self._seconds, bytearray()
-        for piece in response.iter_bytes():
-            found += piece
-            if len(found) > ANSWER_LIMIT:
-                raise SlurmAwayError(f"{self._where} answers with more than we read")
-            if time.monotonic() > until:
-                raise SlurmAwayError(f"{self._where} can't be asked: its answer takes too long")
-        return bytes(found)
+            answer = http_asking.ask(
+                self._client(),
+                method,
+                base + path,
+                until=time.monotonic() + self._seconds,
+                most_bytes=ANSWER_LIMIT,
+                headers=headers,
+                body=content,
+            )
+        except http_asking.UnansweredError as error:
+            raise SlurmAwayError(f"{self._where} can't be asked: {error}") from None
+        except http_asking.UnreadableError as error:
+            raise SlurmAwayError(f"{self._where} answers with {error}") from None
+        return self._understood(answer.status, answer.body, token)
 
     def _understood(self, status: int, body: bytes, token: str | None) -> Mapping[str, Any]:
         try:
@@ -300,22 +299,15 @@ class SlurmRest:
         with self._making:
             if self._http is None:
                 url, ca_file = self._options.url, self._options.ca_file
-                verify: ssl.SSLContext | bool = False
+                tls: ssl.SSLContext | bool = False
                 if url.startswith("https:"):
                     try:
-                        verify = ssl.create_default_context(cafile=ca_file)
-                    except OSError as error:
-                        raise SlurmAwayError(
-                            f"{self._where} isn't asked: {ca_file} is no file of certificates"
-                        ) from error
+                        tls = client_tls(ca_file, None, None)
+                    except InputError as error:
+                        raise SlurmAwayError(f"{self._where} isn't asked: {error}") from error
                 # a connection that is kept may be closed by the other side just when an order is sent
-                limits = httpx.Limits(max_keepalive_connections=0)
                 socket = url.removeprefix(SOCKET) if url.startswith(SOCKET) else None
-                # no proxy from the environment, and no redirect is followed: our token goes there alone
-                transport = httpx.HTTPTransport(verify=verify, trust_env=False, limits=limits, uds=socket)
-                self._http = httpx.Client(
-                    transport=transport, timeout=self._seconds, trust_env=False, follow_redirects=False
-                )
+                self._http = http_asking.client(tls, socket=socket, kept=0)
             return self._http
 
 

@@ -3,7 +3,9 @@ and 26.05 (v0.0.43 to v0.0.45)."""
 
 from __future__ import annotations
 
+import contextlib
 import json
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler
@@ -20,7 +22,7 @@ from reservations.history.past import End, Past
 from reservations.leases import LeaseState, RefusedError
 from reservations.sources import Bookable, Remembering, load_source
 from reservations.sources.slurm_leases import SlurmLeases
-from reservations.sources.slurm_rest import SlurmRefusedError
+from reservations.sources.slurm_rest import SlurmAwayError, SlurmRefusedError
 from tests.slurm.stand import Stand, refused
 
 SITE = Site("perth", "Perth", Place(0, 0))
@@ -237,3 +239,22 @@ def test_a_cancel_that_is_refused_with_a_good_status_is_a_refusal(stand: Stand) 
         stand.client().cancel(10)
     stand.answers["DELETE /slurm/v0.0.45/job/10"] = 200, {"status": [], "errors": []}
     stand.client().cancel(10)
+
+
+def drips(handler: BaseHTTPRequestHandler) -> None:
+    """Headers without end, a byte at a time."""
+    handler.send_response_only(200)
+    handler.flush_headers()
+    with contextlib.suppress(OSError):
+        while True:
+            handler.wfile.write(b"X")
+            time.sleep(0.02)
+
+
+def test_headers_that_never_end_hold_nobody_up(stand: Stand) -> None:
+    stand.versions(45)
+    client = stand.client(0.5)
+    assert client.version() == 45
+    stand.answers["GET /slurm/v0.0.45/jobs"] = 200, drips
+    with pytest.raises(SlurmAwayError, match="can't be asked: timed out"):
+        client.list("jobs")
