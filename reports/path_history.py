@@ -12,7 +12,7 @@ import matplotlib as mpl
 import matplotlib.dates
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, NullLocator
 
 from federation.files import write_whole
 from federation.units import format_bits_per_second
@@ -89,7 +89,11 @@ def _drawn(
     axes.set_yscale("log")
     words = FuncFormatter(lambda value, _: format_bits_per_second(value))
     axes.yaxis.set_major_formatter(words)
-    axes.yaxis.set_minor_formatter(words if _narrow(axes.get_ylim()) else NullFormatter())
+    if _narrow(axes.get_ylim()):
+        # there may be no power of ten: round rates, of which each can be written with three digits
+        axes.yaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 5, 10]))
+        axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_minor_formatter(NullFormatter())
     wide = inches[0] >= WIDE[0]
     # 3 and 7: with fewer between them, some ranges have no ticks
     locator = dates.AutoDateLocator() if wide else dates.AutoDateLocator(minticks=3, maxticks=7)

@@ -53,9 +53,14 @@ def draw(calendars: Sequence[Calendar], start: datetime, end: datetime, now: dat
 
 
 def rendered(
-    calendars: Sequence[Calendar], start: datetime, end: datetime, now: datetime, form: str
+    calendars: Sequence[Calendar],
+    start: datetime,
+    end: datetime,
+    now: datetime,
+    form: str,
+    names: Mapping[str, str] | None = None,
 ) -> bytes:
-    """The picture as "png" or "svg"; the same calendars give the same bytes."""
+    """The picture as "png" or "svg"; the same calendars give the same bytes. `names`: of sites, by id."""
     known = [(calendar, rows(calendar, start, end)) for calendar in calendars]
     look = _look(calendars)
     heights = [1.3 + _ROW_INCHES * max(len(lines), 1) for _, lines in known]
@@ -70,6 +75,8 @@ def rendered(
             for number, (calendar, lines) in enumerate(known):
                 total, hosts = grid[2 * number : 2 * number + 2, 0]
                 _draw_one(total, hosts, calendar, lines, look, (start, end, now))
+                name = (names or {}).get(calendar.site, calendar.site)
+                total.set_title(_title(name, calendar), color=_INK, fontsize=11, loc="left", pad=16)
         _legend(figure, look, known)
         stream = io.BytesIO()
         figure.savefig(stream, format=form, metadata={"Date": None} if form == "svg" else {"Software": None})
@@ -97,7 +104,6 @@ def _draw_one(
 ) -> None:
     start, end, now = times
     total.sharex(hosts)
-    total.set_title(_title(calendar, end), color=_INK, fontsize=11, loc="left", pad=16)
     _total(total, calendar, times)
     for position, line in enumerate(lines):
         _row(hosts, position, line, look, start, end)
@@ -128,13 +134,13 @@ def _draw_one(
         )
 
 
-def _title(calendar: Calendar, end: datetime) -> str:
+def _title(name: str, calendar: Calendar) -> str:
     seen = {
         Sight.ALL: "",
         Sight.OWN: "; only our own bookings are shown: this cloud hides the others",
         Sight.NONE: "; this cloud shows no bookings",
     }[calendar.sight]
-    return f"{calendar.site}: {calendar.kind}, as known {calendar.known_at:%Y-%m-%d %H:%M} UTC{seen}"
+    return f"{name}: {calendar.kind}, as known {calendar.known_at:%Y-%m-%d %H:%M} UTC{seen}"
 
 
 def _total(axes: Any, calendar: Calendar, times: tuple[datetime, datetime, datetime]) -> None:

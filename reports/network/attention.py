@@ -20,11 +20,13 @@ LOSSY = 0.005
 
 @dataclass(frozen=True)
 class Point:
-    """One line: a site or a path, what is wrong, and the figures."""
+    """One line: a site or a path, what is wrong, the figures, and whose it is to look at: a site, or both
+    ends of a path where nothing says which of them it is."""
 
     where: str
     what: str
     words: str
+    ask: str
 
 
 def points(
@@ -41,7 +43,7 @@ def points(
     )
     turns = zip_longest(*kinds)
     return [
-        *(Point(network.name(one.site), "site", one.words) for one in faults),
+        *(Point(network.name(one.site), "whole site", one.words, network.name(one.site)) for one in faults),
         *(point for point in chain.from_iterable(turns) if point is not None),
     ]
 
@@ -65,7 +67,20 @@ def _failing(network: Network, known: set[Ends]) -> Iterator[Point]:
             network.path((one.source, one.destination)),
             "fails",
             f"{count} of {one.tests:,} {one.kind.value} tests failed{since}: {one.error}",
+            _side(network, (one.source, one.destination), one.error),
         )
+
+
+def _ends(network: Network, ends: Ends) -> str:
+    return f"{network.name(ends[0])} and {network.name(ends[1])}"
+
+
+def _side(network: Network, ends: Ends, error: str) -> str:
+    """Whose failure it is, where the error says so."""
+    for site, side in zip(ends, ("source", "destination"), strict=True):
+        if error.startswith(side):
+            return network.name(site)
+    return _ends(network, ends)
 
 
 def _lossy(network: Network, known: set[Ends]) -> Iterator[Point]:
@@ -73,7 +88,8 @@ def _lossy(network: Network, known: set[Ends]) -> Iterator[Point]:
     for one in sorted(lossy, key=lambda one: (-(one.value or 0.0), one.ends)):
         if one.ends not in known:
             lost = form(Quantity.LOSS, one.value or 0.0)
-            yield Point(network.path(one.ends), "loses packets", f"{lost} in {one.count:,} tests")
+            words = f"{lost} of the packets in {one.count:,} tests"
+            yield Point(network.path(one.ends), "loses packets", words, _ends(network, one.ends))
 
 
 def _worse(network: Network, worse: Sequence[Change], known: set[Ends]) -> Iterator[Point]:
@@ -88,6 +104,7 @@ def _worse(network: Network, worse: Sequence[Change], known: set[Ends]) -> Itera
             "became worse",
             f"{one.quantity.value} from {form(one.quantity, difference.first.value)} to "
             f"{form(one.quantity, difference.second.value)}{amount}{since}",
+            _ends(network, one.ends),
         )
 
 
@@ -102,4 +119,5 @@ def _apart(network: Network, apart: Sequence[Asymmetry], known: set[Ends]) -> It
             f"{form(Quantity.THROUGHPUT, difference.first.value)} this way, "
             f"{form(Quantity.THROUGHPUT, difference.second.value)} the other ({factor(difference.ratio)}, "
             f"at least {factor(difference.low)})",
+            _ends(network, one.slow),
         )

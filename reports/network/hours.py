@@ -16,7 +16,8 @@ from reports.network.tables import count
 
 # Of so many sites maps are small.
 SMALL = 8
-_UNITS = ((86_400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s"))
+_UNITS = ((365.25 * 86_400, "y"), (86_400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s"))
+_GIB = 2**30
 
 
 def over_a_week(moves: Moves) -> list[Moving]:
@@ -42,7 +43,7 @@ def section(network: Network, moves: Moves) -> Section:
         "How long moving data takes",
         tuple(text),
         (_map(network, moves),),
-        (table(network, moves),),
+        (table(network, moves), *([price_table(network, moves)] if moves.prices else [])),
         # beside a small map there is room for more
         new_page=len(network.sites) > SMALL,
     )
@@ -98,7 +99,7 @@ def table(network: Network, moves: Moves) -> Table:
     times = [
         Column(f"{size}_bytes_seconds_{quantile}", head, span, numeric=True)
         for size in moves.sizes
-        for quantile, head in (("p50", format_size(size)), ("p10", "10 %"), ("p90", "90 %"))
+        for quantile, head in (("p50", format_size(size)), ("p10", "at best"), ("p90", "at worst"))
     ]
     return Table(
         "moving",
@@ -111,8 +112,36 @@ def table(network: Network, moves: Moves) -> Table:
             Column("rests_on", "rests on"),
             Column("tests", "tests", count, numeric=True),
         ),
-        f"The slowest first. Over a week: {format_size(moves.sizes[-1])} usually; may be: the slowest tenth.",
+        "The slowest first. At best and at worst: one in ten is quicker, one in ten slower. Over a week: "
+        f"{format_size(moves.sizes[-1])} usually; may be: the slowest tenth.",
         printed=30,
+    )
+
+
+def price_table(network: Network, moves: Moves) -> Table:
+    """What each site charges for data that is brought to it, the dearest first."""
+    rows: list[dict[str, Any]] = [
+        {
+            "name": network.name(site),
+            "site": site,
+            "per_gib": moves.prices.get(site, 0.0),
+            **{f"{size}_bytes_price": moves.prices.get(site, 0.0) * size / _GIB for size in moves.sizes},
+        }
+        for site in network.sites
+    ]
+    rows.sort(key=lambda row: (-row["per_gib"], row["site"]))
+    return Table(
+        "prices",
+        "What it costs to bring data to a site",
+        pd.DataFrame(rows),
+        (
+            Column("name", "to"),
+            *(
+                Column(f"{size}_bytes_price", format_size(size), lambda price: f"{price:,.2f}", numeric=True)
+                for size in moves.sizes
+            ),
+        ),
+        "By the sites' tariffs, in the federation's own currency, from wherever it comes.",
     )
 
 
@@ -121,8 +150,8 @@ def _over_a_week(middle: float, late: float) -> str:
 
 
 def span(seconds: float) -> str:
-    """A time in one unit, two digits: "34 min", "5.2 h", "12 d"."""
-    for unit, name in ((86_400, "d"), (3600, "h"), (60, "min")):
+    """A time in one unit, two digits: "34 min", "5.2 h", "12 d", "4.6 y"."""
+    for unit, name in _UNITS[:-1]:
         if seconds >= 1.995 * unit or (unit == 60 and seconds >= 60):
             value = seconds / unit
             return f"{value:,.{0 if value >= 9.95 else 1}f} {name}"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import permutations
 
@@ -50,11 +50,13 @@ class Moving:
 
 @dataclass(frozen=True)
 class Moves:
-    """All of them, by path; `sizes` in bytes; `tests` of a path at most were looked at."""
+    """All of them, by path; `sizes` in bytes; `tests` of a path at most were looked at. `prices`: what
+    sites charge for a GiB that is brought to them, in the federation's own currency; without free ones."""
 
     sizes: tuple[int, ...]
     tests: int
     paths: dict[Ends, Moving]
+    prices: Mapping[str, float] = field(default_factory=dict)
 
 
 def known(archive: Archive, sites: int, until: datetime) -> tuple[History, int]:
@@ -81,7 +83,12 @@ def moves(
         return [_moving(history, federation, ends, sizes, until) for ends in some]
 
     found = side_by_side(part, every, _FEW_PATHS, progress)
-    return Moves(tuple(sizes), tests, {one.ends: one for one in found})
+    prices = {
+        site: federation[site].tariff.per_gib_moved
+        for site in sites
+        if site in federation.sites and federation[site].tariff.per_gib_moved
+    }
+    return Moves(tuple(sizes), tests, {one.ends: one for one in found}, prices)
 
 
 def _moving(

@@ -49,13 +49,14 @@ def report(network: Network, moves: Moves, made: Made) -> Document:
     """The whole report. `moves` may be of no paths."""
     findings = found(network)
     told = points(network, findings.faults, findings.worse, findings.asymmetries.found)
+    first = tuple(dict.fromkeys(one.where for one in told))
     return Document(
         name="network",
         title="The state of the network",
         since=network.since,
         until=network.until,
         basis=f"{network.tests:,} tests between {len(network.sites):,} sites",
-        headline=headline(network, findings, moves),
+        headline=headline(network, findings, first),
         remarks=_remarks(network),
         cards=_cards(network, findings, moves),
         sections=(
@@ -111,8 +112,8 @@ METHOD = (
 )
 
 
-def headline(network: Network, findings: Findings, moves: Moves) -> str:
-    """The state in a few sentences."""
+def headline(network: Network, findings: Findings, first: Sequence[str]) -> str:
+    """The state in a few sentences; `first` are the sites and paths to look at, the most telling before."""
     if not network.tests:
         return "Nothing was measured in that time."
     figures = network.figures[Quantity.THROUGHPUT]
@@ -139,12 +140,11 @@ def headline(network: Network, findings: Findings, moves: Moves) -> str:
         if states[state]
     ]
     text += f"; {', '.join(rest)}." if rest else "."
-    if findings.faults:
-        sites = list(dict.fromkeys(network.name(one.site) for one in findings.faults))
-        text += f" Look at {', '.join(sites[:3])}{' and others' if len(sites) > 3 else ''} first."
+    if first:
+        text += f" Look at {', '.join(first[:3])}{' and others' if len(first) > 3 else ''} first."
     worse = len({one.ends for one in findings.worse})
     if worse:
-        text += f" {worse:,} became worse than before."
+        text += f" {worse:,} {'path' if worse == 1 else 'paths'} became worse than before."
     return text
 
 
@@ -208,13 +208,18 @@ def _remarks(network: Network) -> tuple[str, ...]:
 def _attention(told: Sequence[Point]) -> list[Section]:
     if not told:
         return []
-    frame = pd.DataFrame([{"where": one.where, "what": one.what, "words": one.words} for one in told])
+    frame = pd.DataFrame([vars(one) for one in told])
     left = len(told) - _POINTS
     table = Table(
         "attention",
-        "The most telling first",
+        "Sites before paths, of each trouble the worst first",
         frame,
-        (Column("where", "where"), Column("what", "what"), Column("words", "evidence")),
+        (
+            Column("where", "where"),
+            Column("what", "what"),
+            Column("ask", "whom to ask"),
+            Column("words", "evidence"),
+        ),
         shown=_POINTS,
         printed=_POINTS,
     )
@@ -259,11 +264,7 @@ def maps(network: Network) -> list[Section]:
     text = ("Medians of the time, of loss the share of all packets. Dark is bad: slow, far or lossy.",)
     if len(network.sites) <= hours.SMALL:
         return [Section("The network as measured", text, tuple(pictures))]
-    titles = ("The network as measured", "The network as measured, continued", "And what is lost")
-    return [
-        Section(title, text if not number else (), (picture,), new_page=True)
-        for number, (title, picture) in enumerate(zip(titles, pictures, strict=False))
-    ]
+    return [Section("The network as measured", text, tuple(pictures), new_page=True, large=True)]
 
 
 def _spots(network: Network, quantity: Quantity) -> dict[tuple[str, str], Spot]:

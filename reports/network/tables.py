@@ -82,8 +82,8 @@ def paths(network: Network) -> Table:
             Column(_PREFIX[quantity], of[quantity], _form(quantity), numeric=True) for quantity in Quantity
         ]
         columns += [
-            Column("bits_per_second_p10", "10 %", format_bits_per_second, numeric=True),
-            Column("bits_per_second_p90", "90 %", format_bits_per_second, numeric=True),
+            Column("bits_per_second_p10", "slowest tenth", format_bits_per_second, numeric=True),
+            Column("bits_per_second_p90", "fastest tenth", format_bits_per_second, numeric=True),
             Column("throughput_state", "state"),
             Column("tests", "tests", count, numeric=True),
             Column("failed", "failed", count, numeric=True),
@@ -138,8 +138,8 @@ def extremes(network: Network, name: str, title: str, some: Sequence[Figure]) ->
         (
             Column("path", "path"),
             Column("bits_per_second", "median", rate, numeric=True),
-            Column("bits_per_second_p10", "10 %", rate, numeric=True),
-            Column("bits_per_second_p90", "90 %", rate, numeric=True),
+            Column("bits_per_second_p10", "slowest tenth", rate, numeric=True),
+            Column("bits_per_second_p90", "fastest tenth", rate, numeric=True),
             Column("rtt_seconds", "round trip", format_seconds, numeric=True),
             Column("loss_ratio", "lost", share, numeric=True),
             Column("tests", "tests", count, numeric=True),
@@ -227,7 +227,7 @@ def changes(network: Network, found: Sequence[Change]) -> Table:
             Column("before_words", "before"),
             Column("now_words", "now"),
             Column("change_words", "change"),
-            Column("interval_words", "95 %"),
+            Column("interval_words", "95 % interval"),
             Column("worse_words", "is"),
             Column("when", "since about", _when, numeric=True),
             Column("side", "measured by"),
@@ -267,9 +267,9 @@ def availability(network: Network) -> Table:
             Column("path", "path"),
             Column("kind", "test"),
             Column("failed_share", "failed", share, numeric=True),
-            Column("failed", "tests", count, numeric=True),
+            Column("failed", "failed tests", count, numeric=True),
             Column("tests", "of", count, numeric=True),
-            Column("failed_in_a_row", "the newest", _in_a_row, numeric=True),
+            Column("failed_in_a_row", "newest tests", _in_a_row, numeric=True),
             Column("newest_success", "last success", _when, numeric=True),
             Column("last_error", "last error"),
         ),
@@ -341,7 +341,7 @@ def site_availability(network: Network) -> Table:
         (
             Column("name", "site"),
             Column("failed_share", "failed", share, numeric=True),
-            Column("failed", "tests", count, numeric=True),
+            Column("failed", "failed tests", count, numeric=True),
             Column("tests", "of", count, numeric=True),
             Column("paths_failed", "paths that fail now", count, numeric=True),
             Column("paths", "of", count, numeric=True),

@@ -135,7 +135,8 @@ def add_space(router: APIRouter, desk: Desk) -> None:
     def picture(drawn: _Drawn) -> Markup:
         from reports.space_calendar import rendered
 
-        return inline(rendered(drawn.calendars, drawn.start, drawn.end, drawn.start, "svg"))
+        names = {site.id: site.name for site in desk.federation}
+        return inline(rendered(drawn.calendars, drawn.start, drawn.end, drawn.start, "svg", names))
 
     def sites_of(fields: Mapping[str, str]) -> list[str]:
         return [desk.site(fields["site"])] if "site" in fields else list(desk.federation.sites)

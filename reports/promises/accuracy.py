@@ -10,7 +10,7 @@ from reports.document import BAD, COLD, GOOD, NOBODY, Card, Document, Made, Sect
 from reports.promises import accuracy_pictures as pictures
 from reports.promises import accuracy_tables as tables
 from reports.promises import scoring
-from reports.promises.accuracy_tables import off_by, percent
+from reports.promises.accuracy_tables import off_by
 from reports.promises.backtest import MOST_REPLAYED, Replayed
 from reports.promises.transfers import Transfer, Transfers
 
@@ -152,10 +152,13 @@ def _cards(
         cards += [
             Card(scoring.percent(inside.value), "inside the 80 % interval", pictures.verdict_colour(inside)),
             Card(off_by(errors.typical), "typically off by"),
-            Card(percent(errors.bias), "longer than forecast (median)"),
+            Card(
+                scoring.percent(abs(math.expm1(errors.bias))),
+                f"{'longer' if errors.bias > 0 else 'shorter'} than forecast (median)",
+            ),
             Card(
                 scoring.percent(late.value),
-                "longer than P90 (10 % promised)",
+                "slower than nine in ten were to be (10 % expected)",
                 (BAD if late.low > 0.1 else GOOD) if enough else COLD,
             ),
         ]

@@ -45,7 +45,7 @@ def against(transfers: Sequence[Transfer]) -> Picture:
             style = {"ms": 4, "alpha": 0.75, "zorder": 3, "mew": 0}
             axes.plot(middle, actual, marker, color=colour, label=f"{label} ({len(these):,})", **style)
         worst = sorted((one for one in some if not one.inside), key=lambda one: -abs(one.log_error))
-        for one in worst[:LABELLED]:
+        for one in _apart(worst, low, high):
             _label(axes, one, low, high)
         axes.set(xscale="log", yscale="log", xlim=(low, high), ylim=(low, high))
         axes.set_box_aspect(1)
@@ -145,6 +145,18 @@ def _tenths(
     ]
 
 
+def _apart(some: Sequence[Transfer], low: float, high: float) -> list[Transfer]:
+    """The first few of which no label would cover another's."""
+    room = (high / low) ** 0.05
+    found: list[Transfer] = []
+    for one in some[: 4 * LABELLED]:
+        if len(found) < LABELLED and all(
+            abs(math.log(one.seconds / each.seconds)) > math.log(room) for each in found
+        ):
+            found.append(one)
+    return found
+
+
 def _label(axes: Any, one: Transfer, low: float, high: float) -> None:
     assert one.forecast is not None
     # to the side on which there is room
@@ -157,6 +169,8 @@ def _label(axes: Any, one: Transfer, low: float, high: float) -> None:
         ha="right" if left else "left",
         fontsize=7.5,
         color=INK,
+        bbox={"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.8},
+        zorder=4,
     )
 
 

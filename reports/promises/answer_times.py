@@ -33,7 +33,7 @@ def quartiles(asked: Sequence[Asked]) -> Table:
         if seconds:
             rows.append((kind, len(seconds), *np.quantile(seconds, (0.25, 0.5, 0.75, 0.95, 1.0)).tolist()))
     columns = ["p25_seconds", "p50_seconds", "p75_seconds", "p95_seconds", "longest_seconds"]
-    heads = ("25 %", "median", "75 %", "95 %", "longest")
+    heads = ("a quarter within", "half within", "three quarters", "95 % within", "longest")
     return Table(
         "answer-times",
         "How long answers took",

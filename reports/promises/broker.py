@@ -8,7 +8,7 @@ from datetime import datetime
 
 from federation.units import format_seconds, format_size
 from reports.document import BAD, COLD, GOOD, NOBODY, Card, Document, Made, Section
-from reports.promises import answer_times, scoring, starts
+from reports.promises import answer_times, broken, scoring, starts
 from reports.promises import broker_pictures as pictures
 from reports.promises import broker_tables as tables
 from reports.promises.sessions import Asked, Promise, Record
@@ -27,7 +27,7 @@ METHOD = (
     f"Below {starts.LEAST} starts that were due there is no verdict.",
 )
 LEGEND = (
-    "Start: against the promised one. Prepared by P90: the share of preparations within the time that was "
+    "Start: against the promised one. Prepared in time: the share of preparations within the time that was "
     "promised at 90 %. Waited: ready and due, until it started. Shares with 95 % intervals."
 )
 
@@ -59,7 +59,7 @@ def report(
         since,
         until,
         f"{_count(len(asked), 'request')}, {_count(len(accepted), 'session')}",
-        headline(asked, kept, ready),
+        headline(asked, kept, ready) + _where(accepted, until),
         tuple(sections),
         made,
         _remarks(begin, since, until),
@@ -114,6 +114,19 @@ def headline(asked: Sequence[Asked], kept: scoring.Share, ready: scoring.Share) 
     return told + "."
 
 
+def _where(accepted: Sequence[Promise], until: datetime) -> str:
+    """The site that broke most of its promises, and the usual reason: where to ask."""
+    bad = [one for one in accepted if starts.start_of(one, until) in starts.BROKEN]
+    if not bad:
+        return ""
+    (site, count), *_ = sorted(Counter(one.site for one in bad).items(), key=lambda item: (-item[1], item[0]))
+    there = starts.kept((one for one in accepted if one.site == site), until)
+    causes = Counter(starts.cause(one, starts.start_of(one, until)) for one in bad if one.site == site)
+    cause = min(causes, key=lambda one: (-causes[one], one))
+    told = f" Most were broken at {site}: {count:,} of {there.count:,}"
+    return f"{told}, usually because of this: {cause}." if cause != starts.NOT_KNOWN else f"{told}."
+
+
 def _cards(
     asked: Sequence[Asked], promises: Sequence[Promise], kept: scoring.Share, ready: scoring.Share
 ) -> tuple[Card, ...]:
@@ -127,14 +140,19 @@ def _cards(
     if kept.count:
         cards.append(Card(scoring.percent(kept.value), "started when promised", _colour(kept)))
     if ready.count:
-        cards.append(Card(scoring.percent(ready.value), "prepared by P90", _colour(ready)))
+        cards.append(Card(scoring.percent(ready.value), "prepared in the promised time", _colour(ready)))
     ended = Counter(one.phase.value for one in accepted if one.ended is not None)
     over = sum(ended.values())
     if over:
         cards.append(Card(_percent(ended["COMPLETED"], over), f"of {over:,} ended sessions completed"))
     used = starts.use(accepted)
     if used.sessions:
-        cards.append(Card(f"{used.used:,.1f}", "core-hours used"))
+        cards.append(Card(tables.tenths(used.used), "core-hours used"))
+    money, credits = sum(one.money for one in accepted), [one.credits for one in accepted if one.credits]
+    if money:
+        cards.append(Card(tables.price(money), "promised, in the federation's currency"))
+    if credits:
+        cards.append(Card(tables.tenths(sum(credits)), "credits promised"))
     return tuple(cards)
 
 
@@ -163,7 +181,14 @@ def _starts(accepted: Sequence[Promise], until: datetime) -> Section:
     prepared = pictures.preparation(accepted)
     if prepared is not None:
         drawn.append(prepared)
-    return Section("Promised starts, and real ones", (text,), tuple(drawn), (tables.broken(accepted, until),))
+    why = (
+        [broken.causes(accepted, until)]
+        if any(starts.start_of(one, until) in starts.BROKEN for one in accepted)
+        else []
+    )
+    return Section(
+        "Promised starts, and real ones", (text,), tuple(drawn), (*why, broken.broken(accepted, until))
+    )
 
 
 def _sites(promises: Sequence[Promise], until: datetime) -> Section:
@@ -205,8 +230,9 @@ def _ends(accepted: Sequence[Promise]) -> Section:
         ]
         median = scoring.percent(starts.quantile(shares, 0.5))
         text.append(
-            f"Of {used.promised:,.1f} core-hours that were promised to {_count(used.sessions, 'session')}, "
-            f"{used.used:,.1f} were used ({scoring.percent(used.used / used.promised)}); half of the "
+            f"Of {tables.tenths(used.promised)} core-hours that were promised to "
+            f"{_count(used.sessions, 'session')}, {tables.tenths(used.used)} were used "
+            f"({scoring.percent(used.used / used.promised)}); half of the "
             f"sessions used {median} of their time or less."
         )
     moved = sum(one.move_bytes for one in accepted if one.prepared is not None)

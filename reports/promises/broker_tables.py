@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from typing import Any
 
 import pandas as pd
@@ -15,21 +15,28 @@ from federation.units import format_price, format_seconds, format_size
 from reports.document import Column, Table
 from reports.promises import scoring, starts
 from reports.promises.sessions import Asked, Promise
-from reports.promises.starts import Start
 
-BROKEN_SHOWN = 8
 SITES_NAMED = 4
 
 
-def _when(value: datetime) -> str:
+def when(value: datetime) -> str:
     return f"{value:%Y-%m-%d %H:%M}"
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
     return f"{value:,.0f}"
 
 
-def _tenths(value: float) -> str:
+def day(value: datetime) -> str:
+    return f"{value:%Y-%m-%d}"
+
+
+def price(value: float) -> str:
+    """As everywhere, with its thousands apart."""
+    return f"{value:,.2f}" if value >= 1000 else format_price(value)
+
+
+def tenths(value: float) -> str:
     return f"{value:,.1f}" if value < 100 else f"{value:,.0f}"
 
 
@@ -46,14 +53,14 @@ def sites(promises: Sequence[Promise], until: datetime) -> Table:
         pd.DataFrame(rows),
         (
             Column("site", "site"),
-            Column("offers", "offers", _number, numeric=True),
-            Column("accepted", "accepted", _number, numeric=True),
+            Column("offers", "offers", number, numeric=True),
+            Column("accepted", "accepted", number, numeric=True),
             Column("on_time", "started on time"),
-            Column("late_seconds_p50", "start, median", late, numeric=True),
-            Column("late_seconds_p90", "start, P90", late, numeric=True),
-            Column("prepared_in_time", "prepared by P90"),
-            Column("waited_seconds_p90", "waited, P90", format_seconds, numeric=True),
-            Column("longest_queue", "queue", _number, numeric=True),
+            Column("late_seconds_p50", "start, usually", late, numeric=True),
+            Column("late_seconds_p90", "nine in ten by", late, numeric=True),
+            Column("prepared_in_time", "prepared in time"),
+            Column("waited_seconds_p90", "waited, nine in ten", format_seconds, numeric=True),
+            Column("longest_queue", "longest queue", number, numeric=True),
         ),
     )
 
@@ -63,15 +70,15 @@ def uses(promises: Sequence[Promise]) -> Table:
     frame = pd.DataFrame([{"site": site, **_use(some)} for site, some in by_site(promises)])
     columns = (
         Column("site", "site"),
-        Column("completed", "completed", _number, numeric=True),
-        Column("failed", "failed", _number, numeric=True),
-        Column("cancelled", "cancelled", _number, numeric=True),
-        Column("core_hours_promised", "core-h promised", _tenths, numeric=True),
-        Column("core_hours_used", "used", _tenths, numeric=True),
+        Column("completed", "completed", number, numeric=True),
+        Column("failed", "failed", number, numeric=True),
+        Column("cancelled", "cancelled", number, numeric=True),
+        Column("core_hours_promised", "core-h promised", tenths, numeric=True),
+        Column("core_hours_used", "used", tenths, numeric=True),
         Column("moved_bytes", "data brought", format_size, numeric=True),
-        Column("money_promised", "money", format_price, numeric=True),
-        Column("credits_promised", "credits", _tenths, numeric=True),
-        Column("credits_charged", "charged", _tenths, numeric=True),
+        Column("money_promised", "money", price, numeric=True),
+        Column("credits_promised", "credits", tenths, numeric=True),
+        Column("credits_charged", "charged", tenths, numeric=True),
     )
     # what no site has takes no room
     known = tuple(one for one in columns if frame[one.key].notna().any())
@@ -131,66 +138,6 @@ def _sum(values: Sequence[float | None]) -> float:
     return sum(known) if known else math.nan
 
 
-def broken(promises: Sequence[Promise], until: datetime) -> Table:
-    """All accepted sessions, broken promises first: those that never started, then by how late they were."""
-    accepted = [(one, starts.start_of(one, until)) for one in promises if one.accepted]
-    ordered = sorted(accepted, key=lambda pair: _badness(*pair))
-    frame = pd.DataFrame([_session(*pair) for pair in ordered])
-    count = sum(start in starts.KEPT_OR_BROKEN and start is not Start.ON_TIME for _, start in accepted)
-    shown = min(count, BROKEN_SHOWN) or BROKEN_SHOWN
-    return Table(
-        "sessions",
-        "The worst broken promises" if count else "No promised start was broken; the last to start",
-        frame,
-        (
-            Column("session", "session", lambda uuid: uuid[:8]),
-            Column("site", "site"),
-            Column("promised_start", "promised (UTC)", _when, numeric=True),
-            Column("start", "start"),
-            Column("late_seconds", "by", late, numeric=True),
-            Column("why", "why"),
-        ),
-        printed=shown,
-        shown=shown,
-    )
-
-
-_RANK = {Start.NEVER: 0, Start.OVERDUE: 1, Start.LATE: 2, Start.ON_TIME: 3}
-
-
-def _badness(one: Promise, start: Start) -> tuple[int, float, str]:
-    return (_RANK.get(start, 4), -(starts.lateness_seconds(one) or 0.0), one.uuid)
-
-
-def _session(one: Promise, start: Start) -> dict[str, Any]:
-    def known(value: float | None) -> float:
-        return math.nan if value is None else value
-
-    return {
-        "session": one.uuid,
-        "site": one.site,
-        "rank": one.rank,
-        "direct": one.direct,
-        "phase": one.phase.value,
-        "created": one.created,
-        "promised_start": one.promised_start,
-        "promised_within_seconds": one.start_within.total_seconds(),
-        "started": pd.Timestamp(one.started) if one.started else pd.NaT,
-        "start": start.value,
-        "late_seconds": known(starts.lateness_seconds(one)),
-        "preparation_seconds_p90": one.prepare_seconds,
-        "preparation_seconds": known(starts.preparation_seconds(one)),
-        "waited_seconds": known(starts.waited_seconds(one)),
-        "duration_seconds_promised": one.duration.total_seconds(),
-        "duration_seconds_used": known(starts.used_seconds(one)),
-        "cores": one.cores,
-        "memory_gib": one.memory_gib,
-        "moves": one.moves,
-        "why": starts.why(one, start) or None,
-        "failed_by": starts.problem_words(one) or None,
-    }
-
-
 def reasons(asked: Sequence[Asked]) -> Table:
     """How many requests were answered NO for each reason, wherever; one NO may have many."""
     no = sum(not one.yes for one in asked)
@@ -208,7 +155,7 @@ def reasons(asked: Sequence[Asked]) -> Table:
         pd.DataFrame(rows, columns=["kind", "reason", "requests", "share_of_no", "sites"]),
         (
             Column("reason", "reason"),
-            Column("requests", "requests", _number, numeric=True),
+            Column("requests", "requests", number, numeric=True),
             Column("share_of_no", "of all NO", scoring.percent, numeric=True),
             Column("sites", "at"),
         ),
@@ -232,7 +179,7 @@ def refusals(asked: Sequence[Asked]) -> Table:
         (
             Column("site", "site"),
             Column("reason", "reason"),
-            Column("requests", "requests", _number, numeric=True),
+            Column("requests", "requests", number, numeric=True),
             Column("share_of_no", "of all NO", scoring.percent, numeric=True),
         ),
         printed=10,
@@ -272,8 +219,8 @@ def ranks(promises: Sequence[Promise]) -> Table:
         pd.DataFrame(rows, columns=["rank", "sets_with_one", "accepted", "share"]),
         (
             Column("rank", "rank", str, numeric=True),
-            Column("sets_with_one", "answers with so many", _number, numeric=True),
-            Column("accepted", "accepted", _number, numeric=True),
+            Column("sets_with_one", "answers with so many", number, numeric=True),
+            Column("accepted", "accepted", number, numeric=True),
             Column("share", "of all accepted", scoring.percent, numeric=True),
         ),
     )
@@ -306,7 +253,7 @@ def leases(promises: Sequence[Promise]) -> Table:
         pd.DataFrame(rows, columns=columns),
         (
             Column("site", "site"),
-            *(Column(key, head, _number, numeric=True) for key, head in zip(columns[1:], heads, strict=True)),
+            *(Column(key, head, number, numeric=True) for key, head in zip(columns[1:], heads, strict=True)),
         ),
     )
 
@@ -329,27 +276,28 @@ def over_time(asked: Sequence[Asked], promises: Sequence[Promise], since: dateti
         if promise.accepted:
             made[int((promise.created - since) / step)].append(promise)
     rows = []
-    for number in sorted(requests.keys() | made.keys(), reverse=True):
-        of_time, some = requests[number], made[number]
+    for part in sorted(requests.keys() | made.keys(), reverse=True):
+        of_time, some = requests[part], made[part]
         kept, ready = starts.kept(some, until), starts.prepared_in_time(some)
         yes = sum(one.yes for one in of_time)
-        begin = since + number * step
+        begin = since + part * step
         rows.append(
             (begin, yes, len(of_time) - yes, len(some), kept.value, ready.value, starts.use(some).used)
         )
+    whole_days = step >= timedelta(days=1) and since.time() == time()
     columns = ["begin", "yes", "no", "accepted", "on_time_share", "prepared_in_time_share", "core_hours_used"]
     return Table(
         "time",
         f"By {name} in which it was asked",
         pd.DataFrame(rows, columns=columns),
         (
-            Column("begin", f"{name} (UTC)", _when),
-            Column("yes", "YES", _number, numeric=True),
-            Column("no", "NO", _number, numeric=True),
-            Column("accepted", "accepted", _number, numeric=True),
+            Column("begin", f"{name} (UTC)", day if whole_days else when, numeric=True),
+            Column("yes", "YES", number, numeric=True),
+            Column("no", "NO", number, numeric=True),
+            Column("accepted", "accepted", number, numeric=True),
             Column("on_time_share", "started on time", scoring.percent, numeric=True),
-            Column("prepared_in_time_share", "prepared by P90", scoring.percent, numeric=True),
-            Column("core_hours_used", "core-hours used", _tenths, numeric=True),
+            Column("prepared_in_time_share", "prepared in time", scoring.percent, numeric=True),
+            Column("core_hours_used", "core-hours used", tenths, numeric=True),
         ),
         printed=14,
     )
@@ -369,9 +317,9 @@ def owners(asked: Sequence[Asked], promises: Sequence[Promise], names: Mapping[s
         pd.DataFrame(rows, columns=["owner", "requests", "accepted", "core_hours_used"]),
         (
             Column("owner", "owner"),
-            Column("requests", "requests", _number, numeric=True),
-            Column("accepted", "accepted", _number, numeric=True),
-            Column("core_hours_used", "core-hours used", _tenths, numeric=True),
+            Column("requests", "requests", number, numeric=True),
+            Column("accepted", "accepted", number, numeric=True),
+            Column("core_hours_used", "core-hours used", tenths, numeric=True),
         ),
     )
 
@@ -387,8 +335,8 @@ def _counted(name: str, title: str, what: str, counts: Counter[str]) -> Table:
         title,
         pd.DataFrame(rows, columns=["became", what, "share"]),
         (
-            Column("became", ""),
-            Column(what, what, _number, numeric=True),
+            Column("became", "what became of them"),
+            Column(what, what, number, numeric=True),
             Column("share", "share", scoring.percent, numeric=True),
         ),
         printed=25,

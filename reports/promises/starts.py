@@ -35,7 +35,9 @@ class Start(StrEnum):
     CANCELLED = "cancelled before"
 
 
-KEPT_OR_BROKEN = (Start.ON_TIME, Start.LATE, Start.NEVER, Start.OVERDUE)
+BROKEN = (Start.LATE, Start.NEVER, Start.OVERDUE)
+KEPT_OR_BROKEN = (Start.ON_TIME, *BROKEN)
+NOT_KNOWN = "not known"
 
 
 def start_of(one: Promise, until: datetime) -> Start:
@@ -142,6 +144,20 @@ def why(one: Promise, start: Start) -> str:
     if waited is not None and waited > GRACE.total_seconds():
         return f"it was ready, and waited {format_seconds(waited)} for room"
     return ""
+
+
+def cause(one: Promise, start: Start) -> str:
+    """The same as `why`, without the figures of one session, so that it can be counted."""
+    if start in (Start.NEVER, Start.OVERDUE) and one.problem is not None:
+        return kind_title(one.problem[0])
+    found = why(one, start)
+    for words, counted in (
+        ("preparation took", "preparation took longer than was promised"),
+        ("it was ready, and waited", "it was ready, and waited for room"),
+    ):
+        if found.startswith(words):
+            return counted
+    return found or NOT_KNOWN
 
 
 def kind_title(kind: str) -> str:

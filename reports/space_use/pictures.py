@@ -181,7 +181,7 @@ def calendar(name: str, shown: Calendar, ahead: Series, reading: Reading) -> Pic
     )
     if bookings > MOST_BOOKINGS:
         return _sum(name, ahead, f"{bookings:,} bookings on {len(shown.hosts):,} hosts, summed up.")
-    svg = rendered([shown], reading.now, reading.ahead, reading.now, "svg").decode()
+    svg = rendered([shown], reading.now, reading.ahead, reading.now, "svg", reading.names).decode()
     # within HTML it has neither an XML declaration nor a document type
     inside = re.sub(r"^.*?(?=<svg)|<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     # our own drawing: matplotlib escapes the text in it

@@ -120,6 +120,23 @@ def test_in_a_page_the_picture_has_the_pages_colours_light_and_dark():
     assert not re.search("#ffffff|#1d1d26", svg)
 
 
+def test_bookings_that_overlap_take_no_more_than_there_is():
+    one = [calendar([host(1)], [taken(1, 0, 4)])]
+    twice = [calendar([host(1)], [taken(1, 0, 4), taken(1, 1, 3)])]
+    drawn = [total_of(rendered(shown, NOW, END, NOW, "svg").decode()) for shown in (one, twice)]
+    assert drawn[0] == drawn[1]
+
+
+def total_of(svg):
+    """The outline of the filled area above the hosts."""
+    return svg[: svg.index("#c8d9e8")].rpartition(' d="')[2].partition('"')[0]
+
+
+def test_a_site_is_called_by_its_name():
+    text = rendered([calendar([host(1)], [])], NOW, END, NOW, "svg", {"perth": "Perth <1>"}).decode()
+    assert "Perth &lt;1&gt;: virtual:instance" in text
+
+
 def test_a_calendar_that_hides_bookings_says_so():
     text = rendered([calendar([host(1)], [], Sight.OWN)], NOW, END, NOW, "svg").decode()
     assert "hides" in text

@@ -133,8 +133,11 @@ def test_all_failed(tmp_path: Path) -> None:
     made = Planter().rates("a", "b", 1e9, fails=lambda when: True, error="destination: refused")
     status, document, page = said(tmp_path, made)
     assert status == 0
-    assert document["headline"] == ("No throughput is known of any of the 2 paths; 1 failing, 1 not tested.")
+    assert document["headline"] == (
+        "No throughput is known of any of the 2 paths; 1 failing, 1 not tested. Look at a → b first."
+    )
     (point,) = document["tables"]["attention"]
+    assert point["ask"] == "b"
     assert point["words"] == "all 40 of 40 throughput tests failed: destination: refused"
     assert "guesses" in page
 
@@ -156,6 +159,22 @@ def test_only_some_sites(tmp_path: Path) -> None:
     _, document, _ = said(tmp_path, some(), "--sites", "a,b")
     assert {row["source"] for row in document["tables"]["paths"]} == {"a", "b"}
     assert {row["destination"] for row in document["tables"]["moving"]} == {"a", "b"}
+
+
+def test_whose_it_is_and_what_moving_costs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    catalogue = tmp_path / "sites.toml"
+    place = "latitude = 1\nlongitude = 2"
+    catalogue.write_text(
+        f'name = "three"\n[sites.a]\nname = "Alpha"\n{place}\ntariff = {{ per_gib_moved = 0.02 }}\n'
+        f'[sites.b]\nname = "Beta"\n{place}\n[sites.c]\nname = "Gamma"\n{place}\n'
+    )
+    monkeypatch.setenv("FAIRLEAD_CATALOGUE", str(catalogue))
+    _, document, page = said(tmp_path, some(), "--sizes", "1TB,10TB")
+    asked = {row["what"]: row["ask"] for row in document["tables"]["attention"]}
+    assert asked == {"fails": "Alpha", "became worse": "Alpha and Gamma", "slower one way": "Alpha and Beta"}
+    prices = {row["site"]: row["10000000000000_bytes_price"] for row in document["tables"]["prices"]}
+    assert prices == {"a": pytest.approx(0.02 * 10e12 / 2**30), "b": 0.0, "c": 0.0}
+    assert "186.26" in page
 
 
 def test_other_sizes(tmp_path: Path) -> None:

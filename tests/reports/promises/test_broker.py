@@ -90,6 +90,23 @@ def test_broken_promises_stand_first_with_their_reasons() -> None:
     assert next(table for table in document.tables if table.name == "sessions").shown == 4
 
 
+def test_why_and_where_promises_were_broken_is_counted() -> None:
+    made = [
+        promise(1),
+        *(promise(number, late=900.0 * number) for number in (2, 3)),
+        promise(4, late=900.0, site="lausanne"),
+        promise(5, Phase.FAILED, late=None, problem=("lease-refused", "not enough hosts")),
+    ]
+    document = of([asked(number) for number in range(1, 6)], made)
+    counted = [(row["sessions"], row["sites"]) for row in rows(document, "causes")]
+    assert counted == [(3, "perth 2, lausanne 1"), (1, "perth 1")]
+    assert rows(document, "causes")[0]["cause"] == "it was ready, and waited for room"
+    assert document.headline.endswith(
+        "Most were broken at perth: 3 of 4, usually because of this: it was ready, and waited for room."
+    )
+    assert "causes" not in {table.name for table in of([asked(1)], [promise(1)]).tables}
+
+
 @pytest.mark.parametrize(
     ("good", "bad", "word"), [(19, 0, "none"), (20, 0, "kept"), (88, 12, "kept"), (70, 30, "broken")]
 )
