@@ -13,6 +13,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from fairlead.cli._common import plain
 from federation.errors import FairleadError
 
 # What `fairlead --help` lists, in this order: name -> the modules that make it up, each with an `app`
@@ -133,7 +134,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except FairleadError as error:
         if debug:
             raise
-        typer.echo(f"fairlead: {error}", err=True)
+        typer.echo(plain(f"fairlead: {error}"), err=True)
         sys.exit(error.exit_status)
     except Exception as error:
         if debug:

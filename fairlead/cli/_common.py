@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,11 @@ import typer
 
 # rich takes longer to import than most commands take to run: only where something is shown
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, ConsoleOptions, RenderableType
+    from rich.segment import Segment
+
+# what terminals obey, or turn around what follows it: strangers choose the names of files, data and images
+_OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 CatalogueOption = Annotated[
@@ -47,16 +52,33 @@ def messages() -> Console:
 
 
 def _console(*, stderr: bool) -> Console:
-    """Text is shown as it is: names that other people chose are neither markup nor emoji."""
+    """Text is shown as it is: names that other people chose are neither markup nor emoji, and what a terminal
+    would obey in them is left out."""
     from rich.console import Console
 
+    class Plain(Console):
+        def render(
+            self, renderable: RenderableType, options: ConsoleOptions | None = None
+        ) -> Iterator[Segment]:
+            for text, style, control in super().render(renderable, options):
+                yield Segment(text if control else plain(text), style, control)
+
+    from rich.segment import Segment
+
     width = None if (sys.stderr if stderr else sys.stdout).isatty() else 120
-    return Console(stderr=stderr, width=width, highlight=False, markup=False, emoji=False)
+    return Plain(stderr=stderr, width=width, highlight=False, markup=False, emoji=False)
+
+
+def plain(text: str) -> str:
+    """`text` without what a terminal would obey; lines stay lines."""
+    return _OBEYED.sub("", text)
 
 
 def print_json(document: Any) -> None:
     """`document` on standard output, indented; instants in ISO 8601, and the like as text."""
-    typer.echo(json.dumps(document, indent=2, ensure_ascii=False, default=_as_text))
+    text = json.dumps(document, indent=2, ensure_ascii=False, default=_as_text)
+    # (JSON escapes only some of them)
+    typer.echo(_OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
 
 
 def _as_text(value: Any) -> str:
