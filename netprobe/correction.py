@@ -231,10 +231,14 @@ def _shrunk(own: Sequence[Ratio], now: datetime, towards: LogSpread, count: floa
     middle = weighted_quantile([ratio.value for ratio in own], weights, 0.5)
     # as if all were long ones
     spread = log_spread([math.exp(math.log(ratio.value / middle) / ratio.noise) for ratio in own], weights)
-    share = sum(weights) / (sum(weights) + count)
+    total = sum(weights)
+    share = total / (total + count)
     median = math.exp(share * math.log(middle) + (1 - share) * math.log(towards.median))
+    # one ratio has a median, but says nothing of how they are spread
+    spreading = max(total - 1, 0.0)
+    known = spreading / (spreading + count)
     below, above = (
-        math.sqrt(share * mine**2 + (1 - share) * theirs**2)
+        math.sqrt(known * mine**2 + (1 - known) * theirs**2)
         for mine, theirs in ((spread.below, towards.below), (spread.above, towards.above))
     )
     return LogSpread(median, below, above)
