@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 from fairlead.cli import main
 from fairlead.served import Served, start
 from tests.loopback import Asked, Said, said_json, serving
+from tests.waiting import until
 
 JOB = Path(__file__).resolve().parents[2] / "examples" / "checksum.yaml"
 Run = Callable[..., tuple[int, str, str]]
@@ -48,10 +48,7 @@ def completed(broker: Served) -> str:
     with broker.client() as client:
         offer = client.request(JOB.read_text())["offers"][0]["meta"]["uuid"]
         client.move(offer, "ACCEPTED")
-        deadline = time.monotonic() + 60
-        while client.session(offer)["phase"] != "COMPLETED":
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+        until(lambda: client.session(offer)["phase"] == "COMPLETED", "its end", lambda: client.session(offer))
     return str(offer)
 
 

@@ -34,7 +34,7 @@ def test_one_that_ended_while_nobody_looked_for_long(site: Site) -> None:
     async def story() -> None:
         job = await begun(site.platform(), job_of("true"))
         assert site.pod_of(job).process is not None
-        site.pod_of(job).process.wait(10)  # type: ignore[union-attr]
+        site.pod_of(job).process.wait(60)  # type: ignore[union-attr]
         site.simulator.list_sessions("ann", None, None, False)
         site.simulator.advance(2 * 3600)
         status = await site.platform().poll(job)
@@ -75,7 +75,7 @@ def test_a_list_that_lags_behind_is_no_end(site: Site) -> None:
 
 def test_what_runs_is_asked_for_once_for_all(site: Site) -> None:
     async def story() -> None:
-        platform = site.platform(poll_seconds=5.0, log_seconds=60.0)
+        platform = site.platform(poll_seconds=300.0, log_seconds=3600.0)
         jobs = [await begun(platform, job_of("sleep", "60")) for _ in range(5)]
         for job in jobs:
             assert await state(platform, job) is State.RUNNING
@@ -83,7 +83,7 @@ def test_what_runs_is_asked_for_once_for_all(site: Site) -> None:
         for job in jobs:
             assert await state(platform, job) is State.RUNNING
         assert len(site.served.app.requests) == before
-        site.simulator.advance(6)
+        site.simulator.advance(310)
         for job in jobs:
             assert await state(platform, job) is State.RUNNING
         assert len(site.served.app.requests) == before + 1
@@ -93,8 +93,8 @@ def test_what_runs_is_asked_for_once_for_all(site: Site) -> None:
 
 def test_what_may_run_is_asked_for_once_for_all_that_are_prepared(site: Site) -> None:
     async def story() -> None:
-        platform = site.platform(poll_seconds=5.0)
-        site.simulator.advance(6)
+        platform = site.platform(poll_seconds=300.0)
+        site.simulator.advance(310)
         before = len(site.served.app.requests)
         await asyncio.gather(*(platform.prepare(job_of()) for _ in range(10)))
         assert len(site.served.app.requests) == before + 5
@@ -260,9 +260,9 @@ def test_what_another_process_has_seen_counts(site: Site) -> None:
 
 def test_one_failure_serves_all_who_ask_meanwhile(site: Site) -> None:
     async def story() -> None:
-        platform = site.platform(poll_seconds=5.0)
+        platform = site.platform(poll_seconds=300.0)
         jobs = [await begun(platform, job_of("sleep", "60")) for _ in range(4)]
-        site.simulator.advance(10)
+        site.simulator.advance(310)
         before = len(site.served.app.requests)
         site.served.app.faults.append(Fault("GET /session", "cut"))
         for job in jobs:

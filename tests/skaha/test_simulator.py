@@ -36,7 +36,7 @@ class Client:
         return found
 
     def until(self, session_id: str, *statuses: str) -> dict[str, Any]:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while (found := self.session("info", ids=session_id))[0]["status"] not in statuses:
             assert time.monotonic() < deadline, found
             time.sleep(0.05)

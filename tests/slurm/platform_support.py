@@ -43,7 +43,7 @@ def live(
     return asyncio.run(whole())
 
 
-async def until_running(platform: Platform, job: Job, seconds: float = 20.0) -> None:
+async def until_running(platform: Platform, job: Job, seconds: float = 90.0) -> None:
     """Wait until the container has begun."""
     deadline = time.monotonic() + seconds
     while (status := await platform.poll(job)).waiting is not None:
@@ -51,7 +51,7 @@ async def until_running(platform: Platform, job: Job, seconds: float = 20.0) -> 
         await asyncio.sleep(0.05)
 
 
-async def until_out(platform: Platform, job: Job, text: str, seconds: float = 20.0) -> None:
+async def until_out(platform: Platform, job: Job, text: str, seconds: float = 90.0) -> None:
     """Wait until the job has printed `text`."""
     deadline = time.monotonic() + seconds
     while text not in (status := await platform.poll(job)).stdout:

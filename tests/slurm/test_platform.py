@@ -106,10 +106,10 @@ def test_a_container_is_in_its_job_s_control_groups_and_leaves_none(
     status = ended(slurm, tmp_path, job)
     [number] = job_ids(slurm, job)
     assert [f"/job_{number}/" in line for line in status.stdout.splitlines() if ":memory:" in line] == [True]
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     # those that are Slurm's own go a moment after the job
     while list(Path("/sys/fs/cgroup").glob(f"*/slurm_{slurm.prefix}*/uid_*/job_{number}")):
-        assert time.monotonic() < deadline
+        assert time.monotonic() < deadline, "its control groups stay"
         time.sleep(0.1)
 
 
@@ -158,7 +158,7 @@ def test_a_container_that_heeds_sigterm_ends_by_itself(slurm: Cluster, tmp_path:
         await platform.stop(job)
         return await platform.poll(job)
 
-    status = live(slurm, tmp_path, job, work, stop_seconds=10.0)
+    status = live(slurm, tmp_path, job, work, stop_seconds=30.0)
     assert (status.exit_code, status.stdout, status.problem) == (3, "ready\nsaved\n", None)
 
 
@@ -231,9 +231,9 @@ def test_a_node_that_fails_is_told_with_the_operator_s_reason(
         # back again, the node ends what it finds there
         slurm.begin(node)
         slurm.wait(["sinfo", "--noheader", f"--nodes={node}", "--format=%t"], "idle")
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while containers(job):
-        assert time.monotonic() < deadline
+        assert time.monotonic() < deadline, containers(job)
     assert status.problem == f"its node {node} failed: {node}: power supply (down)"
 
 

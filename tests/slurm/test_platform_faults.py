@@ -89,19 +89,19 @@ def test_nothing_is_lost_while_the_controller_is_away(slurm: Cluster, tmp_path: 
                 assert "\n" not in str(end)
             # what ends meanwhile is known without it
             (storage / "go").touch()
-            deadline = time.monotonic() + 20
+            deadline = time.monotonic() + 60
             while True:
                 try:
                     status = await platform.poll(job)
                     break
                 except Unreachable:
-                    assert time.monotonic() < deadline
+                    assert time.monotonic() < deadline, "its end is never known"
             assert (status.state, status.exit_code) == (State.EXITED, 4)
         await platform.start(other)
         assert (await until_exited(platform, other)).exit_code == 0
         await platform.release(other.id)
 
-    live(slurm, tmp_path / "work", job, work, command_seconds=1.0)
+    live(slurm, tmp_path / "work", job, work, command_seconds=3.0)
     assert (storage / "runs").read_text() == "run\n"
 
 

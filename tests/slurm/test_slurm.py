@@ -52,7 +52,7 @@ def of(calendar: Calendar, booking: str) -> list[Taken]:
 
 def until_planned(cluster: Cluster, job: str) -> None:
     """Wait for the backfill's next round; it looks once a second."""
-    for _ in range(200):
+    for _ in range(600):
         if "N/A" not in cluster.run("squeue", "--noheader", f"--jobs={job}", "--format=%S"):
             return
         threading.Event().wait(0.1)

@@ -95,7 +95,7 @@ def document(image: str, script: str) -> dict[str, Any]:
 
 def written(served: Served, name: str) -> Path:
     """The file of that name in a session's storage, as soon as the container has written it."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 90
     while not (found := list(served.log.parent.glob(f"work/**/storage/*/{name}"))):
         assert time.monotonic() < deadline, name
         time.sleep(0.1)
@@ -122,7 +122,7 @@ def test_a_session_has_its_reservation_and_gives_it_back(
         written(served, "answer")
         change(owner, path, "CANCELLED")
         until(owner, path, "CANCELLED", seconds=90)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 90
         while reservations(slurm) or owner.get(f"{path}/storage/results/answer").status_code != 200:
             assert time.monotonic() < deadline, (reservations(slurm), owner.get(path).json())
             time.sleep(0.1)
