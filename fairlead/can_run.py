@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from broker.images.looking import Images
+from broker.images.references import is_reference
 from broker.model import Executable, Level, Note
 from broker.offers.images import judged, look_for_images
 from broker.offers.policy import executable_refused
 from broker.platforms import OffersItself, PlatformError, PullsImages, SaysWhatFits, load_platform
 from federation.clock import SystemClock
+from federation.errors import InputError
 from federation.sites import Federation, Site
 
 SITES_AT_ONCE = 16
@@ -33,9 +35,11 @@ def who_can_run(federation: Federation, image: str, directory: Path) -> list[Ans
     """What every site that has a platform says of `image`, in the catalogue's order.
 
     Services that know what may run at their sites are asked, all at the same time, and so are registries.
-    `directory` is for what platforms may want to write. Raises InputError for a platform that can't be made
-    as the catalogue says.
+    `directory` is for what platforms may want to write. Raises InputError for what is no image's name, and
+    for a platform that can't be made as the catalogue says.
     """
+    if not is_reference(image):
+        raise InputError(f"image: {image!r} is not the name of one: expected REGISTRY/PROJECT/NAME:TAG")
     executable = Executable(None, (image,))
     sites = [site for site in federation if site.platform is not None]
     platforms = {

@@ -6,9 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 from typer.testing import CliRunner, Result
 
 from fairlead.cli import build
+from federation.errors import InputError
 from tests.broker.images.fake import Answering, Said, fake_registry, serving
 from tests.skaha.platform_support import CONTRIBUTED, TERMINAL, Site
 from tests.skaha.serving import registries_at, skaha_options
@@ -27,6 +29,8 @@ latitude = -31.95
 longitude = 115.86
 platform = {{ kind = "simulated", cores = 8, memory = "8 GiB", storage = "1 GiB" }}
 """
+
+SIMULATED = CATALOGUE.partition("[sites.perth]")[2].format()
 
 
 def check(site: Site, image: str, *more: str, answering: Answering | None = None) -> Result:
@@ -78,3 +82,13 @@ def test_for_people_it_is_a_table(site: Site) -> None:
     assert done.exit_code == 0
     assert "can run it" in done.stdout
     assert "images.canfar.net" in done.stdout
+
+
+@pytest.mark.parametrize("image", ["", "a b", "-x", "docker://alpine", "a\nb", "alpine@sha256:zz", "UPPER"])
+def test_what_is_no_image_s_name_is_asked_nowhere(image: str, tmp_path: Path) -> None:
+    catalogue = tmp_path / "sites.toml"
+    catalogue.write_text(CATALOGUE.partition("[sites.canfar]")[0] + "[sites.perth]" + SIMULATED)
+    done = CliRunner().invoke(build("site"), ["site", "check", str(catalogue), f"--image={image}"])
+    assert isinstance(done.exception, InputError)
+    assert "is not the name of one: expected REGISTRY/PROJECT/NAME:TAG" in str(done.exception)
+    assert "\n" not in str(done.exception)
