@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -77,7 +79,7 @@ def test_a_piece_is_accepted(piece: Piece, tmp_path: Path) -> None:
         load_settings(file, {"HOME": str(tmp_path)})
 
 
-def catalogue(text: str, document: dict) -> str:
+def catalogue(text: str, document: Mapping[str, Any]) -> str:
     """The piece with what every site must have; tables that it begins itself get the rest there."""
     whole = f'name = "piece"\n{text}'
     if "sites" not in document:

@@ -33,7 +33,7 @@ HERE = Path(__file__).parent
 @contextmanager
 def served(script: str, log: Path, *arguments: str) -> Iterator[str]:
     """What the script of that name prints first, while it runs; what it complains goes to `log`."""
-    command = [python(), HERE / script, *arguments]
+    command = [str(python()), str(HERE / script), *arguments]
     with (
         log.open("w") as complaints,
         subprocess.Popen(

@@ -19,8 +19,8 @@ def bundle() -> dict[str, Any]:
         for name, schema in _load(path).get("components", {}).get("schemas", {}).items():
             assert name not in schemas, f"{name} is in two files"
             schemas[name] = schema
-    whole: dict[str, Any] = document | {"components": {"schemas": schemas}}
-    return _own_references(whole)
+    whole: dict[str, Any] = _own_references(document | {"components": {"schemas": schemas}})
+    return whole
 
 
 def _load(path: Path) -> Any:

@@ -74,7 +74,7 @@ class World:
     def offer(self, cores: int, hours: float = 24) -> Any:
         now = datetime.now(UTC)
         start = f"{now:%Y-%m-%dT%H:%M:%SZ}/{now + timedelta(hours=hours):%Y-%m-%dT%H:%M:%SZ}"
-        return self.broker.request(make_document((cores, None), "PT10M", start=start), ANN)  # type: ignore[no-untyped-call]
+        return self.broker.request(make_document((cores, None), "PT10M", start=start), ANN)
 
     def accept(self, cores: int = 8) -> str:
         uuid: str = self.offer(cores).sessions[0].uuid

@@ -81,7 +81,7 @@ class World:
     def document(self, *command: str, **more: Any) -> Any:
         now = datetime.now(UTC)
         start = f"{now:%Y-%m-%dT%H:%M:%SZ}/{now + timedelta(hours=3):%Y-%m-%dT%H:%M:%SZ}"
-        document = make_document((1, None), "PT10M", start=start, **more)  # type: ignore[no-untyped-call]
+        document = make_document((1, None), "PT10M", start=start, **more)
         document["executable"]["image"] = {"locations": [self.image]}
         document["executable"]["command"] = list(command)
         return document

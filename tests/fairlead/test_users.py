@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import sqlalchemy as sa
 
 from broker.audit import AuditLog, Entry
 from broker.identities import Identities
@@ -14,29 +16,33 @@ from broker.records import Owner, Role
 from fairlead.cli import main
 from federation.clock import SystemClock
 
+Run = Callable[..., tuple[int, str, str]]
+
 
 @pytest.fixture
-def fairlead(engine, database_url, monkeypatch, capsys):
+def fairlead(
+    engine: sa.Engine, database_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Run:
     """The command on this test's database: its exit status, what it printed, and what it said."""
     monkeypatch.setenv("FAIRLEAD_DATABASE_URL", database_url)
     monkeypatch.delenv("FAIRLEAD_DEBUG", raising=False)
 
-    def run(*arguments, stdin=""):
+    def run(*arguments: str, stdin: str = "") -> tuple[int, str, str]:
         monkeypatch.setattr("sys.stdin", io.StringIO(stdin))
         with pytest.raises(SystemExit) as left:
             main(arguments)
         said = capsys.readouterr()
-        return left.value.code, said.out, said.err
+        return int(left.value.code or 0), said.out, said.err
 
     return run
 
 
 @pytest.fixture
-def identities(engine):
+def identities(engine: sa.Engine) -> Identities:
     return Identities(engine, SystemClock(), None, None)
 
 
-def test_a_user_s_life(fairlead, identities):
+def test_a_user_s_life(fairlead: Run, identities: Identities) -> None:
     status, out, _ = fairlead(
         "users", "add", "ada", "--role", "operator", "--password-stdin", "--json", stdin="first\nmore\n"
     )
@@ -58,7 +64,7 @@ def test_a_user_s_life(fairlead, identities):
     assert identities.get("ada") is None
 
 
-def test_everybody_is_listed_by_name(fairlead, identities):
+def test_everybody_is_listed_by_name(fairlead: Run, identities: Identities) -> None:
     for name in ("eve", "ada [bold]"):
         identities.create(name, "secret")
     identities.of_token("https://iam.example/", "1", "bob", Role.ADMIN)
@@ -86,7 +92,9 @@ def test_everybody_is_listed_by_name(fairlead, identities):
         (("audit", "--since", "soon"), "", "--since: expected an instant"),
     ],
 )
-def test_what_can_not_be_done_is_one_line(fairlead, identities, arguments, stdin, said):
+def test_what_can_not_be_done_is_one_line(
+    fairlead: Run, identities: Identities, arguments: tuple[str, ...], stdin: str, said: str
+) -> None:
     identities.create("eve", "secret")
     status, out, err = fairlead(*arguments, stdin=stdin)
     assert (status, out) == (2, "")
@@ -94,8 +102,9 @@ def test_what_can_not_be_done_is_one_line(fairlead, identities, arguments, stdin
     assert "Traceback" not in err
 
 
-def test_the_role_of_who_comes_with_tokens_is_the_issuer_s(fairlead, identities):
+def test_the_role_of_who_comes_with_tokens_is_the_issuer_s(fairlead: Run, identities: Identities) -> None:
     bob = identities.of_token("https://iam.example/", "1", "bob", Role.USER)
+    assert bob is not None
     status, _, err = fairlead("users", "role", bob.id, "admin")
     assert (status, err.count("\n")) == (2, 1)
     assert "issuer" in err
@@ -103,7 +112,7 @@ def test_the_role_of_who_comes_with_tokens_is_the_issuer_s(fairlead, identities)
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_names_that_strangers_try_do_nothing_to_the_terminal(fairlead, engine):
+def test_names_that_strangers_try_do_nothing_to_the_terminal(fairlead: Run, engine: sa.Engine) -> None:
     log = AuditLog(engine, SystemClock(), timedelta(days=1))
     log.record(Entry(datetime.now(UTC), "login.fail", 401, username="\x1b[2Jroot\n[bold]x"))
     log.stop()
@@ -112,7 +121,7 @@ def test_names_that_strangers_try_do_nothing_to_the_terminal(fairlead, engine):
     assert "?[2Jroot?[bold]x" in out
 
 
-def test_what_was_done_is_in_the_audit_log(fairlead):
+def test_what_was_done_is_in_the_audit_log(fairlead: Run) -> None:
     fairlead("users", "add", "ada", "--password-stdin", stdin="s3cret-word\n")
     fairlead("users", "disable", "ada")
     status, out, _ = fairlead("audit", "--json")

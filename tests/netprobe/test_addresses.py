@@ -79,7 +79,7 @@ def table(**names: list[str]) -> Any:
     return resolve
 
 
-def ask(host: str, allowed: Allowed | None = None, port: int = 80, **names: list[str]) -> list[str]:
+def ask(host: str, allowed: Allowed | None = None, port: int = 80, /, **names: list[str]) -> list[str]:
     found = targets(host, port, allowed or Allowed(), table(**names))
     return [str(address[0]) for _, address in found]
 
@@ -140,19 +140,19 @@ def test_a_site_s_own_storage_may_be_anywhere(pattern: str, host: str, port: int
 @pytest.mark.parametrize("pattern", ["other.site", "data.site:81", "data", "data.site.", "site"])
 def test_another_host_or_port_is_not_the_site_s_storage(pattern: str) -> None:
     with pytest.raises(ForbiddenError):
-        ask("data.site", Allowed(hosts=(pattern,)), **{"data.site": ["10.0.0.1"]})
+        ask("data.site", Allowed(hosts=(pattern,)), 80, **{"data.site": ["10.0.0.1"]})
 
 
 def test_the_storage_of_other_sites_may_be_private_and_nothing_of_this_machine_s() -> None:
     allowed = Allowed(peers=("data.site",))
     for address in ("10.0.0.1", "fd00::1", "8.8.8.8"):
-        assert ask("data.site", allowed, **{"data.site": [address]}) == [address]
+        assert ask("data.site", allowed, 80, **{"data.site": [address]}) == [address]
     for address in ("127.0.0.1", "::1", "::ffff:127.0.0.1", "169.254.169.254", "fe80::1", "0.0.0.0", "::"):
         with pytest.raises(ForbiddenError):
-            ask("data.site", allowed, **{"data.site": [address]})
+            ask("data.site", allowed, 80, **{"data.site": [address]})
     for address in ("64:ff9b::169.254.169.254", "2002:7f00:1::1", "224.0.0.1"):
         with pytest.raises(ForbiddenError):
-            ask("data.site", allowed, **{"data.site": [address]})
+            ask("data.site", allowed, 80, **{"data.site": [address]})
 
 
 def test_networks_are_allowed_as_a_policy_names_them() -> None:

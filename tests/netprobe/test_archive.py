@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
+from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -27,7 +28,7 @@ from tests.netprobe.taking_in import endless
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
 
-def measurement(source: str = "a", destination: str = "b", minutes: float = 0, **more: object) -> Measurement:
+def measurement(source: str = "a", destination: str = "b", minutes: float = 0, **more: Any) -> Measurement:
     one = Measurement(
         kind=Kind.THROUGHPUT,
         source=source,
@@ -38,7 +39,7 @@ def measurement(source: str = "a", destination: str = "b", minutes: float = 0, *
         origin=Origin.SCRIPTED,
         figures={"bits_per_second": 94.9e6},
     )
-    return replace(one, **more)  # type: ignore[arg-type]
+    return replace(one, **more)
 
 
 def test_what_goes_in_comes_out_unchanged(engine: Engine) -> None:
@@ -212,7 +213,7 @@ def test_a_history_is_what_its_words_say(
 
 def test_the_paths_of_a_kind_also_where_all_failed(engine: Engine) -> None:
     archive = Archive(engine)
-    archive.add(measurement(*path, minutes=n) for path in ("ba", "ab", "ac") for n in range(3))
+    archive.add(measurement(path[0], path[1], n) for path in ("ba", "ab", "ac") for n in range(3))
     archive.add([measurement("c", "d", error="busy"), measurement("x", "y", kind=Kind.PATH)])
     assert archive.paths(Kind.THROUGHPUT) == [("a", "b"), ("a", "c"), ("b", "a"), ("c", "d")]
     assert archive.paths(Kind.LOSS) == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -19,7 +20,7 @@ HOUR = timedelta(hours=1)
 NOW = NOON + timedelta(days=10)
 
 
-def rate(megabits: float, minutes: float, **more: object) -> Measurement:
+def rate(megabits: float, minutes: float, **more: Any) -> Measurement:
     return measurement(minutes=minutes, figures={"bits_per_second": megabits * 1e6}, **more)
 
 

@@ -227,7 +227,7 @@ def test_the_transfer_tool_takes_an_object_by_its_bucket(tmp_path: Path) -> None
     with kept_server({"/bucket/a%20key/x": BODY}) as server:
         server.extra["/bucket/a%20key/x"] = {**ID, "x-amz-checksum-sha256": SHA256}
         given = {"url": "s3://bucket/a key/x", "endpoint": server.url("/"), "path": str(tmp_path / "key")}
-        found = asyncio.run(transfer.Transfer().run(loopback_test(0, **given)))
+        found = asyncio.run(transfer.Transfer().run(loopback_test(0, 10.0, **given)))
     assert found.error is None
     assert found.raw is not None
     assert found.raw["verified"] == "store-sha256"

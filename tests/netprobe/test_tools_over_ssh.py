@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield running
 
 
-def from_there(host: SshHost, port: int = 1, limit: float = 30.0, **parameters: object) -> Test:
+def from_there(host: SshHost, port: int = 1, limit: float = 30.0, **parameters: Any) -> Test:
     source = Endpoint("far", host, "127.0.0.1")
     return Test(source, Endpoint("near", LocalHost(), "127.0.0.1", port), parameters, limit)
 
@@ -34,7 +35,7 @@ def from_there(host: SshHost, port: int = 1, limit: float = 30.0, **parameters: 
     ],
 )
 def test_a_tool_measures_from_another_machine(
-    server: Server, tool: str, parameters: dict[str, object], figure: str
+    server: Server, tool: str, parameters: dict[str, Any], figure: str
 ) -> None:
     before = children()
     result = asyncio.run(load_tool(tool).run(from_there(server.host, **parameters)))

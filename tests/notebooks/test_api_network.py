@@ -210,7 +210,10 @@ def test_one_more_replica_is_never_worse(
 
 
 def test_sites_are_ranked_by_when_the_data_is_there(week: fairlead.Fairlead) -> None:
-    files = {"cube": ("60 GB", ["perth", "lausanne"]), "calibration": (8e9, ["penticton"])}
+    files: dict[str, tuple[str | float, list[str]]] = {
+        "cube": ("60 GB", ["perth", "lausanne"]),
+        "calibration": (8e9, ["penticton"]),
+    }
     found = week.rank(files)
     assert sorted(found["site"]) == sorted(SITES)
     assert found["seconds_p90"].is_monotonic_increasing

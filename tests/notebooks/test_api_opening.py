@@ -6,6 +6,7 @@ import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -48,8 +49,8 @@ def test_what_is_not_there_is_an_attribute_error() -> None:
 
 @pytest.mark.parametrize("form", ["path", "text", "url"])
 def test_a_database_by_path_or_url(database: Path, form: str) -> None:
-    named = {"path": database, "text": str(database), "url": f"sqlite:///{database}"}[form]
-    with fairlead.open(named, catalogue=CATALOGUE) as opened:
+    forms: dict[str, str | Path] = {"path": database, "text": str(database), "url": f"sqlite:///{database}"}
+    with fairlead.open(forms[form], catalogue=CATALOGUE) as opened:
         assert len(opened.measurements("throughput")) == sum(one.kind == "throughput" for one in recorded())
 
 
@@ -58,11 +59,11 @@ def test_both_databases_say_the_same(database_url: str) -> None:
     upgrade(engine)
     Archive(engine).add(read(DATA / "week.parquet"))
     engine.dispose()
-    asked = {"catalogue": CATALOGUE, "at": "2026-01-07"}
+    asked: dict[str, Any] = {"catalogue": CATALOGUE, "at": "2026-01-07"}
     with fairlead.open(database_url, **asked) as ours, fairlead.open(DATA / "week.parquet", **asked) as file:
         pd.testing.assert_frame_equal(ours.measurements("latency"), file.measurements("latency"))
         pd.testing.assert_frame_equal(ours.forecast(), file.forecast())
-        mesh = {"template": DATA / "mesh.json", "since": "1d"}
+        mesh: dict[str, Any] = {"template": DATA / "mesh.json", "since": "1d"}
         pd.testing.assert_frame_equal(ours.coverage(**mesh), file.coverage(**mesh))
 
 

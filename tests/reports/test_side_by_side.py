@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 
 import pytest
 
@@ -24,7 +25,7 @@ def test_results_come_in_order_however_many_do_the_work(few: int) -> None:
 
 
 def test_an_error_in_a_part_is_raised() -> None:
-    def fail(part: list[int]) -> list[int]:
+    def fail(part: Sequence[int]) -> list[int]:
         raise InputError("part 7 is wrong")
 
     with pytest.raises(InputError, match="part 7 is wrong"):
@@ -36,7 +37,7 @@ def test_work_beside_gives_its_result_and_its_error(alone: bool) -> None:
     with beside(lambda: [1, 2, 3], alone) as result:
         assert result() == [1, 2, 3]
 
-    def fail() -> None:
+    def fail() -> list[int]:
         raise InputError("nothing there")
 
     with beside(fail, alone) as result, pytest.raises(InputError, match="nothing there"):

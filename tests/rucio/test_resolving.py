@@ -31,10 +31,10 @@ def item(world: World, name: str, **more: Any) -> DataItem:
 def files(world: World, of: DataItem, site: str = "a") -> Any:
     catalogue = load_catalogues(world.federation, True)["rucio-data-resource"]
     assert isinstance(catalogue, Unpacks)
-    return catalogue.files(of, world.federation[site])
+    return catalogue.files(of, world.federation[site], 0.0)
 
 
-def sites(found: DataItem) -> list[str | None]:
+def sites(found: DataItem) -> list[str]:
     return sorted(str(each.site_id) for each in found.replicas)
 
 

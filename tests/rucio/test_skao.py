@@ -30,7 +30,7 @@ def test_a_dataset_is_found_and_its_files_are_brought(world: World, names: list[
     assert found.size_bytes == sum(len(content(name)) for name in names)
     catalogue = load_catalogues(world.federation, True)["skao-data-resource"]
     assert isinstance(catalogue, Unpacks)
-    assert {file.path for file in catalogue.files(found, world.federation["a"])} == set(names)
+    assert {file.path for file in catalogue.files(found, world.federation["a"], 0.0)} == set(names)
 
 
 def test_another_size_than_rucio_s_is_a_warning(world: World, names: list[str]) -> None:
@@ -64,4 +64,4 @@ def test_an_item_that_rucio_did_not_resolve_has_no_files(world: World, names: li
     assert isinstance(catalogue, Unpacks)
     assert listed.item is not None
     with pytest.raises(CatalogueError):
-        catalogue.files(listed.item, world.federation["a"])
+        catalogue.files(listed.item, world.federation["a"], 0.0)

@@ -3,15 +3,19 @@
 import json
 import random
 from collections import Counter
+from pathlib import Path
 
+import pytest
+
+from broker.platforms import SaysWhatFits
 from tests.broker.test_kills import SEED, Machine, check, suffer, told
 from tests.contracts.platform_support import make_platform
 from tests.skaha.platform_support import Site
-from tests.skaha.serving import registries_at
+from tests.skaha.serving import Served, registries_at
 from tests.skaha.test_story import document
 
 
-def test_sessions_at_a_skaha(served, tmp_path, capsys):
+def test_sessions_at_a_skaha(served: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Skaha itself lives on: nothing is lost, nothing is made twice, and nothing stays there."""
     site = Site(served, tmp_path).with_staging()
     (tmp_path / "token").write_text("tok123")
@@ -24,6 +28,7 @@ def test_sessions_at_a_skaha(served, tmp_path, capsys):
     machine = Machine(tmp_path / "machine", "skaha", f"{{ {inline} }}", asked)
     # what may run there is known from before its first life
     platform = make_platform("skaha", machine.work / "here", options)
+    assert isinstance(platform, SaysWhatFits)
     platform.learn()
     records, held, busy = suffer(machine, random.Random(SEED + 5))
     starts = Counter(name.removeprefix("fairlead-") for name in served.simulator.made)

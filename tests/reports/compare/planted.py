@@ -105,7 +105,9 @@ class Planter:
         sides = ((SCRIPTED, scripted, SCRIPT_HOURS, spreads[0]), (MESH, mesh, MESH_HOURS, spreads[1]))
         for real, level, hours, wide in sides:
             ours = real is SCRIPTED
-            for day in self.times(hours) if level is not None else ():
+            if level is None:
+                continue
+            for day in self.times(hours):
                 value = level(day) if callable(level) else level
                 rate = value * math.exp(self.chance.normal(0, wide))
                 own = {"bits_per_second": rate, "sent_bits_per_second": rate, "rtt_seconds_min": RTT}

@@ -13,6 +13,7 @@ from scipy import stats
 from netprobe.changes import changes
 from reports.compare.statistics import (
     LEAST,
+    Floats,
     Shift,
     autocorrelation,
     benjamini_hochberg,
@@ -31,9 +32,11 @@ from reports.compare.trend import steps, trend
 NUMBERS = st.lists(st.integers(-20, 20).map(float), min_size=8, max_size=60).map(np.array)
 
 
-def series(
-    chance: np.random.Generator, count: int, correlation: float = 0.0, spread: float = 0.05
-) -> np.ndarray:
+def every(seconds: float, count: int) -> Floats:
+    return np.arange(count, dtype=np.float64) * seconds
+
+
+def series(chance: np.random.Generator, count: int, correlation: float = 0.0, spread: float = 0.05) -> Floats:
     found = np.empty(count)
     value = chance.normal()
     for index in range(count):
@@ -43,7 +46,7 @@ def series(
 
 
 @given(NUMBERS, NUMBERS)
-def test_unpaired_as_scipy_has_it(first: np.ndarray, second: np.ndarray) -> None:
+def test_unpaired_as_scipy_has_it(first: Floats, second: Floats) -> None:
     found = unpaired(first, second)
     expected = stats.mannwhitneyu(second, first, method="asymptotic")
     if np.ptp(np.concatenate((first, second))) > 0:
@@ -53,7 +56,7 @@ def test_unpaired_as_scipy_has_it(first: np.ndarray, second: np.ndarray) -> None
 
 
 @given(NUMBERS)
-def test_paired_as_scipy_has_it(difference: np.ndarray) -> None:
+def test_paired_as_scipy_has_it(difference: Floats) -> None:
     found = paired(difference)
     if (difference != 0).any():
         expected = stats.wilcoxon(difference, method="asymptotic", correction=False, zero_method="wilcox")
@@ -63,8 +66,8 @@ def test_paired_as_scipy_has_it(difference: np.ndarray) -> None:
 
 
 @given(NUMBERS)
-def test_slope_as_scipy_has_it(values: np.ndarray) -> None:
-    times = np.arange(len(values)) * 86_400.0
+def test_slope_as_scipy_has_it(values: Floats) -> None:
+    times = every(86_400.0, len(values))
     assert trend(times, values).slope_per_day == pytest.approx(
         stats.theilslopes(values, times / 86_400).slope, abs=1e-12
     )
@@ -115,7 +118,7 @@ def test_a_difference_is_claimed_wrongly_in_a_twentieth_at_most(count: int, corr
 
 def test_hours_of_the_day_that_differ_are_an_error_that_days_do_not_lessen() -> None:
     chance = np.random.default_rng(9)
-    times = np.arange(240) * 3 * 3600.0
+    times = every(3, 240) * 3600.0
     steady = series(chance, 240)
     at_noon = np.where(times // 3600 % 24 == 12, 0.3, 0.0)
     plain, with_hours = (centre(steady + at_noon, 0.0, when) for when in (None, times))
@@ -127,7 +130,7 @@ def test_hours_of_the_day_that_differ_are_an_error_that_days_do_not_lessen() -> 
 
 def test_hours_that_are_alike_cost_nothing_in_most_series() -> None:
     chance = np.random.default_rng(10)
-    times = np.arange(120) * 6 * 3600.0
+    times = every(6, 120) * 3600.0
     same = 0
     for _ in range(200):
         values = series(chance, 120)
@@ -181,7 +184,7 @@ def test_one_value_is_summarised() -> None:
 
 def test_a_step_is_found_with_its_date_and_medians() -> None:
     chance = np.random.default_rng(6)
-    times = np.arange(60) * 21_600.0
+    times = every(21_600.0, 60)
     values = np.exp(series(chance, 60)) * np.where(np.arange(60) < 25, 9e9, 5e9)
     (found,) = steps(times, values, np.log(values), "mesh")
     assert abs(found.start - 25) <= 1
@@ -200,7 +203,7 @@ def test_the_screen_hides_no_step_that_the_search_finds() -> None:
         values = series(chance, count, spread=0.06) + np.where(
             np.arange(count) < place, 0.0, chance.uniform(-0.6, 0.6)
         )
-        times = np.arange(count) * 3600.0
+        times = every(3600.0, count)
         searched = changes([float(one) for one in values])
         planted += bool(searched)
         missed += bool(searched) and not steps(times, np.exp(values), values)
