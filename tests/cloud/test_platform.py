@@ -104,7 +104,8 @@ def job_of(image: str, *command: str, **more: Any) -> Job:
 
 
 def servers_of(cloud: Cloud) -> list[Any]:
-    return list(cloud.connect("member").compute.servers())
+    # Nova lists one for a moment after it is DELETED
+    return [server for server in cloud.connect("member").compute.servers() if server.status != "DELETED"]
 
 
 async def until(platform: Platform, job: Job, so: Callable[[Status], bool]) -> Status:
