@@ -63,7 +63,7 @@ def client(
         transport=_Transport(tls, socket, kept),
         trust_env=False,
         follow_redirects=False,
-        headers=dict(headers or {}),
+        headers={"Accept-Encoding": "gzip", **(headers or {})},
     )
 
 
@@ -84,15 +84,14 @@ def ask(
     left = until - time.monotonic()
     if left <= 0:
         raise UnansweredError("no answer in time")
-    sent = {"Accept-Encoding": "gzip", **(headers or {})}
     timeout = httpx.Timeout(left, connect=min(left, connect_seconds))
     try:
         with (
             over_by(until),
-            http.stream(method, url, headers=sent, content=body, timeout=timeout) as response,
+            http.stream(method, url, headers=headers, content=body, timeout=timeout) as response,
         ):
             found = bytearray()
-            for piece in _unpacked(response.iter_raw(), response.headers.get("Content-Encoding", "")):
+            for piece in unpacked(response):
                 found += piece
                 if last_bytes is not None and len(found) > 2 * last_bytes:
                     del found[:-last_bytes]
@@ -117,8 +116,9 @@ def over_by(until: float) -> Iterator[None]:
         _UNTIL.reset(before)
 
 
-def _unpacked(raw: Iterable[bytes], coding: str) -> Iterator[bytes]:
-    """In pieces of PIECE_BYTES at most, where it is packed. Raises UnreadableError."""
+def unpacked(response: httpx.Response) -> Iterator[bytes]:
+    """What a stream holds, in pieces of PIECE_BYTES at most where it is packed. Raises UnreadableError."""
+    raw, coding = response.iter_raw(), response.headers.get("Content-Encoding", "")
     if coding.strip().lower() in ("", "identity"):
         yield from raw
         return

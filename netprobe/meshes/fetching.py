@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 
 from federation.errors import InputError, OutsideError
+from federation.http_asking import UnreadableError, client, over_by, unpacked
 from netprobe.meshes import Access
 
 CONNECT_SECONDS = 10.0
@@ -47,17 +48,13 @@ class Fetcher:
         page_seconds: float = PAGE_SECONDS,
     ) -> None:
         self._sleep, self._page_seconds = sleep, page_seconds
-        auth = httpx.BasicAuth(access.user, access.password or "") if access.user else None
         try:
-            self._http = httpx.Client(
-                auth=auth,
-                verify=_verification(access),
-                timeout=httpx.Timeout(page_seconds, connect=CONNECT_SECONDS),
-                follow_redirects=False,
-                trust_env=False,
-            )
+            self._http = client(_verification(access))
         except OSError as error:
             raise InputError(f"CA file {access.ca_file}: expected certificates in PEM: {error}") from None
+        if access.user:
+            self._http.auth = httpx.BasicAuth(access.user, access.password or "")
+        self._http.timeout = httpx.Timeout(page_seconds, connect=CONNECT_SECONDS)
 
     def __enter__(self) -> Fetcher:
         return self
@@ -90,8 +87,9 @@ class Fetcher:
     def _once(self, url: str, query: Mapping[str, str] | None, body: Any, missing: bool) -> Any:
         try:
             method = "GET" if body is None else "POST"
-            with self._http.stream(method, url, params=query, json=body) as answer:
-                text = self._read(answer)
+            until = time.monotonic() + self._page_seconds
+            with over_by(until), self._http.stream(method, url, params=query, json=body) as answer:
+                text = self._read(answer, until)
         except (httpx.InvalidURL, httpx.UnsupportedProtocol, UnicodeError):
             raise InputError(f"{url}: expected an address such as https://HOST/") from None
         except httpx.TimeoutException:
@@ -111,16 +109,20 @@ class Fetcher:
             return None
         return _document(url, answer, text)
 
-    def _read(self, answer: httpx.Response) -> bytes:
-        parts, size, end = [], 0, time.monotonic() + self._page_seconds
-        for part in answer.iter_bytes():
-            size += len(part)
-            if size > PAGE_BYTES:
-                raise OutsideError(f"{answer.url}: a page of more than {PAGE_BYTES // 2**20} MiB")
-            if time.monotonic() > end:
-                raise _Again(f"a page wasn't whole within {self._page_seconds:g} s")
-            parts.append(part)
-        return b"".join(parts)
+    def _read(self, answer: httpx.Response, until: float) -> bytes:
+        text = bytearray()
+        try:
+            for part in unpacked(answer):
+                text += part
+                if len(text) > PAGE_BYTES:
+                    raise OutsideError(f"{answer.url}: a page of more than {PAGE_BYTES // 2**20} MiB")
+                if time.monotonic() > until:
+                    raise _Again(f"a page wasn't whole within {self._page_seconds:g} s")
+        except httpx.TimeoutException:
+            raise _Again(f"a page wasn't whole within {self._page_seconds:g} s") from None
+        except UnreadableError as error:
+            raise _Again(f"half a page ({error})") from None
+        return bytes(text)
 
 
 def _document(url: str, answer: httpx.Response, text: bytes) -> Any:
