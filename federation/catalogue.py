@@ -238,4 +238,5 @@ def _site(site_id: str, table: SiteTable) -> Site:
         tariff=Tariff(**_values(table.tariff)),
         energy=Energy(**_values(table.energy)),
         policy=Policy(**_values(table.policy)),
+        contact=table.contact,
     )

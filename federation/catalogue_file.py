@@ -142,6 +142,9 @@ class SiteTable(Table):
     name: Text = Field(description="a name for people, not empty")
     latitude: float = Field(ge=-90, le=90, description="degrees north between -90 and 90")
     longitude: float = Field(ge=-180, le=180, description="degrees east between -180 and 180")
+    contact: Text | None = Field(
+        default=None, description='a mail address, a URL or words such as "noc@example.org"'
+    )
     rses: list[Text] = Field(default=[], description="a list of strings")
     data_hosts: list[Text] = Field(default=[], description="a list of strings")
     registries: list[Text] = Field(default=[], description="a list of strings")

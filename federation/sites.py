@@ -145,6 +145,8 @@ class Site:
     tariff: Tariff = field(default_factory=Tariff)
     energy: Energy = field(default_factory=Energy)
     policy: Policy = field(default_factory=Policy)
+    # whom to ask when something is wrong there: an address, a URL, words
+    contact: str | None = None
 
     def serves(self, url: str) -> bool:
         """Whether `url` is on this site's storage."""

@@ -43,7 +43,7 @@ def points(
     )
     turns = zip_longest(*kinds)
     return [
-        *(Point(network.name(one.site), "whole site", one.words, network.name(one.site)) for one in faults),
+        *(Point(network.name(one.site), "whole site", one.words, network.whom(one.site)) for one in faults),
         *(point for point in chain.from_iterable(turns) if point is not None),
     ]
 
@@ -72,14 +72,14 @@ def _failing(network: Network, known: set[Ends]) -> Iterator[Point]:
 
 
 def _ends(network: Network, ends: Ends) -> str:
-    return f"{network.name(ends[0])} and {network.name(ends[1])}"
+    return f"{network.whom(ends[0])} and {network.whom(ends[1])}"
 
 
 def _side(network: Network, ends: Ends, error: str) -> str:
     """Whose failure it is, where the error says so."""
     for site, side in zip(ends, ("source", "destination"), strict=True):
         if error.startswith(side):
-            return network.name(site)
+            return network.whom(site)
     return _ends(network, ends)
 
 

@@ -63,6 +63,7 @@ def measured(
         asked_for_a_rate=_asked_for_a_rate(reading, begin),
         remarks=tuple(_remarks(reading, [names.get(site, site) for site in known if site not in seen])),
         names=names,
+        contacts={site.id: site.contact for site in federation or () if site.contact},
     )
 
 

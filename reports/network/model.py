@@ -129,9 +129,15 @@ class Network:
     asked_for_a_rate: int
     remarks: tuple[str, ...] = ()
     names: Mapping[str, str] = field(default_factory=dict)
+    contacts: Mapping[str, str] = field(default_factory=dict)
 
     def name(self, site: str) -> str:
         return self.names.get(site, site)
+
+    def whom(self, site: str) -> str:
+        """The site, and whom it wants to be asked, where the catalogue says so."""
+        contact = self.contacts.get(site)
+        return self.name(site) if contact is None else f"{self.name(site)} ({contact})"
 
     def path(self, ends: Ends) -> str:
         return f"{self.name(ends[0])} → {self.name(ends[1])}"

@@ -59,6 +59,7 @@ def test_the_least_site_gets_the_defaults(load):
 def test_every_field_of_the_example_arrives():
     site = load_federation(EXAMPLE)["perth"]
     assert site.place == Place(-31.95, 115.86)
+    assert site.contact == "noc@perth.example.org"
     assert site.rses == ("PERTH-DISK", "PERTH-TAPE")
     assert site.data_hosts == ("data.perth.example.org", "*.storage.perth.example.org:8443")
     assert site.registries == ("images.perth.example.org",)
@@ -179,7 +180,7 @@ def test_the_builtin_federation_has_space_and_differs_in_price():
         (BASE + PLATFORM + 'max_memory = "1 TiB"', 11, "[sites.perth.platform] max_memory: expected at most the platform's 256 GiB, got 1024 GiB"),
         (BASE + PLATFORM.replace("simulated", "simulatd"), 7, '[sites.perth.platform] kind: expected one of ' + KINDS + ', got "simulatd"'),
         (BASE + PLATFORM + "core = 1", 11, "[sites.perth.platform] core: unknown key; expected one of kind, cores, memory, storage, architectures, max_cores, max_memory, max_storage, max_duration, compute_performance, options"),
-        (BASE + "[sites.perth.tarif]\nx = 1", 6, "[sites.perth] tarif: unknown key; expected one of name, latitude, longitude, rses, data_hosts, registries, iperf3_address, iperf3_port, perfsonar_hosts, link, host, platform, space, credits, tariff, energy, policy"),
+        (BASE + "[sites.perth.tarif]\nx = 1", 6, "[sites.perth] tarif: unknown key; expected one of name, latitude, longitude, contact, rses, data_hosts, registries, iperf3_address, iperf3_port, perfsonar_hosts, link, host, platform, space, credits, tariff, energy, policy"),
         (BASE + '[sites.perth.policy]\nallowed_networks = ["10.0.0.0/33"]', 7, '[sites.perth.policy] allowed_networks: expected a list of networks or host names such as ["10.1.0.0/16"], got ["10.0.0.0/33"]'),
         (BASE + "[other]\nx = 1", 6, "other: unknown key; expected one of name, sites, catalogues"),
         (BASE + OTHER.replace("capetown", '"Cape Town"'), 6, '[sites] Cape Town: expected lower-case letters, digits, "-" and "_" as the id of a site'),

@@ -166,12 +166,17 @@ def test_whose_it_is_and_what_moving_costs(tmp_path: Path, monkeypatch: pytest.M
     place = "latitude = 1\nlongitude = 2"
     catalogue.write_text(
         f'name = "three"\n[sites.a]\nname = "Alpha"\n{place}\ntariff = {{ per_gib_moved = 0.02 }}\n'
-        f'[sites.b]\nname = "Beta"\n{place}\n[sites.c]\nname = "Gamma"\n{place}\n'
+        f'[sites.b]\nname = "Beta"\n{place}\ncontact = "noc@beta.example"\n'
+        f'[sites.c]\nname = "Gamma"\n{place}\n'
     )
     monkeypatch.setenv("FAIRLEAD_CATALOGUE", str(catalogue))
     _, document, page = said(tmp_path, some(), "--sizes", "1TB,10TB")
     asked = {row["what"]: row["ask"] for row in document["tables"]["attention"]}
-    assert asked == {"fails": "Alpha", "became worse": "Alpha and Gamma", "slower one way": "Alpha and Beta"}
+    assert asked == {
+        "fails": "Alpha",
+        "became worse": "Alpha and Gamma",
+        "slower one way": "Alpha and Beta (noc@beta.example)",
+    }
     prices = {row["site"]: row["10000000000000_bytes_price"] for row in document["tables"]["prices"]}
     assert prices == {"a": pytest.approx(0.02 * 10e12 / 2**30), "b": 0.0, "c": 0.0}
     assert "186.26" in page
