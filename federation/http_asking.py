@@ -37,6 +37,10 @@ class UnreadableError(Exception):
     """The answer is none that we read: a few words, to follow "it answers with "."""
 
 
+class TooMuchError(UnreadableError):
+    """There is more of it than we read."""
+
+
 @dataclass(frozen=True)
 class Answer:
     """What came, whatever its status; unpacked."""
@@ -90,19 +94,25 @@ def ask(
             over_by(until),
             http.stream(method, url, headers=headers, content=body, timeout=timeout) as response,
         ):
-            found = bytearray()
-            for piece in unpacked(response):
-                found += piece
-                if last_bytes is not None and len(found) > 2 * last_bytes:
-                    del found[:-last_bytes]
-                if len(found) > most_bytes:
-                    raise UnreadableError("more than we read")
-                if time.monotonic() > until:
-                    raise UnansweredError("its answer takes too long")
-            whole = bytes(found if last_bytes is None else found[-last_bytes:])
-            return Answer(response.status_code, response.headers, whole)
+            found = whole(response, until, most_bytes, last_bytes)
+            return Answer(response.status_code, response.headers, found)
     except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL) as error:
         raise UnansweredError(in_words(error)[:LONGEST_WORDS]) from None
+
+
+def whole(response: httpx.Response, until: float, most_bytes: int, last_bytes: int | None = None) -> bytes:
+    """All of a stream, unpacked, with the bounds of `ask`. Raises as that, TooMuchError
+    for more than `most_bytes`, and what httpx does."""
+    found = bytearray()
+    for piece in _unpacked(response):
+        found += piece
+        if last_bytes is not None and len(found) > 2 * last_bytes:
+            del found[:-last_bytes]
+        if len(found) > most_bytes:
+            raise TooMuchError("more than we read")
+        if time.monotonic() > until:
+            raise UnansweredError("its answer takes too long")
+    return bytes(found if last_bytes is None else found[-last_bytes:])
 
 
 @contextmanager
@@ -116,7 +126,7 @@ def over_by(until: float) -> Iterator[None]:
         _UNTIL.reset(before)
 
 
-def unpacked(response: httpx.Response) -> Iterator[bytes]:
+def _unpacked(response: httpx.Response) -> Iterator[bytes]:
     """What a stream holds, in pieces of PIECE_BYTES at most where it is packed. Raises UnreadableError."""
     raw, coding = response.iter_raw(), response.headers.get("Content-Encoding", "")
     if coding.strip().lower() in ("", "identity"):

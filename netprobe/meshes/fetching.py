@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 
 from federation.errors import InputError, OutsideError
-from federation.http_asking import UnreadableError, client, over_by, unpacked
+from federation.http_asking import TooMuchError, UnansweredError, UnreadableError, client, over_by, whole
 from netprobe.meshes import Access
 
 CONNECT_SECONDS = 10.0
@@ -110,19 +110,14 @@ class Fetcher:
         return _document(url, answer, text)
 
     def _read(self, answer: httpx.Response, until: float) -> bytes:
-        text = bytearray()
         try:
-            for part in unpacked(answer):
-                text += part
-                if len(text) > PAGE_BYTES:
-                    raise OutsideError(f"{answer.url}: a page of more than {PAGE_BYTES // 2**20} MiB")
-                if time.monotonic() > until:
-                    raise _Again(f"a page wasn't whole within {self._page_seconds:g} s")
-        except httpx.TimeoutException:
-            raise _Again(f"a page wasn't whole within {self._page_seconds:g} s") from None
+            return whole(answer, until, PAGE_BYTES)
+        except TooMuchError:
+            raise OutsideError(f"{answer.url}: a page of more than {PAGE_BYTES // 2**20} MiB") from None
         except UnreadableError as error:
             raise _Again(f"half a page ({error})") from None
-        return bytes(text)
+        except (UnansweredError, httpx.TimeoutException):
+            raise _Again(f"a page wasn't whole within {self._page_seconds:g} s") from None
 
 
 def _document(url: str, answer: httpx.Response, text: bytes) -> Any:

@@ -129,35 +129,35 @@ def quantile(values: Sequence[float | None], probability: float) -> float:
 
 def why(one: Promise, start: Start) -> str:
     """Why a start was late or never came, as far as is known; else empty."""
-    if start in (Start.NEVER, Start.OVERDUE) and one.problem is not None:
-        return problem_words(one)
-    if start not in (Start.LATE, Start.OVERDUE):
-        return ""
-    if one.moves:
-        return "its cloud refused the reservation, and it was moved to a later one"
-    took, waited = preparation_seconds(one), waited_seconds(one)
-    if took is not None and took > one.prepare_seconds and one.prepared and one.prepared > one.promised_start:
-        limit = format_seconds(one.prepare_seconds)
-        return f"preparation took {format_seconds(took)}, {limit} was promised at 90 %"
-    if one.preparing is not None and one.preparing > one.promised_start:
-        return "the broker was late to begin its preparation"
-    if waited is not None and waited > GRACE.total_seconds():
-        return f"it was ready, and waited {format_seconds(waited)} for room"
-    return ""
+    return _reason(one, start)[1]
 
 
 def cause(one: Promise, start: Start) -> str:
     """The same as `why`, without the figures of one session, so that it can be counted."""
+    return _reason(one, start)[0] or NOT_KNOWN
+
+
+def _reason(one: Promise, start: Start) -> tuple[str, str]:
+    """What it has in common with others, and the same with its figures."""
     if start in (Start.NEVER, Start.OVERDUE) and one.problem is not None:
-        return kind_title(one.problem[0])
-    found = why(one, start)
-    for words, counted in (
-        ("preparation took", "preparation took longer than was promised"),
-        ("it was ready, and waited", "it was ready, and waited for room"),
-    ):
-        if found.startswith(words):
-            return counted
-    return found or NOT_KNOWN
+        return kind_title(one.problem[0]), problem_words(one)
+    if start not in (Start.LATE, Start.OVERDUE):
+        return "", ""
+    if one.moves:
+        words = "its cloud refused the reservation, and it was moved to a later one"
+        return words, words
+    took, waited = preparation_seconds(one), waited_seconds(one)
+    if took is not None and took > one.prepare_seconds and one.prepared and one.prepared > one.promised_start:
+        limit = format_seconds(one.prepare_seconds)
+        words = f"preparation took {format_seconds(took)}, {limit} was promised at 90 %"
+        return "preparation took longer than was promised", words
+    if one.preparing is not None and one.preparing > one.promised_start:
+        words = "the broker was late to begin its preparation"
+        return words, words
+    if waited is not None and waited > GRACE.total_seconds():
+        words = f"it was ready, and waited {format_seconds(waited)} for room"
+        return "it was ready, and waited for room", words
+    return "", ""
 
 
 def kind_title(kind: str) -> str:

@@ -24,7 +24,7 @@ from tests.cloud.bucket import ResultBucket
 from tests.contracts.platform_support import CONTENT, make_job, make_platform
 from tests.netprobe.servers import FileServer, file_server
 from tests.skaha.serving import skaha, skaha_options
-from tests.slurm.cluster import Cluster, rest_is_impossible, running, slurm_is_impossible
+from tests.slurm.cluster import Cluster, running, slurm_is_impossible
 from tests.slurm.platform_support import platform_options
 from tests.slurm.rest import Restd, restd
 
@@ -123,9 +123,6 @@ def cluster() -> Iterator[Cluster]:
 
 @pytest.fixture(scope="package")
 def rest(cluster: Cluster) -> Iterator[Restd]:
-    reason = rest_is_impossible()
-    if reason is not None:
-        pytest.skip(reason)
     with restd(cluster) as found:
         yield found
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from fairlead.demo_image import build_checksum_image, remove_checksum_image
-from tests.slurm.cluster import Cluster, rest_is_impossible, running, slurm_is_impossible
+from tests.slurm.cluster import Cluster, running, slurm_is_impossible
 from tests.slurm.rest import Restd, restd
 from tests.slurm.stand import stand
 
@@ -33,9 +33,6 @@ def slurm(grouped: Cluster) -> Iterator[Cluster]:
 
 @pytest.fixture(scope="package")
 def rest_daemon(grouped: Cluster) -> Iterator[Restd]:
-    reason = rest_is_impossible()
-    if reason is not None:
-        pytest.skip(reason)
     with restd(grouped) as found:
         yield found
 

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from reservations.sources.slurm_rest import RestOptions, SlurmRest
 from tests.ports import free_port
-from tests.slurm.cluster import START_SECONDS, Cluster
+from tests.slurm.cluster import START_SECONDS, Cluster, rest_is_impossible
 
 # 22.05 runs without accounting when it is told not to load what asks it
 OPENAPI = "openapi/v0.0.36,openapi/v0.0.37,openapi/v0.0.38"
@@ -46,6 +48,10 @@ def token(cluster: Cluster, seconds: int = 3600) -> str:
 
 @contextlib.contextmanager
 def restd(cluster: Cluster) -> Iterator[Restd]:
+    """Skips the test where there is none."""
+    reason = rest_is_impossible()
+    if reason is not None:
+        pytest.skip(reason)
     directory = cluster.directory / "rest"
     directory.mkdir()
     directory.chmod(0o777)
