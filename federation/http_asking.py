@@ -101,8 +101,8 @@ def ask(
 
 
 def whole(response: httpx.Response, until: float, most_bytes: int, last_bytes: int | None = None) -> bytes:
-    """All of a stream, unpacked, with the bounds of `ask`. Raises as that, TooMuchError
-    for more than `most_bytes`, and what httpx does."""
+    """All of a stream, unpacked, with the bounds of `ask`. Raises as that does, TooMuchError for more than
+    `most_bytes`, and what httpx raises."""
     found = bytearray()
     for piece in _unpacked(response):
         found += piece

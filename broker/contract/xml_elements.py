@@ -16,12 +16,10 @@ from xml.etree.ElementTree import ParseError
 from defusedxml.common import DefusedXmlException, DTDForbidden
 from defusedxml.ElementTree import DefusedXMLParser
 
+from broker.catalogues.xml_reading import LONGEST_NAMESPACE
 from broker.contract.codec import DEPTH_LIMIT, Fault, Malformed, utf8
 
 _NIL = "{http://www.w3.org/2001/XMLSchema-instance}nil"
-# of a namespace, which the parser copies into the name of each element in it: in one MB there may be hundreds
-# of kB of it, and a hundred thousand elements
-_LONGEST_NAMESPACE = 300
 # what XML 1.0 cannot carry, not even as a character reference
 _UNCARRIED = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "\t": "&#9;", "\n": "&#10;", "\r": "&#13;"}
@@ -84,8 +82,8 @@ class _Builder:
             raise Malformed(Fault(f"XML in {encoding[:40]} is not read here: UTF-8 is", ""))
 
     def start_ns(self, prefix: str, uri: str) -> None:
-        if len(uri) > _LONGEST_NAMESPACE:
-            raise Malformed(Fault(f"a namespace of more than {_LONGEST_NAMESPACE} letters{self.where()}", ""))
+        if len(uri) > LONGEST_NAMESPACE:
+            raise Malformed(Fault(f"a namespace of more than {LONGEST_NAMESPACE} letters{self.where()}", ""))
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
         if len(self._open) >= DEPTH_LIMIT:
