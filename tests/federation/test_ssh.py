@@ -100,10 +100,12 @@ def test_the_command_finds_our_input_and_its_end(server: Server) -> None:
     assert done.stdout == given
 
 
-def test_input_is_on_no_command_line_and_in_no_environment(server: Server) -> None:
-    script = "echo ready; read -r input; echo got $input"
+def test_input_is_on_no_command_line_and_in_no_environment(server: Server, tmp_path: Path) -> None:
+    # it stays until it has been looked at: nobody opens its end of the pipe before
+    os.mkfifo(looked := tmp_path / "looked")
+    script = 'echo ready; read -r input; cat "$0"; echo got $input'
     with subprocess.Popen(
-        server.host.argv(["sh", "-c", script, "sh"]), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        server.host.argv(["sh", "-c", script, str(looked)]), stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as ours:
         assert ours.stdin is not None
         assert ours.stdout is not None
@@ -111,7 +113,8 @@ def test_input_is_on_no_command_line_and_in_no_environment(server: Server) -> No
         ours.stdin.close()
         assert ours.stdout.readline() == b"ready\n"
         seen = seen_by_everybody()
-        assert ours.stdout.read() == b"got s3cret-input\n"
+        looked.write_text("looked\n")
+        assert ours.stdout.read() == b"looked\ngot s3cret-input\n"
     assert script in seen
     assert "s3cret-input" not in seen
 
