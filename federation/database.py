@@ -24,7 +24,7 @@ from alembic.config import Config
 from alembic.util import CommandError
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
 
-from federation.errors import InputError, OutsideError
+from federation.errors import InputError, OutsideError, one_line
 
 MIGRATIONS_GROUP = "fairlead.migrations"
 BUSY_SECONDS = 30.0
@@ -205,15 +205,11 @@ def upgrade(engine: sa.Engine) -> None:
             command.upgrade(_config(connection), "heads")
     except CommandError as error:
         raise OutsideError(
-            f"database {shown}: its tables are not of this version of Fairlead: {_one_line(error)}"
+            f"database {shown}: its tables are not of this version of Fairlead: {one_line(error)}"
         ) from error
     except OperationalError as error:
-        raise OutsideError(f"database {shown}: {_one_line(error.orig or error)}") from error
+        raise OutsideError(f"database {shown}: {one_line(error.orig or error)}") from error
     except DBAPIError as error:
         raise OutsideError(
-            f"database {shown}: upgrading its tables failed: {_one_line(error.orig)}"
+            f"database {shown}: upgrading its tables failed: {one_line(error.orig)}"
         ) from error
-
-
-def _one_line(error: object) -> str:
-    return " ".join(str(error).split())

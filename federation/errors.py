@@ -1,6 +1,11 @@
 """What a command tells its caller when it can't go on: one line, and the exit status that belongs to it."""
 
 
+def one_line(said: object) -> str:
+    """`said`, such as an error, without line breaks or other runs of white space."""
+    return " ".join(str(said).split())
+
+
 class FairleadError(Exception):
     """Something that a person must read. The text is one line: what was wrong, where, what was expected."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from federation.errors import one_line
+
 _WORDS = {
     "ConnectTimeout": "no connection in time",
     "ReadTimeout": "no answer in time",
@@ -16,4 +18,4 @@ _WORDS = {
 def in_words(error: Exception) -> str:
     """One line; never empty."""
     name = type(error).__name__
-    return " ".join(str(error).split()) or _WORDS.get(name, name)
+    return one_line(error) or _WORDS.get(name, name)

@@ -14,7 +14,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from fairlead.cli._common import plain
-from federation.errors import FairleadError
+from federation.errors import FairleadError, one_line
 
 # What `fairlead --help` lists, in this order: name -> the modules that make it up, each with an `app`
 # (a group of commands) or a function called like the command. The first is the group; the others add to it.
@@ -140,13 +140,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         if debug:
             raise
         typer.echo(
-            f"fairlead: a defect in fairlead itself: {type(error).__name__}: {_one_line(error)} "
+            f"fairlead: a defect in fairlead itself: {type(error).__name__}: {one_line(error)} "
             f"({DEBUG_VARIABLE}=1 shows where)",
             err=True,
         )
         sys.exit(FairleadError.exit_status)
     sys.exit(0)
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

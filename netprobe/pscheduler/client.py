@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 
-from federation.errors import InputError
+from federation.errors import InputError, one_line
 from federation.http_words import in_words
 
 CONNECT_SECONDS = 5.0
@@ -107,7 +107,7 @@ class Node:
         try:
             return answer.json()
         except ValueError:
-            raise NodeError(f"{url}: expected JSON, got {_one_line(answer.text)[:80]!r}") from None
+            raise NodeError(f"{url}: expected JSON, got {one_line(answer.text)[:80]!r}") from None
 
 
 def explain(status: int, text: str) -> str:
@@ -118,15 +118,11 @@ def explain(status: int, text: str) -> str:
         # which limit it was stands in the middle of the diagnosis
         failed = next((line for line in lines if line.startswith("Group") and "failed:" in line), None)
         limit = failed.partition(": ")[2] if failed else None
-        return _one_line(f"{said} {limit}" if limit else said)[:_MOST_TEXT]
-    return _one_line(f"{said} (HTTP {status})")[:_MOST_TEXT]
+        return one_line(f"{said} {limit}" if limit else said)[:_MOST_TEXT]
+    return one_line(f"{said} (HTTP {status})")[:_MOST_TEXT]
 
 
 def _object(answer: Any, what: str) -> Mapping[str, Any]:
     if not isinstance(answer, dict):
         raise NodeError(f"expected {what}, got JSON of another shape")
     return answer
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from federation.database import write
-from federation.errors import FairleadError
+from federation.errors import FairleadError, one_line
 from reservations.calendar import MEMORY_MB, PGPU, VCPU, Calendar, Sight
 from reservations.counted import counted
 from reservations.credits import Account
@@ -88,13 +88,9 @@ def keeping(opened: Callable[[], sa.Engine]) -> Callable[[Sequence[Calendar], da
             if found:
                 record(engines[0], found, now)
         except (FairleadError, sa.exc.SQLAlchemyError) as error:
-            _log.warning("how much of the clouds is taken could not be recorded: %s", _one_line(error))
+            _log.warning("how much of the clouds is taken could not be recorded: %s", one_line(error)[:300])
 
     return keep
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]
 
 
 def record_purses(engine: sa.Engine, site: str, accounts: Iterable[Account], now: datetime) -> None:

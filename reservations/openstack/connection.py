@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from federation.errors import FairleadError, InputError, OutsideError
+from federation.errors import FairleadError, InputError, OutsideError, one_line
 
 # A lease is written within seconds; the slowest answer that is waited for is Blazar's own time-out of 60 s.
 TIMEOUT_SECONDS = 75.0
@@ -226,18 +226,14 @@ def _sentence(body: Any) -> str | None:
     """The sentence in an error document: each service of OpenStack puts it somewhere else."""
     match body:
         case {"error_message": str(text)}:  # Blazar
-            return _one_line(text)
+            return one_line(text)
         case {"errors": [{"detail": str(text)}, *_]}:  # Placement
-            return _one_line(text)
+            return one_line(text)
         case {"message": str(text)}:
-            return _one_line(text)
+            return one_line(text)
         case Mapping() if len(body) == 1:  # Nova: {"forbidden": {...}}, Keystone: {"error": {...}}
             return _sentence(next(iter(body.values())))
     return None
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
 
 
 def _first_line(error: Exception) -> str:
