@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,12 +16,14 @@ from broker.platforms.podman_cli import COMMAND_SECONDS, command
 
 # an image listing is good for this long; what isn't in it is looked for again at once
 LISTING_SECONDS = 60.0
-# tries to list them, where podman fails
-LISTING_TRIES = 3
+# podman looks at all images for a list of them, and fails where one goes meanwhile: then it is asked again
+TRIES = 5
 # images whose layers are asked for by one command
 INSPECTED_AT_ONCE = 50
 LAYERS_SECONDS = 10.0
 LAYERS_FORMAT = "{{.Id}} {{json .RootFS.Layers}}"
+# how podman says, after the whole id, that it looked for an image and there is none
+IS_GONE = ": image not known"
 
 
 @dataclass(frozen=True)
@@ -39,11 +42,10 @@ class Images:
         self,
         command: Callable[..., Sequence[str]] = command,
         command_seconds: float = COMMAND_SECONDS,
-        tries: int = LISTING_TRIES,
     ) -> None:
-        """`command`: the command line of podman with those arguments. It may take `command_seconds`, and be
-        asked `tries` times where it fails."""
-        self._command, self._command_seconds, self._tries = command, command_seconds, tries
+        """`command`: the command line of podman with those arguments. A listing may take `command_seconds`,
+        with all its tries."""
+        self._command, self._command_seconds = command, command_seconds
         self._lock = threading.Lock()
         self._images: tuple[Stored, ...] = ()
         # when the last listing began
@@ -76,45 +78,60 @@ class Images:
     def layers(self) -> frozenset[str]:
         """The layers of all images that were listed last, by the digests of what they unpack to."""
         with self._lock:
-            self._inspect([image.id for image in self._images if image.id not in self._layers])
+            ids = [image.id for image in self._images if image.id not in self._layers]
+            for first in range(0, len(ids), INSPECTED_AT_ONCE):
+                self._inspect(ids[first : first + INSPECTED_AT_ONCE])
             known = {image.id for image in self._images}
             self._layers = {key: layers for key, layers in self._layers.items() if key in known}
             return frozenset().union(*self._layers.values())
 
     def _list(self) -> None:
-        """List anew. podman fails where an image goes while it lists them: it is asked again, and what was
-        known before stays where it won't say."""
-        for _ in range(self._tries):
-            began = time.monotonic()
-            try:
-                listed = json.loads(self._podman(self._command_seconds, "images", "--format", "json")) or []
-                self._images = tuple(_stored(each) for each in listed)
-            except (OSError, subprocess.SubprocessError, ValueError, TypeError, AttributeError):
+        """List anew; what was known before stays where podman won't say."""
+        began = time.monotonic()
+        for done in self._said(began + self._command_seconds, "images", "--format", "json"):
+            if done.returncode != 0:
                 continue
-            self._listed = began
-            return
+            with contextlib.suppress(ValueError, TypeError, AttributeError):
+                self._images = tuple(_stored(each) for each in json.loads(done.stdout) or [])
+                self._listed = began
+                return
 
     def _inspect(self, ids: Sequence[str]) -> None:
-        for first in range(0, len(ids), INSPECTED_AT_ONCE):
-            some = ids[first : first + INSPECTED_AT_ONCE]
+        """Learn the layers of these. Of one that went podman says so, and tells of the others; one that it
+        won't tell of counts as not there, and is asked for again."""
+        until = time.monotonic() + min(LAYERS_SECONDS, self._command_seconds)
+        for done in self._said(until, "image", "inspect", "--format", LAYERS_FORMAT, *ids):
+            told = _layers_of(done.stdout.decode(errors="replace"))
+            complaint = done.stderr.decode(errors="replace")
+            gone = {key for key in ids if f"{key}{IS_GONE}" in complaint}
+            self._layers |= told
+            self._images = tuple(image for image in self._images if image.id not in gone)
+            if told.keys() | gone >= set(ids):
+                return
+
+    def _said(self, until: float, *arguments: str) -> Iterator[subprocess.CompletedProcess[bytes]]:
+        """What podman says to the same question, asked TRIES times at most, and over by `until`
+        (time.monotonic)."""
+        for _ in range(TRIES):
+            left = until - time.monotonic()
+            if left <= 0:
+                return
             try:
-                limit = min(LAYERS_SECONDS, self._command_seconds)
-                said = self._podman(limit, "image", "inspect", "--format", LAYERS_FORMAT, *some)
-                lines = [line.partition(" ") for line in said.decode().splitlines()]
-                self._layers |= {key: frozenset(json.loads(layers) or ()) for key, _, layers in lines}
-            except (OSError, subprocess.SubprocessError, ValueError, TypeError):
-                # one that went meanwhile; what isn't known counts as not there, and is asked for again
+                yield subprocess.run(
+                    self._command(*arguments), capture_output=True, timeout=left, stdin=subprocess.DEVNULL
+                )
+            except (OSError, subprocess.SubprocessError):
                 continue
 
-    def _podman(self, limit_seconds: float, *arguments: str) -> bytes:
-        done = subprocess.run(
-            self._command(*arguments),
-            capture_output=True,
-            timeout=limit_seconds,
-            stdin=subprocess.DEVNULL,
-            check=True,
-        )
-        return done.stdout
+
+def _layers_of(said: str) -> dict[str, frozenset[str]]:
+    """By the ids of images, as LAYERS_FORMAT has them; without what can't be read."""
+    found = {}
+    for line in said.splitlines():
+        key, _, layers = line.partition(" ")
+        with contextlib.suppress(ValueError, TypeError):
+            found[key] = frozenset(json.loads(layers) or ())
+    return found
 
 
 def _stored(listed: dict[str, Any]) -> Stored:

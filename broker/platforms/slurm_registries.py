@@ -71,7 +71,7 @@ class SiteRegistries:
             self._local = podman_access(federation, site, PODMAN_S_OWN)
         elif known and isinstance(site.host, SshHost):
             # an offer waits for it
-            self._store = Images(line, THERE_SECONDS, tries=1)
+            self._store = Images(line, THERE_SECONDS)
         self._lock = threading.Lock()
         self._there: Access | None = None
         self._logins = _Logins()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import uuid
 from collections.abc import Iterator
@@ -38,6 +39,7 @@ from tests.broker.offering import LIFETIME, figure, forecast, texts
 from tests.broker.podman_support import podman
 from tests.contracts.platform_support import make_job, until_exited
 from tests.ports import free_port
+from tests.waiting import until
 
 pytestmark = pytest.mark.podman
 
@@ -57,10 +59,21 @@ def stored(registry: RealRegistry) -> Iterator[None]:
 
 def remove_pulled(registry: RealRegistry) -> None:
     """Whatever podman has by this registry's name, and nothing else."""
-    for line in podman("images", "--format", "{{.Id}} {{.Repository}}").splitlines():
+    listed = ""
+
+    def is_listed() -> bool:
+        nonlocal listed
+        # podman fails where an image of another test goes while it looks at all of them
+        with contextlib.suppress(AssertionError):
+            listed = podman("images", "--format", "{{.Id}} {{.Repository}}")
+            return True
+        return False
+
+    until(is_listed, "podman lists its images")
+    for line in listed.splitlines():
         key, _, name = line.partition(" ")
         if name.startswith(f"{registry.host}/"):
-            podman("image", "rm", "--force", key)
+            podman("image", "rm", "--force", "--ignore", key)
 
 
 def busybox_layer(name: str) -> Any:
