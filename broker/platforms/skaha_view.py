@@ -31,6 +31,8 @@ from federation.clock import Clock
 
 log = logging.getLogger(__name__)
 
+# the name of the threads that ask while nobody waits for them
+ASKING_BESIDE = "skaha"
 # what is older than this is not worth a promise any more
 STALE = timedelta(hours=1)
 
@@ -64,7 +66,7 @@ class Views:
         now = self._clock.now()
         if self._tried is None or now - self._tried >= self._fresh:
             self._tried = now
-            threading.Thread(target=self._renew, args=(now,), name="skaha", daemon=True).start()
+            threading.Thread(target=self._renew, args=(now,), name=ASKING_BESIDE, daemon=True).start()
         last = self._last
         if last is None or now - last.seen > STALE:
             return self._problem

@@ -57,7 +57,7 @@ def canfar(directory: Path) -> Iterator[Canfar]:
         assert process.stdin is not None
         process.stdin.close()
         try:
-            process.wait(10)
+            process.wait(60)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

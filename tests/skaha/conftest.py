@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from broker.platforms.skaha_view import ASKING_BESIDE
+from federation.clock import Clock, ManualClock
 from tests.skaha.platform_support import Site
 from tests.skaha.serving import Served, skaha
 from tests.skaha.simulator import Simulator
@@ -17,12 +21,22 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 @pytest.fixture
-def served(server: Served, tmp_path: Path) -> Iterator[Served]:
+def clock() -> Clock:
+    """Skaha's, and that of a platform in this process: it stands while nobody turns it."""
+    return ManualClock(datetime.now(UTC))
+
+
+@pytest.fixture
+def served(server: Served, tmp_path: Path, clock: Clock) -> Iterator[Served]:
     """A Skaha of the test's own, behind a server that all share."""
     (tmp_path / "skaha").mkdir()
-    simulator = Simulator(tmp_path / "skaha")
+    simulator = Simulator(tmp_path / "skaha", clock)
     server.app.begin_anew(simulator)
     yield server
+    # what a platform still asks beside would be taken for the next test's
+    for thread in threading.enumerate():
+        if thread.name == ASKING_BESIDE:
+            thread.join(60)
     simulator.close()
 
 

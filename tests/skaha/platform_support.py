@@ -52,6 +52,10 @@ class Site:
             platform.learn()
         return platform
 
+    def hasty(self, **options: Any) -> SkahaPlatform:
+        """One that soon waits no longer, and has what `platform` has learnt."""
+        return self.platform(learn=False, request_seconds=0.5, **options)
+
     @property
     def simulator(self) -> Simulator:
         return self.served.simulator

@@ -61,7 +61,7 @@ def skaha(directory: Path, tls: Tls | None = None) -> Iterator[Served]:
             yield Served(f"{scheme}://127.0.0.1:{listening.getsockname()[1]}{BASE}", app)
         finally:
             server.should_exit = True
-            thread.join(10)
+            thread.join(60)
             app.simulator.close()
 
 

@@ -12,10 +12,11 @@ import random
 import re
 import string
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from federation.clock import Clock, SystemClock
 from tests.skaha.pods import GRACE_SECONDS, HEADLESS_TTL, INTERACTIVE_TTL, Pod
 
 TYPES = ("carta", "contributed", "desktop", "notebook", "headless", "desktop-app", "firefly")
@@ -28,11 +29,11 @@ class Refused(Exception):  # noqa: N818 - what the server answers
 
 
 class Simulator:
-    """One Skaha. `shift` turns its clock. Not for use by several threads at once."""
+    """One Skaha. `advance` turns its clock, which else is `clock`. Not for use by several threads at once."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, clock: Clock | None = None) -> None:
         self.directory = directory
-        self.shift = timedelta(0)
+        self._clock, self._shift = clock or SystemClock(), timedelta(0)
         self.pods: dict[str, Pod] = {}
         self.made: list[str] = []  # the names of all that there ever were
         # SkahaAction.initRequest: 401 without a known user, 403 for one who isn't in the users' group
@@ -60,10 +61,10 @@ class Simulator:
         self.hidden: set[str] = set()  # sessions that the informer's cache doesn't have yet
 
     def now(self) -> datetime:
-        return datetime.now(UTC) + self.shift
+        return self._clock.now() + self._shift
 
     def advance(self, seconds: float) -> None:
-        self.shift += timedelta(seconds=seconds)
+        self._shift += timedelta(seconds=seconds)
 
     def close(self) -> None:
         """Nothing that was started outlives a test."""

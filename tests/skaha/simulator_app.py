@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import threading
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,7 +18,7 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 BASE = "/skaha/v1"
 # however long a client waits
-LONGEST_SECONDS = 30.0
+LONGEST_SECONDS = 60.0
 AVAILABILITY = """<?xml version="1.0" encoding="UTF-8"?>
 <vosi:availability xmlns:vosi="http://www.ivoa.net/xml/VOSIAvailability/v1.0">
   <vosi:available>true</vosi:available>
@@ -26,17 +27,20 @@ AVAILABILITY = """<?xml version="1.0" encoding="UTF-8"?>
 """
 
 
+How = str | threading.Event | tuple[int, str, bytes]
+
+
 @dataclass(frozen=True)
 class Fault:
     """What becomes of the requests whose method and path begin so.
 
     `how`: "slow" (done, but not answered while the client waits), "cut" (a body
     without its end, then the connection breaks), "lost" (the same before the body: nobody hears what came of
-    the request), or an answer (status, content type, body).
+    the request), an event (done, and answered when that is set), or an answer (status, content type, body).
     """
 
     on: str
-    how: str | tuple[int, str, bytes]
+    how: How
     times: int = 1_000_000
 
 
@@ -78,6 +82,8 @@ class App:
         if fault == "slow":
             await self._client_gone(receive)
             return
+        if isinstance(fault, threading.Event):
+            await asyncio.to_thread(fault.wait, LONGEST_SECONDS)
         broken = fault in ("cut", "lost")
         if fault == "lost":
             answer = b""
@@ -94,7 +100,7 @@ class App:
                 while (await receive())["type"] != "http.disconnect":
                     pass
 
-    def _fault(self, asked: str) -> str | tuple[int, str, bytes] | None:
+    def _fault(self, asked: str) -> How | None:
         for position, fault in enumerate(self.faults):
             if asked.startswith(fault.on):
                 left = fault.times - 1

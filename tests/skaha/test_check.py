@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -57,11 +58,13 @@ def said(notes: Any, level: Level = Level.ERROR) -> list[Note]:
 
 
 def test_before_it_was_asked_and_while_it_is_nothing_is_promised(site: Site) -> None:
-    site.served.app.faults.append(Fault("GET /image", "slow", 1))
-    platform = site.platform(learn=False, request_seconds=1.5)
+    answered = threading.Event()
+    site.served.app.faults.append(Fault("GET /image", answered, 1))
+    platform = site.platform(learn=False)
     [note] = platform.check(executable())  # at once, though it doesn't answer
     assert note.kind == "service-unknown"
     assert "it is being asked" in note.text
+    answered.set()
     platform.learn()
     assert not platform.check(executable())
 

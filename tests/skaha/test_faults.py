@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -19,8 +20,6 @@ from tests.skaha.platform_support import TERMINAL, Site, begun, job_of, live, st
 from tests.skaha.simulator_app import Fault
 from tests.waiting import until
 
-# how long a slow Skaha is waited for: long enough for all else on a busy machine
-SHORT = 1.5
 HTML = (200, "text/html", b"<html><body>Please sign in</body></html>")
 FAULTS: dict[str, tuple[str | tuple[int, str, bytes], type[PlatformError], str]] = {
     "slow": ("slow", Unreachable, "timed out"),
@@ -74,8 +73,9 @@ def test_each_fault_of_each_call_is_named_and_leaves_nothing(site: Site, call: s
     how, error, words = FAULTS[fault]
 
     async def story() -> None:
-        platform = site.platform(request_seconds=SHORT if fault == "slow" else 20.0, patience_seconds=0.0)
-        job = job_of("sleep", "60")
+        patient = site.platform(patience_seconds=0.0)
+        platform = site.hasty(patience_seconds=0.0) if fault == "slow" else patient
+        job = job_of("sleep", "600")
         site.served.app.faults.append(Fault(on, how))
         with pytest.raises(error) as raised:
             await do(platform, job)
@@ -105,12 +105,14 @@ def test_each_fault_of_each_call_is_named_and_leaves_nothing(site: Site, call: s
 @pytest.mark.parametrize("fault", ["slow", "cut", "401", "500"])
 def test_a_session_that_can_t_be_ended_is_tried_again(site: Site, fault: str) -> None:
     async def story() -> None:
-        platform = site.platform(request_seconds=SHORT if fault == "slow" else 20.0)
-        job = await begun(site.platform(), job_of("sleep", "60"))
-        site.served.app.faults.append(Fault("DELETE", FAULTS[fault][0], 2))
+        patient = site.platform()
+        job = await begun(patient, job_of("sleep", "600"))
+        platform = site.hasty() if fault == "slow" else patient
+        site.served.app.faults.append(Fault("DELETE", FAULTS[fault][0]))
         for call in (platform.stop(job), platform.release(job.id)):
             with pytest.raises(PlatformError):
                 await call
+        site.served.app.faults.clear()
         again = site.platform()
         await again.stop(job)
         assert (await again.poll(job)).state is State.EXITED
@@ -192,14 +194,15 @@ def test_registry_credentials_that_skaha_would_refuse_are_refused_first(
 
 def test_a_cancelled_start_leaves_nothing_that_release_would_not_remove(site: Site) -> None:
     async def story() -> None:
-        platform, job = site.platform(request_seconds=SHORT), job_of("sleep", "60")
-        site.served.app.faults.append(Fault("POST /session", "slow", 1))
+        platform, job, answered = site.platform(), job_of("sleep", "600"), threading.Event()
+        site.served.app.faults.append(Fault("POST /session", answered, 1))
         await platform.prepare(job)
         starting = asyncio.create_task(platform.start(job))
         await asyncio.to_thread(until, site.posts, "a session that is asked for")
         starting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await starting
+        answered.set()
         await platform.release(job.id)
         assert [pod.deleted is not None for pod in site.simulator.pods.values()] == [True]
         assert await state(platform, job) is State.ABSENT
@@ -219,12 +222,9 @@ def test_a_session_that_comes_when_nobody_waits_for_it_any_more(site: Site) -> N
         with pytest.raises(Unreachable, match="nobody knows yet whether it was made"):
             await platform.release(job.id)
         # now the first one comes after all
-        given = {"name": [session_name(job.id)], "image": [TERMINAL], "cmd": ["sleep"], "args": ["60"]}
+        given = {"name": [session_name(job.id)], "image": [TERMINAL], "cmd": ["sleep"], "args": ["600"]}
         late = site.simulator.pods[site.simulator.create("ann", given, None)]
         await site.platform().release(job.id)
-        if late.deleted is None:  # the other was forgotten by then
-            site.simulator.advance(61)
-            await site.platform().release(job.id)
         assert late.deleted is not None
 
     live(story)
@@ -242,7 +242,7 @@ def test_a_refusal_doesn_t_make_forget_what_may_still_come(site: Site) -> None:
             await platform.start(job)
         with pytest.raises(Unreachable, match="nobody knows yet whether it was made"):
             await platform.release(job.id)
-        given = {"name": [session_name(job.id)], "image": [TERMINAL], "cmd": ["sleep"], "args": ["60"]}
+        given = {"name": [session_name(job.id)], "image": [TERMINAL], "cmd": ["sleep"], "args": ["600"]}
         late = site.simulator.pods[site.simulator.create("ann", given, None)]
         site.simulator.advance(61)
         await site.platform().release(job.id)

@@ -159,7 +159,7 @@ def test_how_long_a_node_took_to_have_an_image_is_told_once_also_through_a_resta
     async def story() -> None:
         platform = site.platform()
         assert isinstance(platform, TellsPulls)
-        job = await begun(platform, job_of("sleep", "60"))
+        job = await begun(platform, job_of("sleep", "600"))
         assert (await platform.poll(job)).state is State.RUNNING
         [pulled] = platform.pulled()
         assert (pulled.wanted.locations, pulled.seconds, pulled.there) == ((TERMINAL,), 62.25, frozenset())
@@ -178,7 +178,7 @@ def test_a_session_of_whose_image_nothing_is_known_goes_on(site: Site) -> None:
     async def story() -> None:
         site.served.app.faults.append(Fault("GET /session/", (503, "text/plain", b"busy")))
         platform = site.platform()
-        job = await begun(platform, job_of("sleep", "60"))
+        job = await begun(platform, job_of("sleep", "600"))
         assert (await platform.poll(job)).state is State.RUNNING
         assert not platform.pulled()
         site.served.app.faults.clear()

@@ -12,7 +12,9 @@ from tests.broker.test_kills import SEED, Machine, check, suffer, told
 from tests.contracts.platform_support import make_platform
 from tests.skaha.platform_support import Site
 from tests.skaha.serving import Served, registries_at
-from tests.skaha.test_story import document
+from tests.skaha.test_story import clock, document
+
+__all__ = ["clock"]
 
 
 def test_sessions_at_a_skaha(served: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

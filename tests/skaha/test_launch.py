@@ -99,7 +99,7 @@ def test_a_script_says_all_that_we_say_it_can(
     script = directory / "run"
     script.write_text(script_of(asked, (), str(directory / "exit")), encoding="utf-8")
     done = subprocess.run(
-        ["/bin/sh", str(script)], capture_output=True, text=True, encoding="utf-8", timeout=30
+        ["/bin/sh", str(script)], capture_output=True, text=True, encoding="utf-8", timeout=120
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout == repr(([names, *command], dict(environment)))
@@ -115,7 +115,7 @@ def test_a_script_hands_the_signal_on_and_the_exit_code_back(tmp_path: Path) -> 
         assert shell.stdout.readline() == "ready\n"
         shell.terminate()
         assert shell.stdout.read() == "told\n"
-        assert shell.wait(20) == 5
+        assert shell.wait(120) == 5
     assert (tmp_path / "exit").read_text() == "5\n"
 
 
@@ -124,7 +124,7 @@ def test_links_that_can_t_be_made_end_it_before_it_begins(tmp_path: Path) -> Non
     (tmp_path / "file").write_text("")
     text = script_of(asked, [("/real", str(tmp_path / "file" / "link"))], str(tmp_path / "exit"))
     (tmp_path / "run").write_text(text)
-    done = subprocess.run(["/bin/sh", str(tmp_path / "run")], capture_output=True, timeout=30)
+    done = subprocess.run(["/bin/sh", str(tmp_path / "run")], capture_output=True, timeout=120)
     assert done.returncode == 125
     assert done.stderr
 

@@ -47,7 +47,7 @@ def test_one_that_ended_while_nobody_looked_for_long(site: Site) -> None:
 def test_one_that_somebody_else_removed_is_absent(site: Site) -> None:
     async def story() -> None:
         platform = site.platform()
-        job = await begun(platform, job_of("sleep", "60"))
+        job = await begun(platform, job_of("sleep", "600"))
         site.simulator.advance(300)
         assert await state(platform, job) is State.RUNNING
         site.simulator.delete("ann", site.pod_of(job).id)
@@ -64,7 +64,7 @@ def test_one_that_somebody_else_removed_is_absent(site: Site) -> None:
 def test_a_list_that_lags_behind_is_no_end(site: Site) -> None:
     async def story() -> None:
         platform = site.platform()
-        job = await begun(platform, job_of("sleep", "60"))
+        job = await begun(platform, job_of("sleep", "600"))
         site.simulator.hidden.add(site.pod_of(job).id)
         assert await state(platform, job) is State.RUNNING
         site.simulator.hidden.clear()
@@ -76,7 +76,7 @@ def test_a_list_that_lags_behind_is_no_end(site: Site) -> None:
 def test_what_runs_is_asked_for_once_for_all(site: Site) -> None:
     async def story() -> None:
         platform = site.platform(poll_seconds=300.0, log_seconds=3600.0)
-        jobs = [await begun(platform, job_of("sleep", "60")) for _ in range(5)]
+        jobs = [await begun(platform, job_of("sleep", "600")) for _ in range(5)]
         for job in jobs:
             assert await state(platform, job) is State.RUNNING
         before = len(site.served.app.requests)
@@ -104,7 +104,7 @@ def test_what_may_run_is_asked_for_once_for_all_that_are_prepared(site: Site) ->
 
 def test_an_answer_that_never_came_makes_no_second_session(site: Site) -> None:
     async def story() -> None:
-        platform, job = site.platform(), job_of("sleep", "60")
+        platform, job = site.platform(), job_of("sleep", "600")
         site.served.app.faults.append(Fault("POST /session", "lost", 1))
         await platform.prepare(job)
         with pytest.raises(Unreachable, match="can't be asked"):
@@ -119,7 +119,7 @@ def test_an_answer_that_never_came_makes_no_second_session(site: Site) -> None:
 
 def test_what_was_asked_for_and_never_seen_is_looked_for_before_it_is_released(site: Site) -> None:
     async def story() -> None:
-        platform, job = site.platform(), job_of("sleep", "60")
+        platform, job = site.platform(), job_of("sleep", "600")
         site.served.app.faults.append(Fault("POST /session", "lost", 1))
         await platform.prepare(job)
         with pytest.raises(Unreachable):
@@ -146,10 +146,10 @@ def test_what_was_asked_for_and_never_seen_is_looked_for_before_it_is_released(s
 def test_of_two_sessions_of_one_name_the_older_stays(site: Site) -> None:
     async def story() -> None:
         platform = site.platform()
-        job = await begun(platform, job_of("sleep", "60"))
+        job = await begun(platform, job_of("sleep", "600"))
         mine = site.pod_of(job)
         site.simulator.advance(30)
-        given = {"name": [mine.name], "image": [mine.image], "cmd": ["sleep"], "args": ["60"]}
+        given = {"name": [mine.name], "image": [mine.image], "cmd": ["sleep"], "args": ["600"]}
         other = site.simulator.create("ann", given, None)
         assert await state(platform, job) is State.RUNNING
         assert site.simulator.pods[other].deleted is not None
@@ -162,9 +162,9 @@ def test_stopped_it_says_so_and_keeps_its_output(site: Site) -> None:
     async def story() -> None:
         staged = site.with_staging()
         platform = staged.platform()
-        job = await begun(platform, job_of("sh", "-c", "echo begun; exec sleep 60"))
+        job = await begun(platform, job_of("sh", "-c", "echo begun; exec sleep 600"))
         while "begun" not in (await platform.poll(job)).stdout:
-            pass
+            site.simulator.advance(1)  # to the next look at its output
         pod = site.pod_of(job)
         await platform.stop(job)
         status = await staged.platform().poll(job)
@@ -225,7 +225,7 @@ def test_exit_codes_are_known_where_a_script_could_leave_them(site: Site, words:
 def test_skaha_s_own_deadline_is_told(site: Site) -> None:
     async def story() -> None:
         platform = site.platform()
-        job = await begun(platform, job_of("sleep", "60"))
+        job = await begun(platform, job_of("sleep", "600"))
         assert await state(platform, job) is State.RUNNING
         site.simulator.advance(15 * 86_400)
         status = await platform.poll(job)
@@ -261,7 +261,7 @@ def test_what_another_process_has_seen_counts(site: Site) -> None:
 def test_one_failure_serves_all_who_ask_meanwhile(site: Site) -> None:
     async def story() -> None:
         platform = site.platform(poll_seconds=300.0)
-        jobs = [await begun(platform, job_of("sleep", "60")) for _ in range(4)]
+        jobs = [await begun(platform, job_of("sleep", "600")) for _ in range(4)]
         site.simulator.advance(310)
         before = len(site.served.app.requests)
         site.served.app.faults.append(Fault("GET /session", "cut"))
@@ -275,7 +275,7 @@ def test_one_failure_serves_all_who_ask_meanwhile(site: Site) -> None:
 def test_a_silent_skaha_is_waited_for_and_then_no_longer(site: Site) -> None:
     async def story() -> None:
         platform = site.platform(patience_seconds=600.0)
-        job = await begun(platform, job_of("sleep", "60"))
+        job = await begun(platform, job_of("sleep", "600"))
         assert await state(platform, job) is State.RUNNING
         site.served.app.faults.append(Fault("GET /session", (503, "text/html", b"<html>down</html>")))
         site.simulator.advance(300)

@@ -79,7 +79,7 @@ def test_a_session_s_life(client: Client, served: Served) -> None:
 
 def test_stats_count_what_runs_and_tell_the_whole_as_available(client: Client, served: Served) -> None:
     before = client.session("stats")
-    client.create(cores=4, ram=16, cmd="sleep", args="60")
+    client.create(cores=4, ram=16, cmd="sleep", args="600")
     after = client.session("stats")
     assert after["cores"]["requestedCPUCores"] == before["cores"]["requestedCPUCores"] + 4
     assert after["cores"]["cpuCoresAvailable"] == before["cores"]["cpuCoresAvailable"] == 960
@@ -91,7 +91,7 @@ def test_stats_count_what_runs_and_tell_the_whole_as_available(client: Client, s
 
 
 def test_destroying_is_terminating_and_then_nothing(client: Client, served: Served) -> None:
-    [session] = client.create(cmd="sleep", args="60")
+    [session] = client.create(cmd="sleep", args="600")
     assert client.until(session, "Running")["isFixedResources"] is False  # no size asked for: flexible
     assert client.session("destroy", ids=session) == {session: True}
     served.simulator.advance(5)

@@ -14,6 +14,7 @@ import pytest
 
 from fairlead.served import Served as Broker
 from fairlead.served import start
+from federation.clock import Clock, SystemClock
 from tests.broker.conftest import KINDS
 from tests.contracts.platform_support import CONTENT
 from tests.netprobe.servers import FileServer, file_server
@@ -44,6 +45,12 @@ image_seconds = 0.5
 """
 # the same each time that it is started
 PASSWORD = "correct-horse"
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """The broker is a process of its own, and goes by the machine's."""
+    return SystemClock()
 
 
 @pytest.fixture
@@ -87,13 +94,13 @@ class Owner:
 
     def __call__(self, method: str, path: str, document: Any = None) -> Any:
         auth = (self._broker.user, PASSWORD)
-        with httpx.Client(base_url=self._broker.url, auth=auth, follow_redirects=True, timeout=30) as client:
+        with httpx.Client(base_url=self._broker.url, auth=auth, follow_redirects=True, timeout=60) as client:
             return client.request(method, path, json=document)
 
     def accept(self, document: Mapping[str, Any]) -> str:
         """The path of a session that was offered for `document`, and accepted."""
         # what Skaha can run is asked for when the broker starts
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 240
         while (answer := self("POST", "/requests", document).json())["result"] != "YES":
             assert "it is being asked" in str(answer), answer
             assert time.monotonic() < deadline, answer
@@ -107,7 +114,7 @@ class Owner:
         assert self("POST", path, update).status_code == 200
 
     def until(self, path: str, *phases: str) -> Any:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 240
         while (session := self("GET", path).json())["phase"] not in phases:
             assert time.monotonic() < deadline, session
             time.sleep(0.1)
