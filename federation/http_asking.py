@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import httpcore
@@ -104,7 +105,8 @@ def whole(response: httpx.Response, until: float, most_bytes: int, last_bytes: i
     """All of a stream, unpacked, with the bounds of `ask`. Raises as that does, TooMuchError for more than
     `most_bytes`, and what httpx raises."""
     found = bytearray()
-    for piece in _unpacked(response):
+    unpacking = _Unpacking(response)
+    for piece in chain.from_iterable(map(unpacking.pieces, response.iter_raw())):
         found += piece
         if last_bytes is not None and len(found) > 2 * last_bytes:
             del found[:-last_bytes]
@@ -112,7 +114,21 @@ def whole(response: httpx.Response, until: float, most_bytes: int, last_bytes: i
             raise TooMuchError("more than we read")
         if time.monotonic() > until:
             raise UnansweredError("its answer takes too long")
+    unpacking.end()
     return bytes(found if last_bytes is None else found[-last_bytes:])
+
+
+async def whole_async(response: httpx.Response, most_bytes: int) -> bytes:
+    """As `whole`, of a stream of an httpx.AsyncClient that asks for gzip alone. How long it may take is up
+    to its caller, by asyncio.timeout."""
+    found, unpacking = bytearray(), _Unpacking(response)
+    async for packed in response.aiter_raw():
+        for piece in unpacking.pieces(packed):
+            found += piece
+            if len(found) > most_bytes:
+                raise TooMuchError("more than we read")
+    unpacking.end()
+    return bytes(found)
 
 
 @contextmanager
@@ -126,25 +142,32 @@ def over_by(until: float) -> Iterator[None]:
         _UNTIL.reset(before)
 
 
-def _unpacked(response: httpx.Response) -> Iterator[bytes]:
-    """What a stream holds, in pieces of PIECE_BYTES at most where it is packed. Raises UnreadableError."""
-    raw, coding = response.iter_raw(), response.headers.get("Content-Encoding", "")
-    if coding.strip().lower() in ("", "identity"):
-        yield from raw
-        return
-    if coding.strip().lower() not in ("gzip", "x-gzip"):
-        raise UnreadableError(f"what is packed as wasn't asked for ({coding[:20]!r})")
-    unpack, something = zlib.decompressobj(_GZIP), False
-    try:
-        for packed in raw:
-            left, something = packed, True
-            while left and not unpack.eof:
-                yield unpack.decompress(left, PIECE_BYTES)
-                left = unpack.unconsumed_tail
-    except zlib.error:
-        raise UnreadableError("what is no gzip, though it says so") from None
-    if something and not unpack.eof:
-        raise UnreadableError("what breaks off")
+class _Unpacking:
+    """What an answer holds, in pieces of PIECE_BYTES at most where it is packed. Raises UnreadableError."""
+
+    def __init__(self, response: httpx.Response) -> None:
+        coding = response.headers.get("Content-Encoding", "").strip()
+        if coding.lower() not in ("", "identity", "gzip", "x-gzip"):
+            raise UnreadableError(f"what is packed as wasn't asked for ({coding[:20]!r})")
+        self._unpack = zlib.decompressobj(_GZIP) if coding.lower() in ("gzip", "x-gzip") else None
+        self._something = False
+
+    def pieces(self, packed: bytes) -> Iterator[bytes]:
+        if self._unpack is None:
+            yield packed
+            return
+        self._something |= bool(packed)
+        try:
+            while packed and not self._unpack.eof:
+                yield self._unpack.decompress(packed, PIECE_BYTES)
+                packed = self._unpack.unconsumed_tail
+        except zlib.error:
+            raise UnreadableError("what is no gzip, though it says so") from None
+
+    def end(self) -> None:
+        """No more comes."""
+        if self._unpack is not None and self._something and not self._unpack.eof:
+            raise UnreadableError("what breaks off")
 
 
 class _Transport(httpx.HTTPTransport):

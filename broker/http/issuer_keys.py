@@ -21,6 +21,7 @@ from jwt import PyJWK
 from jwt.exceptions import PyJWTError
 
 from federation.clock import Clock
+from federation.http_asking import UnreadableError, whole_async
 from federation.http_words import in_words
 from federation.urls import is_loopback, is_secure
 
@@ -149,16 +150,14 @@ class IssuerKeys:
         self._not_before = self._clock.now() + timedelta(seconds=ASK_AGAIN_SECONDS)
 
     async def _get(self, client: httpx.AsyncClient, url: str) -> Mapping[str, Any]:
-        body = bytearray()
-        async with client.stream("GET", url, headers={"Accept": "application/json"}) as answer:
-            if answer.status_code != 200:
-                raise _Unusable(f"status {answer.status_code} from {url}")
-            async for piece in answer.aiter_bytes():
-                body += piece
-                if len(body) > DOCUMENT_LIMIT:
-                    raise _Unusable(f"more than {DOCUMENT_LIMIT} bytes from {url}")
+        headers = {"Accept": "application/json", "Accept-Encoding": "gzip"}
         try:
-            document = json.loads(body)
+            async with client.stream("GET", url, headers=headers) as answer:
+                if answer.status_code != 200:
+                    raise _Unusable(f"status {answer.status_code} from {url}")
+                document = json.loads(await whole_async(answer, DOCUMENT_LIMIT))
+        except UnreadableError as error:
+            raise _Unusable(f"{error} from {url}") from None
         except (ValueError, RecursionError):
             raise _Unusable(f"no JSON from {url}") from None
         if not isinstance(document, dict):

@@ -77,7 +77,12 @@ class FakeIssuer:
         if self.down:
             raise httpx.ConnectError("connection refused", request=request)
         if request.url.path in self.answers:
-            return self.answers[request.url.path]
+            return _unread(self.answers[request.url.path])
         if request.url.path == "/jwk":
-            return httpx.Response(200, json={"keys": self.keys})
-        return httpx.Response(200, json=self.discovery)
+            return _unread(httpx.Response(200, json={"keys": self.keys}))
+        return _unread(httpx.Response(200, json=self.discovery))
+
+
+def _unread(answer):
+    """As it comes over a network, where nobody has unpacked it."""
+    return httpx.Response(answer.status_code, headers=answer.headers, stream=answer.stream)

@@ -1,6 +1,8 @@
 """Bearer tokens: which are taken, for whom, and what becomes of those that nobody should have made."""
 
 import asyncio
+import gzip
+import json
 import math
 from dataclasses import replace
 
@@ -242,6 +244,20 @@ def test_required_groups_scopes_and_clients(settings, clock, issuer):
 # The issuer's keys come and go
 
 
+KEYS = json.dumps({"keys": [public_jwk("one")]}).encode()
+
+
+def packed(body, coding="gzip"):
+    return httpx.Response(
+        200, headers={"Content-Encoding": coding}, stream=httpx.ByteStream(gzip.compress(body))
+    )
+
+
+def test_keys_may_come_packed(tokens, clock, issuer):
+    issuer.answers["/jwk"] = packed(KEYS)
+    assert bearer(tokens, token(claims_of(clock)))
+
+
 def test_a_new_key_is_fetched_when_it_is_met_and_not_for_every_stranger(tokens, clock, issuer):
     one, two = token(claims_of(clock)), token(claims_of(clock), key="two")
     bearer(tokens, one)
@@ -332,6 +348,8 @@ def test_many_at_once_share_one_fetch(tokens, clock, issuer):
         {"answers": {"/jwk": httpx.Response(200, json=[])}},
         {"answers": {"/jwk": httpx.Response(200, json={"keys": {}})}},
         {"answers": {"/jwk": httpx.Response(200, content=b" " * (2 << 20))}},
+        {"answers": {"/jwk": packed(b" " * (2 << 20))}},
+        {"answers": {"/jwk": packed(gzip.compress(KEYS), coding="gzip, gzip")}},
         {"down": True},
     ],
 )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import time
 
+import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,6 +22,19 @@ def asked(play: Play, seconds: float = LONG_SECONDS, most: int = 10**6, last: in
     with raw_server(play) as host, http_asking.client(False) as http:
         until = time.monotonic() + seconds
         return http_asking.ask(http, "GET", f"http://{host}/x", until=until, most_bytes=most, last_bytes=last)
+
+
+def asked_async(play: Play, most: int = 10**6) -> bytes:
+    async def ask(host: str) -> bytes:
+        headers = {"Accept-Encoding": "gzip"}
+        async with (
+            httpx.AsyncClient(trust_env=False, headers=headers, timeout=LONG_SECONDS) as client,
+            client.stream("GET", f"http://{host}/x") as response,
+        ):
+            return await http_asking.whole_async(response, most)
+
+    with raw_server(play) as host:
+        return asyncio.run(ask(host))
 
 
 DRIPPING = {
@@ -51,13 +66,15 @@ def test_what_is_no_url_is_a_few_words(url: str) -> None:
 @given(st.binary(max_size=200_000), st.booleans())
 def test_what_is_packed_is_what_was_packed(body: bytes, packed: bool) -> None:
     play = answer(gzip.compress(body), "Content-Encoding: gzip") if packed else answer(body)
-    assert asked(play).body == body
+    assert asked(play).body == asked_async(play) == body
 
 
 def test_of_a_bomb_no_more_is_unpacked_than_is_read() -> None:
     bomb = gzip.compress(bytes(50 * 1024 * 1024))
     with pytest.raises(UnreadableError, match="more than we read"):
         asked(answer(bomb, "Content-Encoding: gzip"), most=1024)
+    with pytest.raises(UnreadableError, match="more than we read"):
+        asked_async(answer(bomb, "Content-Encoding: gzip"), most=1024)
 
 
 @pytest.mark.parametrize(
@@ -74,6 +91,8 @@ def test_of_a_bomb_no_more_is_unpacked_than_is_read() -> None:
 def test_what_is_packed_otherwise_is_named(body: bytes, coding: str, words: str) -> None:
     with pytest.raises(UnreadableError, match=words):
         asked(answer(body, f"Content-Encoding: {coding}"))
+    with pytest.raises(UnreadableError, match=words):
+        asked_async(answer(body, f"Content-Encoding: {coding}"))
 
 
 def test_a_flood_of_headers_is_named() -> None:
