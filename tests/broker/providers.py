@@ -15,12 +15,14 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
+from tests.ports import free_port
+
 GROUPS = {"ada": ["ska"], "operator": ["ska", "ska/operators"], "stranger": ["atlas"]}
 _NODE = Path(__file__).with_name("oidc_provider")
 
 
 def _client():
-    return httpx.Client(trust_env=False, timeout=30)
+    return httpx.Client(trust_env=False, timeout=120)
 
 
 class PythonProvider:
@@ -30,15 +32,14 @@ class PythonProvider:
 
     def __init__(self):
         self._stack = ExitStack()
-        self.port = 0
+        self.port = free_port()
         self.start()
 
     def start(self):
         """Begin, or begin again with other keys."""
         from oidc_provider_mock import run_server_in_thread
 
-        server = self._stack.enter_context(run_server_in_thread(port=self.port))
-        self.port = server.server_port
+        self._stack.enter_context(run_server_in_thread(port=self.port))
         self.issuer = f"http://localhost:{self.port}"
         with _client() as client:
             for name, groups in GROUPS.items():
@@ -77,7 +78,7 @@ class NodeProvider:
     def __init__(self, algorithm):
         self._directory = _installed()
         self._algorithm = algorithm
-        self.port = 0
+        self.port = free_port()
         self.start()
 
     def start(self):
@@ -92,7 +93,6 @@ class NodeProvider:
         )
         self.issuer = self._process.stdout.readline().strip()
         assert self.issuer, "the provider doesn't start"
-        self.port = urlsplit(self.issuer).port
 
     def stop(self):
         """End it. Called again: does nothing."""
@@ -122,7 +122,7 @@ def _installed():
             for file in _NODE.iterdir():
                 shutil.copy(file, made)
             npm = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
-            done = subprocess.run(npm, cwd=made, capture_output=True, text=True, timeout=300)
+            done = subprocess.run(npm, cwd=made, capture_output=True, text=True, timeout=600)
             if done.returncode != 0:
                 pytest.skip("npm can't install an OpenID provider here")
             made.rename(ready)

@@ -11,6 +11,7 @@ from broker.audit import read as read_audit
 from broker.http.access import LOGINS, LOGINS_OF_ADDRESS
 from broker.tables import sessions
 from tests.broker.serving import ADA, BOB, ROOT, ask, first_offer, serving, update
+from tests.waiting import until
 
 FAST = {"FAIRLEAD_REQUESTS_PER_MINUTE": "0"}
 
@@ -38,7 +39,7 @@ def change(client, name, auth=ROOT, **what):
 
 
 def audited(client, **filters):
-    client.app.state.audit.flush()
+    until(client.app.state.audit.flush, "all of the audit log")
     return [entry for _, entry in read_audit(client.engine, Filters(**filters))]
 
 

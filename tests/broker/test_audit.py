@@ -23,8 +23,14 @@ YEAR = timedelta(days=365)
 SIMULATED = Path(federation.__file__).parent / "data" / "simulated.toml"
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch):
+    """However long the database takes on a busy machine, it is waited for."""
+    monkeypatch.setattr(audit, "FLUSH_SECONDS", 60)
+
+
 @pytest.fixture
-def log(engine, clock):
+def log(engine, clock, patient):
     log = AuditLog(engine, clock, YEAR)
     yield log
     log.stop()
@@ -77,7 +83,9 @@ def test_filters_and_pages(log, engine):
     assert seen == list(range(9, -1, -1))
 
 
-def test_a_clean_stop_loses_nothing_and_many_entries_are_few_transactions(engine, clock):
+def test_a_clean_stop_loses_nothing_and_many_entries_are_few_transactions(engine, clock, monkeypatch):
+    # the writer waits for more until it is told to stop
+    monkeypatch.setattr(audit, "BATCH_SECONDS", 60)
     log = AuditLog(engine, clock, YEAR)
     commits = []
     event.listen(engine, "commit", lambda connection: commits.append(1))
@@ -120,6 +128,8 @@ def test_what_can_not_be_written_at_the_end_goes_to_the_log(engine, clock, refus
 
 def test_memory_is_bounded(log, refusing, monkeypatch, caplog):
     monkeypatch.setattr(audit, "MOST_WAITING", 5)
+    # none of them is with the writer meanwhile
+    monkeypatch.setattr(audit, "BATCH_SECONDS", 60)
     refusing.set()
     for number in range(20):
         log.record(entry(number))
@@ -155,6 +165,8 @@ def test_a_server_that_is_stopped_has_written_everything(tmp_path):
         ) as client:
             for number in range(30):
                 client.post("/requests", json={}, headers={"X-Request-Id": f"n{number}"})
+        served.process.terminate()
+        served.process.wait(60)
     finally:
         served.stop()
     engine = connect(f"sqlite:///{database}")

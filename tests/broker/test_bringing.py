@@ -90,7 +90,7 @@ class Lake:
     def _asked(self, what):
         self.asked.append(what)
         if self.gate is not None:
-            assert self.gate.wait(60), "the lake's gate never opened"
+            assert self.gate.wait(600), "the lake's gate never opened"
         if self.away:
             raise CatalogueError("the lake can't be asked: Connection refused")
 

@@ -27,6 +27,14 @@ WORLD = make_federation(PERTH, LAUSANNE)
 NAMES = {"inside.example": ["192.168.7.7"], "outside.example": ["93.184.216.34"]}
 
 
+@pytest.fixture(scope="module", autouse=True)
+def patient():
+    """A busy machine takes its time to begin a thread, or a command."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("broker.offers.reach.LOOK_UP_SECONDS", 60.0)
+        yield
+
+
 def names(host, wanted):
     return {name: NAMES[name] for name in wanted if name in NAMES}
 
