@@ -30,8 +30,6 @@ from lab.status import EMULATOR, Status, files_document, recorded, running_descr
 
 __all__ = ["Status", "down", "host", "reload", "state_dir", "status", "supported", "up"]
 
-READY_SECONDS = 10.0
-
 
 def host(site_id: str) -> NamespaceHost:
     """Where the commands of a site (or of the `router`) run. Raises InputError for an unknown site."""
@@ -194,7 +192,7 @@ def _end_strays(missing: list[_Service], known: Iterable[Process]) -> None:
 
 
 def _wait_ready(one: _Service, process: Process) -> None:
-    deadline = time.monotonic() + READY_SECONDS
+    deadline = time.monotonic() + processes.READY_SECONDS
     while one.port is not None and not network.listening(process.pid, one.port):
         if not process.alive() or time.monotonic() > deadline:
             words = processes.last_line(one.log)

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from federation.errors import OutsideError
 from federation.hosts import NamespaceHost
+from lab import state
 from lab.description import Lab, Site
 
 NAMESPACES = Path("/run/netns")
@@ -46,6 +47,8 @@ SITE_SETTINGS = (
     "net.ipv4.tcp_no_metrics_save=1",
     "net.ipv6.conf.all.disable_ipv6=1",
 )
+# for a moment's work, on a machine that does much else
+TRIAL_SECONDS = 60.0
 CONGESTION_CONTROL = "net.ipv4.tcp_congestion_control"
 
 
@@ -63,7 +66,7 @@ def supported() -> str | None:
     # a container's root may lack CAP_NET_ADMIN or CAP_SYS_ADMIN: try, in a throw-away namespace
     trial = ["unshare", "--net", "ip", "tuntap", "add", "dev", "trial", "mode", "tun"]
     try:
-        done = subprocess.run(trial, capture_output=True, text=True, timeout=10)
+        done = subprocess.run(trial, capture_output=True, text=True, timeout=TRIAL_SECONDS)
     except (OSError, subprocess.TimeoutExpired) as error:
         return f"the lab needs network namespaces: {error}"
     if done.returncode != 0:
@@ -87,7 +90,7 @@ def exists(namespace: str) -> bool:
 
 
 def _run(argv: Sequence[str], text: str = "") -> str:
-    done = subprocess.run(argv, input=text, capture_output=True, text=True)
+    done = subprocess.run(argv, input=text, capture_output=True, text=True, pass_fds=state.held())
     if done.returncode != 0:
         raise OutsideError(
             f"{' '.join(argv)}: {' '.join(done.stderr.split()) or f'status {done.returncode}'}"
@@ -148,7 +151,7 @@ def _settings(namespace: str, settings: Sequence[str]) -> None:
 def _prefer_bbr(namespace: str) -> None:
     # a kernel without it keeps its default, which `congestion_control` reports
     argv = NamespaceHost(namespace).argv(["sysctl", "-q", "-w", f"{CONGESTION_CONTROL}=bbr"])
-    subprocess.run(argv, capture_output=True)
+    subprocess.run(argv, capture_output=True, pass_fds=state.held())
 
 
 def congestion_control(namespace: str) -> str:
@@ -185,7 +188,9 @@ def remove(names: Iterable[str]) -> None:
         file = namespace_file(name)
         if not file.exists():
             continue
-        done = subprocess.run(["ip", "netns", "del", name], capture_output=True, text=True)
+        done = subprocess.run(
+            ["ip", "netns", "del", name], capture_output=True, text=True, pass_fds=state.held()
+        )
         if done.returncode != 0 and file.exists():
             raise OutsideError(f"ip netns del {name}: {' '.join(done.stderr.split())}")
 

@@ -16,6 +16,10 @@ from typing import Any
 from federation.errors import OutsideError
 
 GRACE_SECONDS = 1.0
+# what must merely happen, and on a machine that does much else takes its time: Python to begin, the kernel to
+# end what was killed
+READY_SECONDS = 60.0
+KILLED_SECONDS = 60.0
 
 # what this very process has started, and so has to wait for
 _children: set[int] = set()
@@ -67,7 +71,7 @@ def from_document(document: Any) -> Process | None:
         return None
 
 
-def start(argv: Sequence[str], log: Path, ready_line: bool = False, patience: float = 10.0) -> Process:
+def start(argv: Sequence[str], log: Path, ready_line: bool = False) -> Process:
     """Start a process that outlives this one, with its words appended to `log`.
 
     With `ready_line` its standard output is read until the first line, which says that it is ready. Raises
@@ -89,7 +93,7 @@ def start(argv: Sequence[str], log: Path, ready_line: bool = False, patience: fl
     _children.add(child.pid)
     if ready_line and child.stdout is not None:
         with child.stdout as output:
-            answer = output.readline() if select.select([output], [], [], patience)[0] else b""
+            answer = output.readline() if select.select([output], [], [], READY_SECONDS)[0] else b""
         if not answer:
             child.kill()
             child.wait()
@@ -144,11 +148,11 @@ def end(processes: Iterable[Process]) -> None:
             else:
                 os.close(handle)
     try:
-        for number in (signal.SIGTERM, signal.SIGKILL):
+        for number, patience in ((signal.SIGTERM, GRACE_SECONDS), (signal.SIGKILL, KILLED_SECONDS)):
             for handle in handles:
                 with suppress(OSError):
                     signal.pidfd_send_signal(handle, number)
-            _wait(handles, GRACE_SECONDS)
+            _wait(handles, patience)
         for handle, process in handles.items():
             if process.pid in _children:
                 with suppress(OSError):

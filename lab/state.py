@@ -17,7 +17,11 @@ from federation.errors import InputError, OutsideError
 # A second lab beside the usual one: other namespaces, other state, the same addresses inside.
 NAME_VARIABLE = "FAIRLEAD_LAB_NAME"
 DEFAULT_NAME = "fl"
-LOCK_PATIENCE_SECONDS = 30.0
+# as long as another `up` may take on a machine that does much else
+LOCK_PATIENCE_SECONDS = 120.0
+
+# of the locks that this process holds
+_held: list[int] = []
 
 
 def name() -> str:
@@ -66,16 +70,18 @@ def lock() -> Iterator[None]:
     """Keep other `lab` commands of the same name out while the block runs.
 
     The lock is on a file beside the state directory, and both go when the lab does. The kernel drops it
-    with the process, however that ends. Raises OutsideError when another command holds it for too long.
+    with the process, however that ends, and with the commands that have it of `held`. Raises OutsideError when another command holds it for too long.
     """
     file = _root() / f".{name()}.lock"
     try:
         descriptor = _acquire(file)
     except OSError as error:
         raise OutsideError(f"{file}: {error.strerror}") from None
+    _held.append(descriptor)
     try:
         yield
     finally:
+        _held.remove(descriptor)
         if not state_dir().exists():
             file.unlink(missing_ok=True)
             # the folders above, as far as they are empty
@@ -83,6 +89,12 @@ def lock() -> Iterator[None]:
                 _root().rmdir()
                 _root().parent.rmdir()
         os.close(descriptor)
+
+
+def held() -> tuple[int, ...]:
+    """What a command that changes the lab is given of the lock (`pass_fds`): it outlives a process that is
+    killed, and until it has ended nobody else may begin."""
+    return tuple(_held)
 
 
 def _acquire(file: Path) -> int:

@@ -151,6 +151,8 @@ class _Watcher:
             raise OutsideError(
                 f"{lost} results could not be stored, and are lost: {_line(problem)}"
             ) from problem
+        self.unstored = []
+        self.tell()
 
     async def next(self) -> tuple[Round, dict[str, str]] | None:
         """The next round, with the id of each test's result by the test's key; None where it isn't time."""
@@ -201,7 +203,10 @@ class _Watcher:
                 await self.store()
             except Exception as problem:
                 self.tell(problem=_line(problem))
-            self.tell(result, running=self.status.running - 1, **{counted: getattr(self.status, counted) + 1})
+            finally:
+                # also where we are being stopped: what is measured is kept, and so it counts
+                more = getattr(self.status, counted) + 1
+                self.tell(result, running=self.status.running - 1, **{counted: more})
 
         await run_round(together, one)
 

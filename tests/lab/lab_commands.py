@@ -41,7 +41,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def at(site: str, argv: Sequence[str], **options: Any) -> subprocess.CompletedProcess[str]:
     """Run a command at a site of the lab, to its end."""
-    return subprocess.run(lab.host(site).argv(argv), capture_output=True, text=True, timeout=60, **options)
+    return subprocess.run(lab.host(site).argv(argv), capture_output=True, text=True, timeout=300, **options)
 
 
 def namespaces() -> list[str]:

@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from federation.errors import InputError, OutsideError
 from federation.hosts import NamespaceHost
 from lab import lab, processes
 from lab.status import recorded
-from tests.waiting import SECONDS
+from tests.waiting import until
 
 pytestmark = pytest.mark.lab
 
@@ -33,10 +33,7 @@ print(len(content), hashlib.sha256(content).hexdigest())
 
 def wait_for(condition: Callable[[], object]) -> None:
     """Return once `condition` holds; what is waited for is another process, which has no event to give."""
-    deadline = time.monotonic() + SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, f"it never happened; there are {namespaces()}"
-        time.sleep(0.005)
+    until(condition, "what another process does", namespaces, seconds=300)
 
 
 def nothing_left(own_lab: Path) -> bool:
@@ -45,6 +42,11 @@ def nothing_left(own_lab: Path) -> bool:
 
 def ping(source: str, destination: str) -> bool:
     return at(source, ["ping", "-c", "1", "-W", "2", destination]).returncode == 0
+
+
+def meets(source: str, destination: str) -> None:
+    """Return once a ping is answered: what carries it may be late."""
+    wait_for(lambda: ping(source, destination))
 
 
 def test_up_and_down_by_command(own_lab: Path) -> None:
@@ -57,7 +59,7 @@ def test_up_and_down_by_command(own_lab: Path) -> None:
     assert len(namespaces()) == 3
     assert run("status").returncode == 0
     pinging = command("exec", "alpha", "--", "sh", "-c", "ping -c 1 10.77.2.2 && exit 7")
-    ran = subprocess.run(pinging, capture_output=True, text=True, timeout=60)
+    ran = subprocess.run(pinging, capture_output=True, text=True, timeout=300)
     assert ran.returncode == 7, ran.stderr
     assert run("exec", "gamma", "true").returncode == 2
     assert run("down").returncode == 0
@@ -116,7 +118,7 @@ def test_a_changed_description_changes_the_paths_of_the_running_lab(own_lab: Pat
     assert run("reload").returncode == 0
     wait_for(lambda: not ping("alpha", "10.77.2.2"))
     assert lab.reload(SMALL).path("alpha", "beta").loss == 0
-    wait_for(lambda: ping("alpha", "10.77.2.2"))
+    meets("alpha", "10.77.2.2")
     assert recorded("emulator") == emulator
 
 
@@ -133,7 +135,7 @@ def test_a_spoilt_description_is_refused_and_the_paths_stay(own_lab: Path, tmp_p
         lab.reload(other)
     with pytest.raises(InputError, match="`fairlead lab down` first"):
         lab.up(other)
-    assert ping("alpha", "10.77.2.2")
+    meets("alpha", "10.77.2.2")
 
 
 @pytest.mark.parametrize("victim", ["emulator", "iperf3-beta", "storage-alpha"])
@@ -151,7 +153,7 @@ def test_what_was_killed_is_reported_and_comes_back(own_lab: Path, victim: str) 
     assert {name for name in repaired.processes if repaired.processes[name] != first.processes[name]} == {
         victim
     }
-    assert ping("alpha", "10.77.2.2")
+    meets("alpha", "10.77.2.2")
 
 
 def test_a_namespace_that_was_deleted_comes_back(own_lab: Path) -> None:
@@ -159,7 +161,7 @@ def test_a_namespace_that_was_deleted_comes_back(own_lab: Path) -> None:
     subprocess.run(["ip", "netns", "del", f"{first.name}-beta"], check=True)
     assert lab.status() != first
     lab.up()
-    assert ping("alpha", "10.77.2.2")
+    meets("alpha", "10.77.2.2")
     assert at("alpha", ["iperf3", "-c", "10.77.2.2", "-n", "100K"]).returncode == 0
 
 
@@ -172,7 +174,7 @@ def test_down_ends_strangers_in_the_lab_too(own_lab: Path) -> None:
     lab.up(SMALL)
     with subprocess.Popen(lab.host("alpha").argv(["sleep", "600"])) as stranger:
         lab.down()
-        assert stranger.wait(timeout=60) != 0
+        assert stranger.wait(timeout=300) != 0
     assert nothing_left(own_lab)
 
 
@@ -193,7 +195,7 @@ def test_an_interrupted_up_leaves_nothing(
     with up:
         wait_for(lambda: (own_lab / "processes" / "storage-beta.json").exists())
         up.send_signal(number)
-        words = up.communicate(timeout=60)[1]
+        words = up.communicate(timeout=300)[1]
     assert up.returncode == 128 + number
     assert words.count("\n") == (1 if number == signal.SIGINT else 0)
     assert nothing_left(own_lab)
@@ -214,7 +216,32 @@ def test_up_completes_what_a_killed_up_began(own_lab: Path, slow_files: Path) ->
         wait_for(lambda: len(namespaces()) >= 2)
         up.kill()
     assert lab.up(SMALL).problems == ()
-    assert ping("beta", "10.77.1.2")
+    meets("beta", "10.77.1.2")
+
+
+def test_what_a_killed_up_still_has_done_is_waited_for(own_lab: Path, tmp_path: Path) -> None:
+    """And so nothing is made any more when another command has looked."""
+    real, begun, go = shutil.which("ip"), tmp_path / "begun", tmp_path / "go"
+    os.mkfifo(go)
+    slow = tmp_path / "bin" / "ip"
+    slow.parent.mkdir()
+    # what makes namespaces, and not the trial whether any can be made
+    waits = f"cat >{tmp_path}/lines; echo $$ >{tmp_path}/pid; mv {tmp_path}/pid {begun}; read _ <{go}"
+    makes = f'exec {real} "$@" <{tmp_path}/lines'
+    slow.write_text(f'#!/bin/sh\nif [ "$1" = -batch ]; then {waits}; {makes}; fi\nexec {real} "$@"\n')
+    slow.chmod(0o755)
+    environment = {**os.environ, "PATH": f"{slow.parent}:{os.environ['PATH']}"}
+    with subprocess.Popen(command("up", "--description", str(SMALL)), env=environment) as up:
+        wait_for(begun.exists)
+        up.kill()
+    down = threading.Thread(target=lab.down)
+    down.start()
+    # it waits, or it would have looked by now
+    down.join(0.5)
+    go.write_text("\n")
+    wait_for(lambda: not Path(f"/proc/{begun.read_text().strip()}").exists())
+    down.join()
+    assert nothing_left(own_lab)
 
 
 def test_up_ends_a_server_that_a_killed_up_had_no_time_to_note(own_lab: Path) -> None:
@@ -227,7 +254,7 @@ def test_up_ends_a_server_that_a_killed_up_had_no_time_to_note(own_lab: Path) ->
         stray = first.processes[name]
         assert stray is not None
         assert not stray.alive()
-    assert ping("alpha", "10.77.2.2")
+    meets("alpha", "10.77.2.2")
 
 
 def test_an_up_that_fails_halfway_leaves_nothing(own_lab: Path, tmp_path: Path) -> None:
@@ -246,7 +273,7 @@ def test_an_up_that_fails_halfway_leaves_nothing(own_lab: Path, tmp_path: Path) 
 
 def test_two_ups_at_once_make_one_lab(own_lab: Path) -> None:
     starting = [subprocess.Popen(command("up", "--description", str(SMALL))) for _ in range(2)]
-    assert [up.wait(timeout=60) for up in starting] == [0, 0]
+    assert [up.wait(timeout=300) for up in starting] == [0, 0]
     found = lab.status()
     assert found is not None
     assert found.problems == ()
@@ -256,7 +283,7 @@ def test_two_ups_at_once_make_one_lab(own_lab: Path) -> None:
 
 def test_without_the_right_to_make_namespaces_up_says_so(own_lab: Path) -> None:
     bare = ["setpriv", "--bounding-set", "-net_admin,-sys_admin"]
-    done = subprocess.run([*bare, *command("up")], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([*bare, *command("up")], capture_output=True, text=True, timeout=300)
     assert done.returncode == 3
     assert done.stderr.startswith("fairlead: the lab needs network namespaces: ")
     assert done.stderr.count("\n") == 1

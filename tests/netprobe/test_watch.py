@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field, replace
@@ -221,6 +222,38 @@ def test_next_due_is_when_the_block_may_begin(
     assert due > now or not all(calendar.is_open(now) for calendar in chosen)
     assert period(one, due).begins <= due
     assert all(calendar.is_open(due) for calendar in chosen)
+
+
+class Slow(Away):
+    """An archive that is still taking what it was given until it is let go."""
+
+    def __init__(self, archive: Archive) -> None:
+        super().__init__(archive)
+        self.begun, self.go = threading.Event(), threading.Event()
+
+    def add(self, measurements: Iterable[Measurement]) -> int:
+        self.begun.set()
+        assert self.go.wait(60)
+        return super().add(measurements)
+
+
+def test_what_is_being_stored_when_it_ends_is_kept_and_counted(tool: Instant, archive: Archive) -> None:
+    slow, told = Slow(archive), list[Status]()
+
+    async def main() -> None:
+        def on_status(result: Measurement | None, status: Status) -> None:
+            told.append(status)
+
+        watching = asyncio.create_task(watch(Plan("p", (block(),)), SITES, slow, tool.clock, on_status))
+        assert await asyncio.to_thread(slow.begun.wait, 60)
+        watching.cancel()
+        slow.go.set()
+        with pytest.raises(asyncio.CancelledError):
+            await watching
+
+    asyncio.run(main())
+    assert len(archive.recent(Kind.THROUGHPUT)) == len(tool.ran) == 1
+    assert (told[-1].succeeded, told[-1].unstored) == (1, 0)
 
 
 def test_results_that_can_not_be_stored_at_the_end_are_told(tool: Instant, archive: Archive) -> None:
