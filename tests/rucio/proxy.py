@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ class Proxy(Server):
     one of "silent", "trickle", "cut", "page", "number", "rows", "away". `once` are statuses for one answer.
 
     `asked` are (method, path); `tokens` those that it was shown; `seconds`: what Rucio itself took.
+    `outwaited`: somebody has waited for a minute, to the end of what is silent or trickles.
     """
 
     def __init__(self, rucio: str) -> None:
@@ -27,6 +29,7 @@ class Proxy(Server):
         self.asked: list[tuple[str, str]] = []
         self.tokens: list[str] = []
         self.seconds = 0.0
+        self.outwaited = False
         self.released = threading.Event()
         self.lock = threading.Lock()
 
@@ -34,7 +37,8 @@ class Proxy(Server):
     def url(self) -> str:
         return self.origin
 
-    def fault(self, path: str) -> int | str | None:
+    def fault(self, path: str, token: str) -> int | str | None:
+        """What becomes of a request that shows this token."""
         with self.lock:
             for part in list(self.once):
                 if part in path:
@@ -46,18 +50,18 @@ class _Handler(Handler):
     server: Proxy
 
     def respond(self, asked: Asked) -> None:
-        server = self.server
+        server, token = self.server, self.headers.get("X-Rucio-Auth-Token", "")
         with server.lock:
             server.asked.append((self.command, self.path))
-            server.tokens.append(self.headers.get("X-Rucio-Auth-Token", ""))
-        fault = server.fault(self.path)
+            server.tokens.append(token)
+        fault = server.fault(self.path, token)
         if isinstance(fault, int):
             # an honest server wouldn't, but some log and repeat what they were sent
-            said = f'{{"ExceptionClass": "Wrong", "ExceptionMessage": "sent: {server.tokens[-1]}"}}'
+            said = f'{{"ExceptionClass": "Wrong", "ExceptionMessage": "sent: {token}"}}'
             self.say(Said(fault, said.encode()))
             return
         if fault == "silent":
-            server.released.wait(60)
+            server.outwaited |= not server.released.wait(60)
             self.close_connection = True
             return
         if fault == "away":
@@ -72,9 +76,13 @@ class _Handler(Handler):
         tokens = {name: value for name, value in answer.headers.items() if name.startswith("x-rucio-")}
         match fault:
             case "trickle":
-                self.say(Said(headers={"Content-Length": str(10**6)}))
-                while not server.released.wait(0.05):
-                    self.wfile.write(b" ")
+                self.say(Said(headers={"Content-Length": "1200"}))
+                with contextlib.suppress(OSError):  # whoever asked has left
+                    for _ in range(1200):
+                        self.wfile.write(b" ")
+                        if server.released.wait(0.05):
+                            return
+                    server.outwaited = True
             case "cut":
                 half = answer.content[: len(answer.content) // 2]
                 self.say(Said(200, half, {**tokens, "Content-Length": str(len(answer.content) + 1)}))

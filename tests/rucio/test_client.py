@@ -30,7 +30,7 @@ def by_their_client(world: World, name: str, home: Path) -> tuple[int, int, dict
     environment = {**os.environ, "RUCIO_CLIENT_MODE": "1", "HOME": str(home), "TMPDIR": str(home)}
     environment.pop("RUCIO_HOME", None)
     command = [str(programs() / "python"), "-c", ASK, world.rucio.url, USER, PASSWORD, name]
-    done = subprocess.run(command, env=environment, cwd=home, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, env=environment, cwd=home, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-800:]
     length, size_bytes, files = json.loads(done.stdout)
     return length, size_bytes, files

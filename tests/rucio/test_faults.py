@@ -83,9 +83,8 @@ def test_a_fault_is_one_line_and_soon(
 ) -> None:
     monkeypatch.setattr(rucio, "RESOLVE_SECONDS", 0.4 if fault in ("silent", "trickle") else 8.0)
     between.faults[part] = fault
-    started = time.monotonic()
     text = refusal(ask(catalogue(world, between.url)))
-    assert time.monotonic() - started < 30
+    assert not between.outwaited
     assert "\n" not in text
     assert "127.0.0.1" in text
     for secret in [PASSWORD, *filter(None, between.tokens)]:
@@ -103,6 +102,7 @@ def test_and_so_is_one_when_it_is_moved(
     between.faults[part] = fault
     with pytest.raises(CatalogueError) as error:
         asked.files(found, world.federation["a"])
+    assert not between.outwaited
     assert "\n" not in str(error.value)
     for secret in [PASSWORD, *filter(None, between.tokens)]:
         assert secret not in str(error.value)
@@ -150,8 +150,8 @@ def test_a_token_that_is_refused_is_renewed_once_for_all_threads(world: World, b
     # the server forgets it
     original = between.fault
 
-    def forgotten(path: str) -> int | str | None:
-        return 401 if between.tokens[-1] == first and "/auth/" not in path else original(path)
+    def forgotten(path: str, token: str) -> int | str | None:
+        return 401 if token == first and "/auth/" not in path else original(path, token)
 
     between.fault = forgotten  # type: ignore[method-assign]
     with ThreadPoolExecutor(16) as pool:

@@ -51,8 +51,8 @@ EnforcePartLimits=ALL
 JobAcctGatherType=jobacct_gather/none
 AccountingStorageType=accounting_storage/none
 MinJobAge={job_age_seconds}
-KillWait=5
-SlurmdTimeout=5
+KillWait=60
+SlurmdTimeout=60
 {nodes}
 PartitionName=batch Nodes={prefix}[1-{count}] Default=YES MaxTime=1-00:00:00 DefaultTime=01:00:00 State=UP
 """
@@ -153,6 +153,12 @@ class Cluster:
         """A job that sleeps until it is cancelled; its number."""
         wanted = ["--parsable", "--output=/dev/null", *options, "--wrap", "exec sleep 300"]
         return self.run("sbatch", *wanted)
+
+    def fill(self) -> str:
+        """A job that has all of two nodes until it is cancelled; its number, once it runs."""
+        job = self.submit("--nodes=2", "--ntasks=4", "--time=30")
+        self.wait(["squeue", "--noheader", f"--jobs={job}", "--format=%T"], "RUNNING")
+        return job
 
     def wait(self, command: Sequence[str], wanted: str) -> None:
         """Until a command prints what is wanted."""

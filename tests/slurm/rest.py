@@ -37,7 +37,7 @@ class Restd:
         """What a catalogue says to use it."""
         return {"rest_url": self.url, "rest_token_file": str(self.token_file), "rest_user": "root", **more}
 
-    def client(self, seconds: float = 20.0, url: str | None = None) -> SlurmRest:
+    def client(self, seconds: float = 60.0, url: str | None = None) -> SlurmRest:
         return SlurmRest("here", RestOptions(url or self.url, "root", self.token_file), seconds)
 
 

@@ -39,7 +39,7 @@ class Stand:
     def versions(self, *numbers: int) -> None:
         self.answers["GET /openapi/v3"] = 200, {"paths": {f"/slurm/v0.0.{each}/jobs": {} for each in numbers}}
 
-    def client(self, seconds: float = 5.0) -> SlurmRest:
+    def client(self, seconds: float = 60.0) -> SlurmRest:
         return SlurmRest("perth", RestOptions(self.url, "fairlead", self.token_file), seconds)
 
     def jobs(self) -> Mapping[str, SlurmJob]:

@@ -41,7 +41,8 @@ def soon(minutes: int = 10) -> datetime:
 
 
 def test_asked_for_twice_it_is_one_and_given_up_twice_it_is_gone(slurm: Cluster) -> None:
-    made = leases(slurm).reserve("abc", ONE, "slurm", soon(), soon(70))
+    start = soon()
+    made = leases(slurm).reserve("abc", ONE, "slurm", start, start + HOUR)
     assert (made.reference, made.state, made.end - made.start) == ("abc", LeaseState.PENDING, HOUR)
     assert leases(slurm).reserve("abc", ONE, "slurm", soon(), soon(70)) == made
     assert list(leases(slurm).list()) == [made]

@@ -65,7 +65,7 @@ def test_values_of_variables_are_on_no_command_line_and_the_broker_s_own_are_not
     slurm: Cluster, tmp_path: Path, image: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FAIRLEAD_ADMIN_PASSWORD", "the-broker-s-own")
-    job = make_job(image, "sh", "-c", "echo ready; sleep 60", environment={"TOKEN": "hush-hush-hush"})
+    job = make_job(image, "sh", "-c", "echo ready; sleep 600", environment={"TOKEN": "hush-hush-hush"})
 
     async def work(platform: Platform) -> None:
         await platform.start(job)
@@ -129,7 +129,7 @@ def test_what_a_run_that_was_cut_short_left_on_the_node_is_not_in_the_way(
     job = make_job(image, "sh", "-c", 'printf %s "$LINES"', environment=SECRETS)
     name = container_name(job.id)
     options = platform_options(slurm)
-    create = ["create", "--name", name, *options["engine_run"], image, "sleep", "60"]
+    create = ["create", "--name", name, *options["engine_run"], image, "sleep", "600"]
     subprocess.run(command(*create), capture_output=True, timeout=60, check=True)
     secret = command("secret", "create", f"{name}-0", "-")
     subprocess.run(secret, input=b"of before", capture_output=True, timeout=60, check=True)
@@ -163,7 +163,7 @@ def test_a_container_that_heeds_sigterm_ends_by_itself(slurm: Cluster, tmp_path:
 
 
 def test_releasing_a_running_container_leaves_nothing(slurm: Cluster, tmp_path: Path, image: str) -> None:
-    job = make_job(image, "sleep", "60", environment=SECRETS)
+    job = make_job(image, "sleep", "600", environment=SECRETS)
 
     async def work(platform: Platform) -> None:
         await platform.start(job)
@@ -176,7 +176,7 @@ def test_releasing_a_running_container_leaves_nothing(slurm: Cluster, tmp_path: 
 def test_a_job_that_somebody_at_the_site_cancels_takes_its_container_along(
     slurm: Cluster, tmp_path: Path, image: str
 ) -> None:
-    job = make_job(image, "sh", "-c", "echo ready; exec sleep 60")
+    job = make_job(image, "sh", "-c", "echo ready; exec sleep 600")
 
     async def work(platform: Platform) -> Status:
         await platform.start(job)
@@ -194,8 +194,8 @@ def test_a_job_that_somebody_at_the_site_cancels_takes_its_container_along(
 def test_a_waiting_job_says_why_and_until_when_and_can_be_cancelled(
     slurm: Cluster, tmp_path: Path, image: str
 ) -> None:
-    slurm.submit("--nodes=2", "--ntasks=4", "--time=30")
-    job = make_job(image, "sleep", "60")
+    slurm.fill()
+    job = make_job(image, "sleep", "600")
 
     async def work(platform: Platform) -> tuple[Status, Status]:
         await platform.start(job)
@@ -214,7 +214,7 @@ def test_a_waiting_job_says_why_and_until_when_and_can_be_cancelled(
 def test_a_node_that_fails_is_told_with_the_operator_s_reason(
     slurm: Cluster, tmp_path: Path, image: str
 ) -> None:
-    job = make_job(image, "sh", "-c", "echo ready; exec sleep 60")
+    job = make_job(image, "sh", "-c", "echo ready; exec sleep 600")
     node = slurm.node(1)
     options = {"sbatch": [f"--nodelist={node}"]}
 
@@ -291,7 +291,7 @@ def test_what_is_written_past_the_offer_ends_the_job(
 
     async def whole() -> Status:
         platform = make_platform("slurm", tmp_path, platform_options(slurm))
-        job = make_job(image, "sh", "-c", "cat /dev/zero > /out/big & sleep 0.2; kill $!; sleep 60")
+        job = make_job(image, "sh", "-c", "dd if=/dev/zero of=/out/big bs=1M count=4; exec sleep 600")
         try:
             storage = await platform.make_storage(job.id, "results")
             job = replace(job, binds=((str(storage), "/out", MountMode.READWRITE),), storage_gib=1)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import shutil
+import uuid
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from tests.contracts.platform_support import CONTENT, make_job, make_platform, u
 from tests.netprobe.servers import FileServer, file_server
 from tests.slurm.cluster import Cluster
 from tests.slurm.platform_support import job_ids, live, until_out
+from tests.waiting import until
 
 IMAGE = "registry.example.org/tools/sum:1"
 ENVIRONMENT = {"A": "b $HOME 'c'", "LINES_": "1\n2"}
@@ -111,25 +113,27 @@ def test_a_sif_file_on_the_web_is_fetched_as_data_is(
 
 
 def test_everything_that_it_started_ends_with_the_job(slurm: Cluster, tmp_path: Path, runtime: str) -> None:
-    script = "trap '' TERM; sleep 61.5 & echo ready; wait; sleep 61.5"
-    job = make_job(IMAGE, "sh", "-c", script)
+    # no other test has any of so many seconds
+    sleep = f"sleep 600.{uuid.uuid4().int}"
+    job = make_job(IMAGE, "sh", "-c", f"trap '' TERM; {sleep} & echo ready; wait; {sleep}")
 
     async def work(platform: Platform) -> Status:
         await platform.start(job)
         await until_out(platform, job, "ready")
         await platform.stop(job)
-        assert not await asyncio.to_thread(sleepers)
+        await asyncio.to_thread(until, lambda: not running(sleep), "none of what it started runs")
         return await platform.poll(job)
 
     status = live(slurm, tmp_path / "work", job, work, **options(runtime, tmp_path))
     assert (status.state, status.exit_code, status.problem) == (State.EXITED, 137, None)
 
 
-def sleepers() -> list[str]:
-    found = []
+def running(command: str) -> list[str]:
+    """The processes with that command line."""
+    found, line = [], b"".join(word.encode() + b"\0" for word in command.split())
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            if (process / "cmdline").read_bytes() == b"sleep\x0061.5\x00":
+            if (process / "cmdline").read_bytes() == line:
                 found.append(process.name)
         except OSError:
             continue

@@ -34,7 +34,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 def platform_at(host: Host, cluster: Cluster, root: Path) -> Platform:
     root.mkdir(exist_ok=True)
-    options = platform_options(cluster, staging=str(root), poll_seconds=0.5)
+    options = platform_options(cluster, staging=str(root), poll_seconds=0.5, stop_seconds=30.0)
     description = SitePlatform("slurm", cores=4, memory_gib=8, storage_gib=10, options=options)
     site = Site("perth", "Perth", Place(0, 0), host=host, platform=description)
     return SlurmPlatform(site, Federation("test", {"perth": site}), SystemClock(), root)

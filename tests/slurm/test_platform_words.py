@@ -209,7 +209,7 @@ def test_values_go_through_the_shell_as_they_are(variables: list[tuple[str, str]
 def run_script(directory: Path, body: Body) -> subprocess.CompletedProcess[bytes]:
     directory.mkdir(exist_ok=True)
     text = job_script("s", directory, 1.0, body)
-    return subprocess.run(["sh"], input=text.encode(), capture_output=True, timeout=20)
+    return subprocess.run(["sh"], input=text.encode(), capture_output=True, timeout=120)
 
 
 @given(st.lists(TEXT, min_size=1, max_size=4))

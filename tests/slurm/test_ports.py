@@ -68,8 +68,7 @@ def test_what_listens_in_a_job_is_reached_and_what_waited_for_its_turn_says_wher
     slurm: Cluster, tmp_path: Path, image: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(slurm_ports, "QUEUE_SECONDS", 0.2)
-    blocking = slurm.submit("--nodes=2", "--ntasks=4", "--time=30")
-    slurm.wait(["squeue", "--noheader", f"--jobs={blocking}", "--format=%T"], "RUNNING")
+    blocking = slurm.fill()
     job = make_job(image, *SERVES, ports=(Port(8000, "HTTP", "/hostname", access=True),))
 
     async def work(platform: Platform) -> tuple[Connector, ...]:
@@ -84,11 +83,12 @@ def test_what_listens_in_a_job_is_reached_and_what_waited_for_its_turn_says_wher
         assert await platform.start(job) == found
         while True:
             try:
-                with await asyncio.to_thread(urlopen, found[0].location, timeout=5) as answer:
+                with await asyncio.to_thread(urlopen, found[0].location, timeout=60) as answer:
                     assert answer.status == 200
                 break
-            except ConnectionError:
+            except OSError:  # nobody listens in it yet
                 assert time.monotonic() < deadline, found
+                await asyncio.sleep(0.05)
         await platform.stop(job)
         assert (await until_exited(platform, job)).connectors == ()
         return found

@@ -57,7 +57,7 @@ def test_variables_of_slurm_s_own_commands_change_nothing(
     monkeypatch.setenv("SLURM_CONF", str(slurm.configuration))
     for name, value in (("SQUEUE_PARTITION", "nowhere"), ("SLURM_TIME_FORMAT", "relative")):
         monkeypatch.setenv(name, value)
-    (tmp_path / "job.sh").write_text("#!/bin/sh\nexec sleep 60\n")
+    (tmp_path / "job.sh").write_text("#!/bin/sh\nexec sleep 600\n")
     batch = Batch(f"fairlead-{uuid.uuid4()}", "x", tmp_path / "job.sh", tmp_path / "out", 1, 500, 5)
     commands = Commands(Slurm("here", LocalHost(), None, 60.0))
     asyncio.run(commands.submit(batch))
