@@ -70,7 +70,8 @@ def lock() -> Iterator[None]:
     """Keep other `lab` commands of the same name out while the block runs.
 
     The lock is on a file beside the state directory, and both go when the lab does. The kernel drops it
-    with the process, however that ends, and with the commands that have it of `held`. Raises OutsideError when another command holds it for too long.
+    with the process, however that ends, and with the commands that were given it (`held`). Raises
+    OutsideError when another command holds it for too long.
     """
     file = _root() / f".{name()}.lock"
     try:
