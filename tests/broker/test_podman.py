@@ -30,6 +30,7 @@ from tests.contracts.platform_support import (
     until_exited,
 )
 from tests.netprobe.servers import FileServer, file_server
+from tests.ports import free_port
 
 pytestmark = pytest.mark.podman
 
@@ -115,7 +116,7 @@ def test_memory_and_cores_are_limited(tmp_path: Path, image: str) -> None:
     async def whole() -> dict[str, Any]:
         platform, job = (
             make_platform("podman", tmp_path, {"stop_seconds": 0.0}),
-            make_job(image, "sleep", "60"),
+            make_job(image, "sleep", "3600"),
         )
         try:
             await platform.prepare(job)
@@ -140,7 +141,7 @@ def test_only_the_end_of_a_long_output_is_kept(tmp_path: Path, image: str) -> No
 
 def test_a_killed_container_has_exited(tmp_path: Path, image: str) -> None:
     async def whole() -> Status:
-        platform, job = make_platform("podman", tmp_path), make_job(image, "sleep", "60")
+        platform, job = make_platform("podman", tmp_path), make_job(image, "sleep", "3600")
         try:
             await platform.prepare(job)
             await platform.start(job)
@@ -173,7 +174,7 @@ def test_a_container_that_was_only_created_is_started(tmp_path: Path, image: str
 
 def test_a_cancelled_start_leaves_nothing_after_release(tmp_path: Path, image: str) -> None:
     async def whole() -> None:
-        platform, job = make_platform("podman", tmp_path), make_job(image, "sleep", "60")
+        platform, job = make_platform("podman", tmp_path), make_job(image, "sleep", "3600")
         await platform.prepare(job)
         for seconds in (0.02, 0.1, 0.2):
             starting = asyncio.create_task(platform.start(job))
@@ -211,11 +212,10 @@ def test_an_absent_local_image_is_a_clear_error_and_never_pulled(tmp_path: Path)
 
 
 def test_an_image_that_no_registry_has_says_what_each_answered(tmp_path: Path) -> None:
-    with file_server(b"") as nobody:
-        port = nobody.server_address[1]
+    port = free_port()
     locations = (f"127.0.0.1:{port}/first:1", f"127.0.0.1:{port}/second:1")
     with pytest.raises(PlatformError) as caught:
-        prepare(make_platform("podman", tmp_path, {"pull_seconds": 20.0}), Executable("x", locations))
+        prepare(make_platform("podman", tmp_path, {"pull_seconds": 120.0}), Executable("x", locations))
     assert "\n" not in str(caught.value)
     assert all(location in str(caught.value) for location in locations)
 

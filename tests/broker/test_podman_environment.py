@@ -82,7 +82,7 @@ def test_no_value_is_on_a_command_line_or_open_to_others(
     (real / "podman").chmod(0o755)
     monkeypatch.setenv("PATH", f"{real}:{os.environ['PATH']}")
     caplog.set_level("DEBUG")
-    job = make_job(image, "sleep", "60", environment={"TOKEN": SECRET, "KEY": f"{SECRET}\nmore"})
+    job = make_job(image, "sleep", "3600", environment={"TOKEN": SECRET, "KEY": f"{SECRET}\nmore"})
 
     async def work(platform: Platform) -> None:
         files = [path for path in (tmp_path / "work").rglob("*") if path.is_file()]
@@ -118,7 +118,7 @@ def test_the_broker_s_own_variables_do_not_reach_a_container(
 
 @pytest.mark.podman
 def test_limits_and_rights_are_always_set(tmp_path: Path, image: str) -> None:
-    job = make_job(image, "sleep", "60")
+    job = make_job(image, "sleep", "3600")
 
     async def work(platform: Platform) -> tuple[dict[str, Any], str]:
         name = container_name(job.id)
@@ -134,7 +134,7 @@ def test_limits_and_rights_are_always_set(tmp_path: Path, image: str) -> None:
 
 @pytest.mark.podman
 def test_a_fork_bomb_ends_at_the_limit_of_processes(tmp_path: Path, image: str) -> None:
-    script = "i=0; while [ $i -lt 40 ]; do sleep 5 & i=$((i+1)); done; echo all"
+    script = "i=0; while [ $i -lt 40 ]; do sleep 3600 & i=$((i+1)); done; echo all"
     status = run(tmp_path, make_job(image, "sh", "-c", script), processes=20)
     assert "can't fork" in status.stderr
     assert "all" not in status.stdout

@@ -25,6 +25,7 @@ from netprobe.tools import _process
 from netprobe.tools._process import Finished
 from tests.broker.podman_support import an_image, live, podman
 from tests.contracts.platform_support import make_job, make_platform, until_exited
+from tests.waiting import until
 
 
 @pytest.fixture(scope="module")
@@ -50,11 +51,12 @@ async def appears(directory: Path, pattern: str, time_limit_seconds: float = 60.
 
 @pytest.mark.podman
 def test_a_new_broker_finds_the_container_of_the_old_one(tmp_path: Path, image: str) -> None:
-    job = make_job(image, "sh", "-c", "echo begun; sleep 60")
+    job = make_job(image, "sh", "-c", "echo begun; sleep 3600")
 
     async def work(platform: Platform) -> None:
         again = make_platform("podman", tmp_path, {"stop_seconds": 0.0})
-        assert (await again.poll(job)).state is State.RUNNING
+        while (status := await again.poll(job)).stdout != "begun\n":
+            assert status.state is State.RUNNING, status
         await again.start(job)
         assert await asyncio.to_thread(podman, "ps", "--quiet", "--filter", f"name={job.id}")
         await again.stop(job)
@@ -67,7 +69,7 @@ def test_a_new_broker_finds_the_container_of_the_old_one(tmp_path: Path, image: 
 
 @pytest.mark.podman
 def test_two_starts_at_once_make_one_container(tmp_path: Path, image: str) -> None:
-    job = make_job(image, "sleep", "60", environment={"A": "b\nc"})
+    job = make_job(image, "sleep", "3600", environment={"A": "b\nc"})
 
     async def whole() -> str:
         one, two = make_platform("podman", tmp_path), make_platform("podman", tmp_path)
@@ -104,7 +106,8 @@ def unmount(own: Path) -> None:
     mounts = Path("/proc/self/mounts").read_text().splitlines()
     for path in reversed([line.split()[1] for line in mounts]):
         if Path(path).is_relative_to(own):
-            subprocess.run(["umount", path], check=True)
+            # whoever is being killed there may not have let go of it yet
+            until(lambda path=path: subprocess.run(["umount", path]).returncode == 0, f"{path} is let go of")
 
 
 def restart_machine(own: Path, name: str) -> None:
@@ -128,7 +131,7 @@ def test_after_a_restart_of_the_machine_the_container_is_absent_and_starts_again
     image = build_checksum_image("localhost/fairlead-test-own:1")
     # a value that podman reads again at each start
     environment = {"WORD": "one\ntwo"}
-    script = 'if [ -e /out/ran ]; then echo "$WORD"; else touch /out/ran; sleep 60; fi'
+    script = 'if [ -e /out/ran ]; then echo "$WORD"; else touch /out/ran; sleep 3600; fi'
 
     async def whole() -> Status:
         platform, job = make_platform("podman", tmp_path / "work"), make_job(image, environment=environment)
@@ -203,7 +206,7 @@ def test_twenty_containers_at_once_keep_to_the_bound(
         try:
             await platform.prepare(job)
             await platform.start(job)
-            return (await until_exited(platform, job)).exit_code
+            return (await until_exited(platform, job, 600)).exit_code
         finally:
             await platform.release(job.id)
 
@@ -268,7 +271,7 @@ def test_a_job_that_writes_more_than_was_offered_is_stopped_and_told_why(
     monkeypatch.setattr("broker.platforms.usage.GIB", 2**20)
     monkeypatch.setattr("broker.platforms.usage.PAUSE_SECONDS", 0.0)
     monkeypatch.setattr("broker.platforms.usage.SHARE", 0.0)
-    script = "busybox dd if=/dev/zero of=/out/big bs=1M count=4 2>/dev/null; echo written; sleep 60"
+    script = "busybox dd if=/dev/zero of=/out/big bs=1M count=4 2>/dev/null; echo written; sleep 3600"
 
     async def whole() -> tuple[Status, Status]:
         platform = make_platform("podman", tmp_path, {"stop_seconds": 0.0})
@@ -309,7 +312,7 @@ def test_a_job_within_its_storage_runs_to_its_end(
 
 @pytest.mark.podman
 def test_a_release_takes_secrets_along_that_a_half_made_start_left(tmp_path: Path, image: str) -> None:
-    job = make_job(image, "sleep", "60", environment={"A": "b\nc", "B": "d\ne"})
+    job = make_job(image, "sleep", "3600", environment={"A": "b\nc", "B": "d\ne"})
 
     async def whole() -> None:
         platform = make_platform("podman", tmp_path)

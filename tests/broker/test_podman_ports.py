@@ -120,7 +120,7 @@ def test_a_job_that_publishes_nothing_has_no_network_beside_one_that_does(tmp_pa
     async def work(platform: Platform) -> str:
         return await asyncio.to_thread(podman, "inspect", container_name(job.id))
 
-    job = make_job(image, "sleep", "60")
+    job = make_job(image, "sleep", "3600")
     assert '"NetworkMode": "none"' in live(tmp_path, job, work, ports="publish")
 
 

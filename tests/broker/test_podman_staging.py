@@ -19,6 +19,7 @@ from federation.sites import Federation, Place, Policy, Site
 from federation.sites import Platform as SitePlatform
 from tests.contracts.platform_support import CONTENT, make_item, make_move, make_platform, stage_one
 from tests.netprobe.servers import FileServer, file_server
+from tests.ports import free_port
 
 
 @pytest.fixture
@@ -74,10 +75,8 @@ def test_a_wrong_size_is_an_error(tmp_path: Path, server: FileServer) -> None:
 def test_a_missing_file_and_a_dead_server_are_errors(tmp_path: Path, server: FileServer) -> None:
     with pytest.raises(PlatformError, match="404"):
         stage(tmp_path, make_item(server.url("/missing")))
-    with file_server(b"") as dead:
-        url = dead.url("/good")
     with pytest.raises(PlatformError, match="connection refused"):
-        stage(tmp_path, make_item(url))
+        stage(tmp_path, make_item(f"http://127.0.0.1:{free_port()}/good"))
 
 
 def test_a_spoilt_file_is_brought_again(tmp_path: Path, server: FileServer) -> None:

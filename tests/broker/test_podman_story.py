@@ -71,7 +71,7 @@ def serve(tmp_path: Path, image: str) -> Iterator[Callable[[], Served]]:
         # whatever the test left running: this broker's containers alone hold this image
         left = podman("ps", "--all", "--quiet", "--filter", f"ancestor={image}").split()
         if left:
-            podman("rm", "--force", "--time", "0", *left)
+            podman("rm", "--force", "--ignore", "--time", "0", *left)
         for secret in (tmp_path / "work").glob("*/*/secrets/*"):
             podman("secret", "rm", secret.name)
 
@@ -100,7 +100,7 @@ def page(url: str) -> str:
     deadline = time.monotonic() + 60
     while True:
         try:
-            return httpx.get(url, timeout=2).text
+            return httpx.get(url, timeout=10).text
         except httpx.TransportError:
             assert time.monotonic() < deadline, url
             time.sleep(0.1)
@@ -129,7 +129,7 @@ def web_document(image: str) -> dict[str, Any]:
             "kind": f"{KINDS}compute/simple-compute-resource.yaml",
             "volumes": [{**mount, "resource": "results"}],
         },
-        "schedule": {"requested": {"duration": "PT2M"}},
+        "schedule": {"requested": {"duration": "PT1H"}},
     }
 
 
@@ -182,7 +182,7 @@ def test_a_notebook_is_shown_at_its_connector(served: Served, owner: httpx.Clien
         kind = f"{KINDS}executable/jupyter-notebook.yaml"
         document = {
             "executable": {"kind": kind, "location": server.url("/good")},
-            "schedule": {"requested": {"duration": "PT2M"}},
+            "schedule": {"requested": {"duration": "PT1H"}},
         }
         path = accept(owner, document)
         [(url, _)] = ports_of(until(owner, path, "RUNNING", "FAILED"))
