@@ -20,8 +20,6 @@ from netprobe.addresses import Allowed
 from netprobe.mover_ask import Answer, Asked, Request
 from netprobe.tools import transfer
 
-# a catalogue may take 10 s in all
-TIME_LIMIT_SECONDS = 8.0
 # a server so busy may answer another time
 _BUSY = 429
 
@@ -42,7 +40,7 @@ class Head:
 def head(
     federation: Federation,
     url: str,
-    time_limit_seconds: float = TIME_LIMIT_SECONDS,
+    time_limit_seconds: float,
     bearers: Mapping[str, str] | None = None,
 ) -> Head:
     """HEAD of `url`, which must be right (`urls.wrong_with`). Blocks; for worker threads. Raises nothing."""

@@ -165,7 +165,7 @@ class S3Catalogue:
         where = f"{path}/object"
         if not self._online:
             return None, [unknown_size(name, where)]
-        answer = head(self._federation, url)
+        answer = head(self._federation, url, RESOLVE_SECONDS)
         if answer.status in (401, 403):
             template = "{name} is not there for everybody to read, and this broker has no key for it: {error}"
             return None, [note("data-not-public", template, where, name=name, error=str(answer.error))]

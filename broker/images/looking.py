@@ -48,8 +48,10 @@ class Images:
         self._asked: dict[Question, Future[Looked]] = {}
         self._kept: OrderedDict[tuple[Access, str, str], object] = OrderedDict()
 
-    def look(self, questions: Iterable[Question], seconds: float = LOOK_SECONDS) -> Mapping[Question, Looked]:
-        """The answers, after `seconds` at most; blocks. Raises nothing: what isn't known is said so."""
+    def look(self, questions: Iterable[Question], seconds: float | None = None) -> Mapping[Question, Looked]:
+        """The answers, after `seconds` at most (LOOK_SECONDS); blocks. Raises nothing: what isn't known is
+        said so."""
+        seconds = LOOK_SECONDS if seconds is None else seconds
         deadline = time.monotonic() + seconds
         asked = {question: self._ask(question, deadline) for question in dict.fromkeys(questions)}
         found = {}

@@ -88,9 +88,10 @@ def look(
     federation: Federation | None,
     url: str,
     anywhere: bool = False,
-    time_limit_seconds: float = TIME_LIMIT_SECONDS,
+    time_limit_seconds: float | None = None,
 ) -> Inspection:
-    """The FITS file at `url`. Blocks; for worker threads, never in an event loop.
+    """The FITS file at `url`. Blocks, for TIME_LIMIT_SECONDS where nothing else is said; for worker threads,
+    never in an event loop.
 
     It is read at the site of `federation` that stores it, with the token or access key that its options have
     for the server; what no site stores, from here if its address is public, else at a site whose policy
@@ -100,7 +101,7 @@ def look(
     and OutsideError where it can't be had.
     """
     plain = plain_url(url)
-    end = time.monotonic() + time_limit_seconds
+    end = time.monotonic() + (TIME_LIMIT_SECONDS if time_limit_seconds is None else time_limit_seconds)
     refused: TransferError | None = None
     asked, bearers = plain, {}  # type: str, Mapping[str, str]
     if federation is not None and not anywhere:

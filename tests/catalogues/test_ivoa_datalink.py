@@ -36,13 +36,6 @@ def centre(running: Centre) -> Centre:
     return running
 
 
-@pytest.fixture(autouse=True)
-def time_for_astropy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It begins in a process of its own, which takes a while on a busy machine."""
-    monkeypatch.setattr("broker.catalogues.ivoa.RESOLVE_SECONDS", 60.0)
-    monkeypatch.setattr("broker.catalogues.ivoa_binary.TIME_LIMIT_SECONDS", 60)
-
-
 def as_binary(text: str, how: str) -> str:
     """The same document as astropy writes it in that serialisation."""
     tree: VOTableFile = parse(io.BytesIO(text.encode()), verify="ignore")

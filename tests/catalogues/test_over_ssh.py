@@ -57,7 +57,7 @@ def test_a_site_that_cannot_be_reached_is_said_in_a_line(server: Server, tmp_pat
 
 def test_nothing_of_ours_is_needed_there_but_a_python(server: Server, tmp_path: Path) -> None:
     look = server.host.argv([server.host.python, "-I", "-c", "import netprobe"])
-    done = subprocess.run(look, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=30)
+    done = subprocess.run(look, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60)
     assert "No module named 'netprobe'" in done.stderr
     without = replace(server, host=replace(server.host, python="no-such-python"))
     around = over_ssh(without, tmp_path / "site", {})

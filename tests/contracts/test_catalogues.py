@@ -25,6 +25,7 @@ from netprobe.addresses import Allowed
 from tests.contracts.catalogue_support import FEDERATION, replica, resolve, told
 from tests.contracts.platform_support import CONTENT
 from tests.netprobe.servers import FileServer, file_server
+from tests.waiting import SECONDS
 
 
 @pytest.fixture
@@ -244,7 +245,7 @@ def at(policy: Policy | None = None, data_hosts: tuple[str, ...] = ()) -> Federa
 
 
 def test_this_machine_s_own_servers_are_not_asked_for_a_client(server: FileServer) -> None:
-    answer = head(at(), server.url("/good"))
+    answer = head(at(), server.url("/good"), SECONDS)
     assert answer.missing
     assert answer.error is not None
     assert "127.0.0.1 is no public address" in answer.error
@@ -253,12 +254,14 @@ def test_this_machine_s_own_servers_are_not_asked_for_a_client(server: FileServe
 
 @pytest.mark.parametrize("word", ["127.0.0.0/8", "127.0.0.1", "127.0.0.1/8", "127.0.0.*:*"])
 def test_a_site_s_policy_may_allow_more(server: FileServer, word: str) -> None:
-    answer = head(at(Policy(allowed_networks=("10.0.0.0/8", word))), server.url("/good"))
+    answer = head(at(Policy(allowed_networks=("10.0.0.0/8", word))), server.url("/good"), SECONDS)
     assert answer.size_bytes == len(CONTENT)
 
 
 def test_a_policy_that_allows_something_else_changes_nothing(server: FileServer) -> None:
-    answer = head(at(Policy(allowed_networks=("10.0.0.0/8", "::1", "localhost"))), server.url("/good"))
+    answer = head(
+        at(Policy(allowed_networks=("10.0.0.0/8", "::1", "localhost"))), server.url("/good"), SECONDS
+    )
     assert answer.missing
     assert server.requests == []
 
@@ -266,10 +269,10 @@ def test_a_policy_that_allows_something_else_changes_nothing(server: FileServer)
 def test_a_name_that_nobody_knows_is_no_data_but_for_a_site_s_own_a_passing_fault() -> None:
     # an empty label: no resolver is asked for such a name
     for policy in (Policy(), Policy(allowed_networks=("10.0.0.0/8",))):
-        answer = head(at(policy), "http://a..b/a")
+        answer = head(at(policy), "http://a..b/a", SECONDS)
         assert answer.missing
         assert "can't be resolved: a..b" in str(answer.error)
-    answer = head(at(data_hosts=("a..b",)), "http://a..b/a")
+    answer = head(at(data_hosts=("a..b",)), "http://a..b/a", SECONDS)
     assert not answer.missing
     assert "can't be resolved: a..b" in str(answer.error)
 

@@ -16,7 +16,6 @@ from broker.catalogues import (
     CatalogueError,
     Resolved,
     Unpacks,
-    heads,
     http,
     ivoa,
     load_catalogues,
@@ -181,7 +180,6 @@ def test_a_service_that_is_slow_is_given_up(
 ) -> None:
     for module in (http, ivoa, rucio, s3):
         monkeypatch.setattr(module, "RESOLVE_SECONDS", 0.3)
-    monkeypatch.setattr(heads, "TIME_LIMIT_SECONDS", 0.3)
     server.silent = True
     begun = time.monotonic()
     assert refused(name, server.host, tmp_path / "secret")[0] in kinds
@@ -199,10 +197,7 @@ def test_what_has_expired_is_read_again_for_the_next_request(
     assert catalogue.resolve("u", "cube", resource, "/data/0").item is None
     file.write_text(file.read_text().replace(SECRET, "n3w").replace("AKIA", "AKIAn3w"))
     server.asked.clear()
-    for _ in range(5):  # on a busy machine a connection may come too late
-        again = catalogue.resolve("u", "cube", resource, "/data/0")
-        if server.asked:
-            break
+    again = catalogue.resolve("u", "cube", resource, "/data/0")
     assert "n3w" in repr(server.asked), again.notes
 
 

@@ -110,7 +110,7 @@ def test_processes_that_upgrade_at_once_take_turns(database_url):
         for process in processes:
             process.stdin.close()  # all have loaded; from here on they race
         for process in processes:
-            assert process.wait(60) == 0, process.stderr.read().decode()
+            assert process.wait(240) == 0, process.stderr.read().decode()
     finally:
         for process in processes:
             process.kill()

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from federation import http_asking
 from federation.http_asking import Answer, UnansweredError, UnreadableError
-from tests.federation.raw_server import LATE, Play, answer, dripping, raw_server
+from tests.federation.raw_server import DROPS, LATE, Play, answer, dripping, raw_server
 
 LONG_SECONDS = 60.0
 
@@ -40,7 +40,7 @@ def asked_async(play: Play, most: int = 10**6) -> bytes:
 DRIPPING = {
     "headers": (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n", b"X: y\r\n", b"\r\n"),
     "other answers first": (b"", b"HTTP/1.1 103 Early Hints\r\n\r\n", LATE),
-    "body": (b"HTTP/1.1 200 OK\r\nContent-Length: 60\r\n\r\n", b"x", b""),
+    "body": (b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % DROPS, b"x", b""),
 }
 
 

@@ -65,9 +65,9 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         if self.command == "GET":
+            self.server.served.sent_bytes += len(body)
             try:
                 self.wfile.write(body)
-                self.server.served.sent_bytes += len(body)
             except OSError:
                 self.close_connection = True
 

@@ -8,6 +8,7 @@ import json
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +18,8 @@ from tests.broker.images.real import Made, make_image, make_layer
 
 IMAGE = make_image(make_layer({"x": b"of a fake registry"}))
 TOKEN = "bearer-token-of-the-test"
+# for so long, or until the test ends, nothing is answered, or only a byte at a time
+SILENT_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,7 @@ class Said:
     body: bytes = b""
     headers: dict[str, str] = field(default_factory=dict)
     length: int | None = None
-    # sent a byte at a time, until nobody listens
+    # sent a byte at a time
     drips: bool = False
 
 
@@ -70,7 +73,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.server.asked.append((self.path, headers.get("authorization")))
         said = self.server.answer(self.path, headers)
         if said is None:
-            self.server.ended.wait(30)
+            self.server.ended.wait(SILENT_SECONDS)
             return
         self.send_response(said.status)
         for name, value in said.headers.items():
@@ -80,7 +83,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         with contextlib.suppress(OSError):
             if said.drips:
-                while not self.server.ended.wait(0.05):
+                until = time.monotonic() + SILENT_SECONDS
+                while not self.server.ended.wait(0.05) and time.monotonic() < until:
                     self.wfile.write(b" ")
             else:
                 self.wfile.write(said.body)
