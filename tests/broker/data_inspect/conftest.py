@@ -5,7 +5,6 @@ import pytest
 from broker.inspect import footprint, looking
 from federation.catalogue import builtin_federation
 
-
 PATIENCE_SECONDS = 240
 
 
