@@ -59,12 +59,17 @@ def calibrate(
 ) -> Interval | None:
     """The 80 % interval by the path's own errors, else by those of paths that share a site with it, else by
     everybody's; None where none are enough. The callables are asked only in need, and leave the path out."""
-    found = _interval(own, Pool.PATH, LEAST)
+    found = of_path(own)
     if found is None:
         found = _interval([*own, *of_sites()], Pool.SITES, LEAST_OF_OTHERS)
     if found is None:
         found = _interval([*own, *of_all()], Pool.ALL, LEAST_OF_OTHERS)
     return found
+
+
+def of_path(own: Sequence[Miss]) -> Interval | None:
+    """The 80 % interval by the path's own errors alone; None where they are too few."""
+    return _interval(own, Pool.PATH, LEAST)
 
 
 def quantile(errors: Sequence[float], weights: Sequence[float], probability: float) -> float | None:

@@ -17,27 +17,22 @@ from typing import cast
 
 from federation.sites import Federation
 from netprobe.batch_model import PathModel, relative_noise
-from netprobe.conformal import Interval, Miss, calibrate
+from netprobe.conformal import Interval, Miss, of_path
 from netprobe.freed import Freed, freed
 from netprobe.history import History
 from netprobe.ladder import Evidence, Rung, round_trip, segment_bytes, track
 from netprobe.likeness import PLAIN, Sort, sort_of
-from netprobe.measured import usable_of
+from netprobe.measured import usable_of, usual_error
 from netprobe.measurement import Kind
 from netprobe.modelled import modelled_seconds
 from netprobe.parallel import stream_gain
+from netprobe.pooled import HALF_LIFE_SECONDS, PRIOR, Pooled, Ratio, pooled
 from netprobe.weights import LogSpread, age_weight, log_spread, weighted_quantile
 
-# A mover's overheads change more slowly than a path's rate does.
-HALF_LIFE_SECONDS = 24 * 3600.0
-# Before any transfer was seen: on 434 real ones the ratio's quartiles were 1.00 and 1.04 around 1.02, with a
-# tail to 1.26 (95 %). Slower than predicted is likelier than faster.
-PRIOR = LogSpread(1.03, 0.06, 0.14)
 # Paths differ in that factor by this much more (half-width) than those few do on which it is known.
 ONE_MORE = 0.3
-# How many new transfers the prior is worth against the federation's, and those against a path's own.
-PRIOR_COUNT = 3.0
-FEDERATION_COUNT = 3.0
+# How many new transfers what is assumed is worth against a path's own where its rate was not measured.
+ASSUMED_COUNT = 3.0
 # Two transfers over one path never take quite the same time.
 FLOOR = 0.03
 # A correction learnt from fewer transfers than this is no measure of those from more.
@@ -54,7 +49,8 @@ class Correction:
     `freed`: what transfers reach where the path's tests were all held down, at which rate the ratio counts.
 
     `interval`: whose errors made the ratio's quantiles. They then hold for the whole prediction, the rate's
-    own error included. None: too few transfers; the quantiles are the ratio's, and the rate's come on top.
+    own error included. None: too few transfers of the path; the quantiles are the ratio's, and the rate's
+    come on top, by `rate_counts` times their half-widths below and above (of the seconds).
     """
 
     ratio: LogSpread
@@ -63,15 +59,7 @@ class Correction:
     interval: Interval | None = None
     gain: float = 1.0
     freed: Freed | None = None
-
-
-@dataclass(frozen=True)
-class Ratio:
-    """One transfer: when (seconds), actual / predicted seconds, and how noisy one of its length is."""
-
-    time: float
-    value: float
-    noise: float = 1.0
+    rate_counts: tuple[float, float] = (1.0, 1.0)
 
 
 def learn(
@@ -92,37 +80,38 @@ def learn(
     own = _ratios(history, federation, source, destination, None if measured else evidence.rate.median, now)
     if source == destination:
         # a copy within a site has nothing in common with paths between sites
-        return Correction(_shrunk(own, now, PRIOR, FEDERATION_COUNT), len(own), len(own))
+        return Correction(_shrunk(own, now, PRIOR), len(own), len(own))
     if measured and not evidence.sort.plain:
         path, many = (source, destination), _unlike(history, federation, evidence.sort, now)
         rate = freed(history, federation, path, evidence.rate, many, now)
         return Correction(PRIOR, rate.transfers, rate.transfers, freed=rate)
-    others = {
-        (start, end): _ratios(history, federation, start, end, None, now)
-        for start, end in history.paths(Kind.TRANSFER)
-        # how far a test that is held down is from a transfer, and any other, are two things
-        if start != end and _sort(history, federation, start, end, now).plain
-    }
-    everywhere = [ratio for path in others.values() for ratio in path]
-    common = _shrunk(everywhere, now, PRIOR, PRIOR_COUNT)
-    ratio = _shrunk(own, now, common, FEDERATION_COUNT)
-    others.pop((source, destination), None)
-    sites = {source, destination}
-    interval = None
-    if measured:
-        interval = calibrate(
-            _misses(own, common.median),
-            lambda: [
-                miss
-                for path, found in others.items()
-                if sites & set(path)
-                for miss in _misses(found, common.median)
-            ],
-            lambda: [miss for found in others.values() for miss in _misses(found, common.median)],
-        )
+    common, anywhere = _everywhere(history, federation, now)
+    error = usual_error(history, federation, source, destination, now)
+    if not measured or error is None:
+        rung = _shrunk(own, now, PRIOR.scaled(math.exp(common.middle) / PRIOR.median))
+        return Correction(rung.at_least(FLOOR), len(own), anywhere, gain=gain)
+    ratio, rate_counts = common.ratio(own, error, now)
+    interval = of_path(_misses(own, common))
     if interval is not None:
         ratio = interval.around(ratio.median).widened(evidence.drift)
-    return Correction(ratio.at_least(FLOOR), len(own), len(everywhere), interval, gain)
+    return Correction(ratio.at_least(FLOOR), len(own), anywhere, interval, gain, rate_counts=rate_counts)
+
+
+def _everywhere(history: History, federation: Federation, now: datetime) -> tuple[Pooled, int]:
+    """What the transfers of all paths say whose tests were made like transfers, and how many these are."""
+    # weights fade by days
+    key = ("transfers", int(now.timestamp() // 3600))
+    if key not in history.memo:
+        paths, errors = {}, {}
+        for source, destination in history.paths(Kind.TRANSFER):
+            # how far a test that is held down is from a transfer, and any other, are two things
+            if source != destination and _sort(history, federation, source, destination, now).plain:
+                error = usual_error(history, federation, source, destination, now)
+                if error is not None:
+                    paths[source, destination] = _ratios(history, federation, source, destination, None, now)
+                    errors[source, destination] = error
+        history.memo[key] = pooled(paths, errors, now), sum(len(some) for some in paths.values())
+    return cast("tuple[Pooled, int]", history.memo[key])
 
 
 def _sort(history: History, federation: Federation, source: str, destination: str, now: datetime) -> Sort:
@@ -160,20 +149,15 @@ def _ratios_of_sorts(history: History, federation: Federation, now: datetime) ->
             )
 
 
-def _misses(ratios: Sequence[Ratio], general: float) -> list[Miss]:
+def _misses(ratios: Sequence[Ratio], common: Pooled) -> list[Miss]:
     """How wrong each transfer's prediction would have been, as corrected by the path's other ones and by what
-    is known in `general`; by the measure of a long transfer."""
-    logs = [math.log(ratio.value) for ratio in ratios]
-    others = len(logs) - 1
-    if others < LEAST_KNOWN:
+    all say; by the measure of a long transfer."""
+    if len(ratios) <= LEAST_KNOWN:
         return []
-    share = others / (others + FEDERATION_COUNT)
-    found = []
-    for number, ratio in enumerate(ratios):
-        middle = median(logs[:number] + logs[number + 1 :])
-        expected = share * middle + (1 - share) * math.log(general)
-        found.append(Miss(ratio.time, (logs[number] - expected) / ratio.noise))
-    return found
+    return [
+        Miss(ratio.time, miss / ratio.noise)
+        for ratio, miss in zip(ratios, common.misses(ratios), strict=True)
+    ]
 
 
 def _ratios(
@@ -214,13 +198,15 @@ def _worked_out(
         rtt = round_trip(history, federation, source, destination, transfer.started).seconds
         gain = stream_gain(history, source, destination, transfer.started)
         predicted = modelled_seconds(transfer, PathModel(rate, rtt, segment, gain))
+        by_rate = min(size * 8 / (rate * gain) / predicted, 1.0)
         noise = relative_noise(predicted)
-        found.append(Ratio(transfer.started.timestamp(), actual / predicted, noise))
+        found.append(Ratio(transfer.started.timestamp(), actual / predicted, noise, by_rate))
     return found
 
 
-def _shrunk(own: Sequence[Ratio], now: datetime, towards: LogSpread, count: float) -> LogSpread:
-    """Own ratios blended with what is known in general, which counts as `count` new transfers.
+def _shrunk(own: Sequence[Ratio], now: datetime, towards: LogSpread) -> LogSpread:
+    """Own ratios, of a path that was not measured, blended with what is known in general, which counts as
+    ASSUMED_COUNT new transfers.
 
     Logarithms of the medians and squares of the half-widths are averaged. The sum of weights by age, not
     their number, says how much the own ratios count: they fade into the general with age.
@@ -232,11 +218,11 @@ def _shrunk(own: Sequence[Ratio], now: datetime, towards: LogSpread, count: floa
     # as if all were long ones
     spread = log_spread([math.exp(math.log(ratio.value / middle) / ratio.noise) for ratio in own], weights)
     total = sum(weights)
-    share = total / (total + count)
+    share = total / (total + ASSUMED_COUNT)
     median = math.exp(share * math.log(middle) + (1 - share) * math.log(towards.median))
     # one ratio has a median, but says nothing of how they are spread
     spreading = max(total - 1, 0.0)
-    known = spreading / (spreading + count)
+    known = spreading / (spreading + ASSUMED_COUNT)
     below, above = (
         math.sqrt(known * mine**2 + (1 - known) * theirs**2)
         for mine, theirs in ((spread.below, towards.below), (spread.above, towards.above))

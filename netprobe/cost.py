@@ -101,7 +101,11 @@ def _corrected(forecast: Forecast, model: Callable[[PathModel], float]) -> Quant
     ).quantiles
     if forecast.correction_is_whole:
         return Quantiles(middle * ratio.p10, middle * ratio.p50, middle * ratio.p90)
-    return combine(modelled, ratio)
+    below, above = forecast.rate_counts
+    by_rate = LogSpread(
+        middle, below * math.log(middle / modelled.p10), above * math.log(modelled.p90 / middle)
+    ).quantiles
+    return combine(by_rate, ratio)
 
 
 def plan_staging(

@@ -47,6 +47,8 @@ class Forecast:
     explanation: str
     # whether the correction's quantiles hold for the whole prediction: the rate's error is in them already
     correction_is_whole: bool = False
+    # by how many times the half-widths that the rate's error adds to the seconds count, below and above
+    rate_counts: tuple[float, float] = (1.0, 1.0)
     # the forecaster that the path got, None where its history is too short to choose one
     forecaster: str | None = None
     # when the path's rate last moved to another level (older tests are left out), None where it never did
@@ -123,6 +125,7 @@ def forecast_from(
         correction=correction.ratio.quantiles,
         explanation=words,
         correction_is_whole=correction.interval is not None,
+        rate_counts=correction.rate_counts,
         forecaster=choice.name if choice and choice.chosen else None,
         changed=choice.changed if choice else None,
         gain=correction.gain,

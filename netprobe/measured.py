@@ -12,7 +12,7 @@ from typing import cast
 from federation.sites import Federation
 from federation.units import parse_seconds
 from netprobe.bank import BANK
-from netprobe.conformal import Miss, Pool, calibrate
+from netprobe.conformal import Interval, Miss, Pool, calibrate, of_path
 from netprobe.evidence import Choice, Evidence, Rung
 from netprobe.history import History
 from netprobe.likeness import PLAIN, Sort, alike, newest_alike, number, offsets, sort_of, streams
@@ -87,32 +87,16 @@ def measured(
     said = found.at(now)
     tests = found.since_change(said)
     ages = [max((now - test.started).total_seconds(), 0.0) for test in tests]
-    count = effective_count([age_weight(age) for age in ages])
     interval = calibrate(
         found.walk.misses,
         lambda: _misses(history, federation, now, {source, destination}, (source, destination)),
         lambda: _misses(history, federation, now, None, (source, destination)),
     )
-    if interval is None:
-        drifted = drift(min(ages))
-        weights = [age_weight(age) for age in ages]
-        rates = [math.exp(value) for value in reversed(found.walk.values[said.first :])]
-        rate = log_spread(rates, weights).at_least(FLOOR + ONE_TEST / count)
-    elif interval.pool is Pool.PATH:
-        # its errors were made after its usual gaps between tests already
-        drifted = drift(min(ages) - _usual_gap(found.walk.times))
-        rate = interval.around(1.0).at_least(CALIBRATED_FLOOR)
-    else:
-        # a forecast from few tests has their error, too
-        drifted = drift(min(ages))
-        few = math.sqrt(1 + 1 / count)
-        rate = LogSpread(1.0, interval.below * few, interval.above * few).at_least(FLOOR)
-    rate = LogSpread(math.exp(said.value), rate.below, rate.above).widened(drifted)
-    if found.doubt is not None:
-        rate = rate.widened(max(found.doubt.below, found.doubt.above))
-    if found.sort.several:
-        # only tests of several streams: an upper bound for one
-        rate = rate.widened(0.5)
+    # the path's own errors were made after its usual gaps between tests already
+    gap = _usual_gap(found.walk.times) if interval and interval.pool is Pool.PATH else 0.0
+    drifted = drift(min(ages) - gap)
+    error = _error(found, said, interval, ages)
+    rate = LogSpread(math.exp(said.value), error.below, error.above).widened(drifted)
     starts = found.walk.starts
     changed = found.tests[len(found.tests) - 1 - starts[-1]].started if starts else None
     choice = Choice(BANK[said.member].name, found.walk.errors[said.member], found.walk.scored, changed)
@@ -129,6 +113,43 @@ def measured(
         unlike=found.unlike,
         stand_in=found.doubt is not None,
     )
+
+
+def usual_error(
+    history: History, federation: Federation, source: str, destination: str, now: datetime
+) -> LogSpread | None:
+    """How wrong forecasts of the path's rate are by its own tests alone, without what their age adds (only
+    the half-widths count); None for no tests. Worked out once for a history."""
+    found = track(history, federation, source, destination, now)
+    if found is None:
+        return None
+    key = ("usual error", source, destination)
+    if key not in history.memo:
+        said = found.at(now)
+        ages = [max((now - test.started).total_seconds(), 0.0) for test in found.since_change(said)]
+        history.memo[key] = _error(found, said, of_path(found.walk.misses), ages)
+    return cast("LogSpread", history.memo[key])
+
+
+def _error(found: Track, said: Said, interval: Interval | None, ages: Sequence[float]) -> LogSpread:
+    """How far the next test will be from what is said of it, but for the age of the tests."""
+    weights = [age_weight(age) for age in ages]
+    count = effective_count(weights)
+    if interval is None:
+        rates = [math.exp(value) for value in reversed(found.walk.values[said.first :])]
+        error = log_spread(rates, weights).at_least(FLOOR + ONE_TEST / count)
+    elif interval.pool is Pool.PATH:
+        error = interval.around(1.0).at_least(CALIBRATED_FLOOR)
+    else:
+        # a forecast from few tests has their error, too
+        few = math.sqrt(1 + 1 / count)
+        error = LogSpread(1.0, interval.below * few, interval.above * few).at_least(FLOOR)
+    if found.doubt is not None:
+        error = error.widened(max(found.doubt.below, found.doubt.above))
+    if found.sort.several:
+        # only tests of several streams: an upper bound for one
+        error = error.widened(0.5)
+    return error
 
 
 def track(
