@@ -25,12 +25,14 @@ class Slow:
     def __init__(self, statuses=(), error=BROKEN):
         self.statuses, self.error = list(statuses), error
         self.cloud = self
-        self.made = []
+        self.made, self.asked = [], []
+        self.looked_at = lambda: None
 
     def caller(self):
         return Caller("p1", False)
 
     def create(self, body):
+        self.asked.append(body)
         self.made.append({**document("PENDING"), "name": body["name"]})
         raise self.error
 
@@ -41,6 +43,7 @@ class Slow:
         raise self.error
 
     def leases(self):
+        self.looked_at()
         return self.made
 
     def lease(self, lease_id):
@@ -97,6 +100,23 @@ def test_what_the_api_gave_up_on_is_made_all_the_same(error):
     ours, _ = leases(Slow(error=error))
     need = Need({}, whole_hosts=True)
     assert ours.reserve("job", need, "physical:host", None, NOW + HOUR).id == "l1"
+
+
+@pytest.mark.parametrize(
+    ("start", "begins"),
+    [
+        (NOW + timedelta(minutes=1), "now"),
+        (NOW + timedelta(minutes=5), "2026-12-01 00:05"),
+        # what was over before is for Blazar to refuse
+        (NOW - timedelta(minutes=1), "2026-11-30 23:59"),
+    ],
+)
+def test_a_start_that_passes_while_the_cloud_is_looked_through_is_now(start, begins):
+    blazar = Slow()
+    ours, clock = leases(blazar)
+    blazar.looked_at = lambda: clock.advance(150)
+    ours.reserve("job", Need({}, whole_hosts=True), "physical:host", start, NOW + HOUR)
+    assert [body["start_date"] for body in blazar.asked] == [begins]
 
 
 def test_a_change_is_waited_for_until_it_is_done():
