@@ -35,7 +35,7 @@ class ResultBucket:
         return {**where, "file": str(self.file)}
 
     def store(
-        self, endpoint: str | None = None, send_seconds: float = 30.0, upload: str = POST
+        self, endpoint: str | None = None, send_seconds: float = 300.0, upload: str = POST
     ) -> ResultStore:
         at = endpoint or self.endpoint
         key = Credential(at, NAME, None, "us-east-1", "path", self.file, "default", None)

@@ -12,7 +12,7 @@ from tests.cloud import seeding
 from tests.cloud.processes import CloudError
 
 
-def wait_for_manager(admin: openstack.connection.Connection, *, timeout_seconds: float = 180) -> None:
+def wait_for_manager(admin: openstack.connection.Connection, *, timeout_seconds: float = 300) -> None:
     """Wait until Blazar's manager answers what its API asks.
 
     Raises:
@@ -30,7 +30,7 @@ def clear(
     hosts: tuple[seeding.Host, ...],
     projects: Iterable[str],
     *,
-    timeout_seconds: float = 180,
+    timeout_seconds: float = 600,
 ) -> None:
     """Delete all servers and leases, and put quotas and hosts back.
 

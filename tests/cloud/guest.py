@@ -46,6 +46,7 @@ def booted(user_data: str, console: Path, job_id: str, directory: Path) -> Itera
     own = directory / f"tmp-{job_id}"
     own.mkdir()
     command = ["unshare", "--mount", "sh", "-c", _BOOT, "boot", str(console), str(script)]
+    keep = _keep_root(job_id)
     process = subprocess.Popen(
         command, env={**os.environ, "TMPDIR": str(own)}, stdin=subprocess.DEVNULL, start_new_session=True
     )
@@ -61,8 +62,21 @@ def booted(user_data: str, console: Path, job_id: str, directory: Path) -> Itera
             check=False,
         )
         shutil.rmtree(job_directory(ROOT, job_id), ignore_errors=True)
+        keep.unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             ROOT.rmdir()
+
+
+def _keep_root(job_id: str) -> Path:
+    """A file because of which no other server's end removes the directory that all on this machine share."""
+    keep = ROOT / f".{job_id}"
+    while True:
+        ROOT.mkdir(parents=True, exist_ok=True)
+        try:
+            keep.touch()
+        except FileNotFoundError:
+            continue  # the last of them has just removed it
+        return keep
 
 
 @contextlib.contextmanager

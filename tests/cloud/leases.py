@@ -64,7 +64,7 @@ def wait_until(
     lease: dict[str, Any],
     status: str,
     *,
-    timeout_seconds: float = 180,
+    timeout_seconds: float = 300,
 ) -> dict[str, Any]:
     """The lease once it has a status.
 
@@ -85,7 +85,7 @@ def boot(connection: openstack.connection.Connection, flavor_id: str, *, name: s
     """A server on a flavour, once it is ACTIVE or in ERROR."""
     image = "11111111-2222-3333-4444-555555555555"
     server = connection.compute.create_server(name=name, flavor_id=flavor_id, image_id=image, networks="none")
-    deadline = time.monotonic() + 180
+    deadline = time.monotonic() + 300
     while server.status not in ("ACTIVE", "ERROR"):
         assert time.monotonic() < deadline, server
         time.sleep(0.1)

@@ -40,7 +40,7 @@ from tests.netprobe.servers import FileServer, file_server
 
 WORD = "0123456789abcdef"
 LOOPBACK = Allowed(hosts=("127.0.0.1:*",))
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 180.0
 # without what is installed for us: a server has the standard library
 PYTHON = os.path.realpath(sys.executable)
 
@@ -193,7 +193,7 @@ def test_a_server_that_halts_ends_its_container_and_tells(image: str, tmp_path: 
         heard(console, "run", "begun\n")
         os.kill(process.pid, signal.SIGTERM)
         end = heard(console, "end")
-        assert process.wait(20) == 0
+        assert process.wait(PATIENCE_SECONDS) == 0
     assert (end["exit_code"], end["stdout"]) == (7, "begun\nover\n")
 
 

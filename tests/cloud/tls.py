@@ -96,7 +96,7 @@ def proxy(port: int, directory: Path) -> Iterator[Front]:
     try:
         yield Front(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}", certificate)
     finally:
-        asyncio.run_coroutine_threadsafe(end(), loop).result(10)
+        asyncio.run_coroutine_threadsafe(end(), loop).result(60)
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
