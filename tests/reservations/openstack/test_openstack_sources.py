@@ -167,7 +167,7 @@ def test_what_blazar_keeps_is_not_free_without_a_reservation(source_of, cloud, t
             image_id="7863b15d-3a9e-4a9e-a3ab-6b9e2beefdbf",
             networks="none",
         )
-        server = member.compute.wait_for_server(server, status="ERROR", failures=["ACTIVE"], wait=120)
+        server = member.compute.wait_for_server(server, status="ERROR", failures=["ACTIVE"], wait=300)
         document = member.compute.get(f"/servers/{server.id}", microversion="2.61").json()["server"]
         why = explain(document, [kept, *source_of("admin").calendars(now, tomorrow)])
         assert why.limit == FREEPOOL
@@ -184,7 +184,7 @@ def running(member):
     server = member.compute.create_server(
         name="runs", flavor_id="large", image_id="7863b15d-3a9e-4a9e-a3ab-6b9e2beefdbf", networks="none"
     )
-    return member.compute.wait_for_server(server, wait=120)
+    return member.compute.wait_for_server(server, wait=300)
 
 
 @pytest.mark.cloud
