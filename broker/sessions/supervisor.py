@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 from collections import Counter
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -52,10 +53,12 @@ class _Work:
 
 @dataclass(frozen=True)
 class _Doing:
-    """What a supervisor is at, with the sites, and what it has given up for a while."""
+    """What a supervisor is at, with the sites, what it has given up for a while, and what others have to look
+    at once more."""
 
     working: dict[str, str | None]
     waiting: list[str]
+    again: list[str]
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,8 @@ class Supervisor:
         # how often in a row a session was given up, and when it is taken up again
         self._failures: Counter[str] = Counter()
         self._not_before: dict[str, datetime] = {}
+        # sessions that others may have cleaned up after while a call of ours was still under way
+        self._again: set[str] = set()
         self._woken: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
 
     def wake(self) -> None:
@@ -119,8 +124,8 @@ class Supervisor:
 
     async def _turn(self, worker: Worker, thread: ThreadPoolExecutor) -> float:
         """One look, and what follows from it. Returns the seconds until the next."""
-        loop = asyncio.get_running_loop()
-        look = asyncio.ensure_future(loop.run_in_executor(thread, self._look, self._doing()))
+        loop, doing = asyncio.get_running_loop(), self._doing()
+        look = asyncio.ensure_future(loop.run_in_executor(thread, self._look, doing))
         while not await until_done(self._clock, LOOK_SECONDS, look):
             self._drop_what_ran_out()
         try:
@@ -129,6 +134,7 @@ class Supervisor:
             log.exception("the supervisor could not read what there is to do; it will try again")
             self._drop_what_ran_out()
             return LOOK_SECONDS
+        self._again.difference_update(doing.again)
         for uuid, work in self._work.items():
             phase, work.lease_until = found.held.get(uuid, (None, work.lease_until))
             if phase is None and not work.task.done():
@@ -146,11 +152,12 @@ class Supervisor:
         now = self._clock.now()
         self._not_before = {uuid: since for uuid, since in self._not_before.items() if since > now}
         working = {uuid: work.claim.site for uuid, work in self._work.items()}
-        return _Doing(working, list(self._not_before))
+        return _Doing(working, list(self._not_before), list(self._again))
 
     def _look(self, doing: _Doing) -> _Look:
         """In a thread: end offers, renew leases, and take what there is to do."""
         engine, clock = self._around.engine, self._clock
+        self._look_again(doing.again)
         with engine.connect() as connection:
             overdue = store.overdue(connection, clock.now())
         if overdue:
@@ -180,16 +187,15 @@ class Supervisor:
         coroutine = clean(row) if claim.cleaning else drive(row)
         task = asyncio.create_task(coroutine, name=f"session {claim.uuid}")
         self._work[claim.uuid] = _Work(task, claim, lease_until)
-        task.add_done_callback(lambda task: self._ended(worker, claim.uuid, task))
+        task.add_done_callback(lambda task: self._ended(claim.uuid, task))
 
-    def _ended(self, worker: Worker, uuid: str, task: asyncio.Task[None]) -> None:
+    def _ended(self, uuid: str, task: asyncio.Task[None]) -> None:
         work = self._work.pop(uuid)
         error = None if task.cancelled() else task.exception()
         if work.lost or isinstance(error, LeaseLost):
             log.warning("session %s: its lease is lost, and it is left to another supervisor", uuid)
-            # no more threads: then we are ending, and the other cleans up after itself
-            with contextlib.suppress(RuntimeError):
-                worker.threads.submit(self._look_again, uuid)
+            self._again.add(uuid)
+            self.wake()
         elif error is not None:
             self._failures[uuid] += 1
             pause = min(RETRY_SECONDS * 2 ** (self._failures[uuid] - 1), LONGEST_RETRY_SECONDS)
@@ -217,11 +223,14 @@ class Supervisor:
         work.lost = True
         work.task.cancel()
 
-    def _look_again(self, uuid: str) -> None:
-        with write(self._around.engine) as connection:
-            lease.look_again(connection, uuid)
+    def _look_again(self, uuids: Collection[str]) -> None:
+        for uuid in uuids:
+            # who waits for one row has locked no other
+            with write(self._around.engine) as connection:
+                lease.look_again(connection, uuid)
 
     def _give_back(self) -> None:
+        self._look_again(self._again)
         with write(self._around.engine) as connection:
             lease.give_back(connection, self.id)
 

@@ -6,6 +6,7 @@ from collections import Counter
 
 import pytest
 from sqlalchemy import event, select, update
+from sqlalchemy.exc import OperationalError
 
 from broker.model import Phase
 from broker.sessions import lease, worker_id
@@ -190,9 +191,19 @@ def test_a_write_of_one_who_lost_the_lease_changes_nothing(two, engine, clock):
     asyncio.run(story())
 
 
-def test_what_a_late_call_left_behind_is_cleaned_up(two, engine, clock):
-    """The first starts the container when the second has cleaned up already: it has others look again."""
+@pytest.mark.parametrize("away", [0, 2])
+def test_what_a_late_call_left_behind_is_cleaned_up(two, engine, clock, monkeypatch, away):
+    """The first starts the container when the second has cleaned up already: it has others look again, as
+    soon as the database, whose absence may have cost it the lease, is there."""
     first, second = two
+    refusals, look_again = [OperationalError("UPDATE", None, Exception("away"))] * away, lease.look_again
+
+    def refusing(connection, uuid):
+        if refusals:
+            raise refusals.pop()
+        look_again(connection, uuid)
+
+    monkeypatch.setattr(lease, "look_again", refusing)
     uuid = accept(first)
     platform = first.platforms[first.session(uuid).placement.site_id]
     awake, paused = asyncio.Event(), asyncio.Event()
@@ -210,14 +221,15 @@ def test_what_a_late_call_left_behind_is_cleaned_up(two, engine, clock):
     async def story():
         async with running(first):
             await turn(clock, paused.is_set)
+            look = first.supervisor._look
             first.supervisor._look = lambda doing: (_ for _ in ()).throw(OSError("paused"))
             clock.advance(lease.LEASE.total_seconds())
             async with running(second):
                 await turn(clock, is_in(second, uuid, *ENDED), step=0.25)
                 assert held(engine) == set()
+                first.supervisor._look = look
                 awake.set()
-                await turn(clock, lambda: platform._runs, step=0.0)
-                await turn(clock, lambda: not platform._runs, step=0.25)
+                await turn(clock, lambda: starts(first) == 2 and not platform._runs, step=0.25)
 
     asyncio.run(story())
     assert second.session(uuid).phase is Phase.COMPLETED
