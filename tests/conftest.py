@@ -52,7 +52,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # a process of the tests may have this many files open at once, where the system lets it
 OPEN_FILES, MANY_OPEN_FILES = 8192, 500
 ALLOWED_SKIPS = Path(__file__).with_name("allowed_skips.txt")
-POSTGRESQL_START_SECONDS = 60.0
+POSTGRESQL_SECONDS = 300.0
 
 _skips: list[tuple[str, str]] = []
 
@@ -128,7 +128,7 @@ def lab_is_impossible() -> str | None:
     for tool in ("ip", "nsenter", "unshare"):
         if shutil.which(tool) is None:
             return f"the lab needs the command {tool}"
-    made = subprocess.run(["unshare", "--net", "true"], capture_output=True, timeout=30)
+    made = subprocess.run(["unshare", "--net", "true"], capture_output=True, timeout=120)
     return None if made.returncode == 0 else "the lab may make no network namespaces here"
 
 
@@ -221,7 +221,7 @@ def _postgresql_cluster(binaries: Path) -> Iterator[str]:
             cwd=directory,
             capture_output=True,
             text=True,
-            timeout=POSTGRESQL_START_SECONDS,
+            timeout=POSTGRESQL_SECONDS,
         )
         assert made.returncode == 0, f"initdb failed: {made.stderr}"
         with (directory / "log").open("w") as log:
@@ -232,8 +232,8 @@ def _postgresql_cluster(binaries: Path) -> Iterator[str]:
                 stderr=log,
             )
         ready = [str(binaries / "pg_isready"), "-q", "-h", str(directory)]
-        deadline = time.monotonic() + POSTGRESQL_START_SECONDS
-        while subprocess.run(ready, timeout=POSTGRESQL_START_SECONDS).returncode != 0:
+        deadline = time.monotonic() + POSTGRESQL_SECONDS
+        while subprocess.run(ready, timeout=POSTGRESQL_SECONDS).returncode != 0:
             alive = server.poll() is None and time.monotonic() < deadline
             assert alive, f"PostgreSQL doesn't start: {(directory / 'log').read_text()}"
             time.sleep(0.05)
@@ -245,7 +245,7 @@ def _postgresql_cluster(binaries: Path) -> Iterator[str]:
                 server.wait(60)
             except subprocess.TimeoutExpired:
                 server.send_signal(signal.SIGQUIT)
-                server.wait(30)
+                server.wait(POSTGRESQL_SECONDS)
         shutil.rmtree(directory, ignore_errors=True)
 
 

@@ -17,7 +17,7 @@ PASSWORD = "correct-horse"
 def asking(served: Served) -> httpx.Client:
     """A client that is signed in."""
     auth = (served.user, PASSWORD)
-    return httpx.Client(base_url=served.url, auth=auth, follow_redirects=True, timeout=30)
+    return httpx.Client(base_url=served.url, auth=auth, follow_redirects=True, timeout=120)
 
 
 def accept(owner: httpx.Client, document: Mapping[str, Any]) -> str:
@@ -34,7 +34,7 @@ def change(owner: httpx.Client, path: str, phase: str) -> None:
     assert owner.post(path, json=update).status_code == 200
 
 
-def until(owner: httpx.Client, path: str, *phases: str, seconds: float = 60) -> Any:
+def until(owner: httpx.Client, path: str, *phases: str, seconds: float = 300) -> Any:
     """The session, as soon as it is in one of `phases`."""
     deadline = time.monotonic() + seconds
     while (session := owner.get(path).json())["phase"] not in phases:
