@@ -51,7 +51,7 @@ class BrokerClient:
             # no proxy from the environment: a broker on this machine is asked directly
             self._http = httpx.Client(base_url=self.url, auth=auth, timeout=timeout_seconds, trust_env=False)
         except (httpx.InvalidURL, ValueError) as error:
-            raise InputError(f"{url!r} is no URL of a broker: {error}") from error
+            raise _no_url(url, error) from error
 
     def __enter__(self) -> Self:
         return self
@@ -111,7 +111,7 @@ class BrokerClient:
     def is_up(self) -> bool:
         """Whether anything answers HTTP there."""
         try:
-            self._http.get("/", timeout=2.0)
+            self._http.get("/", timeout=10.0)
         except httpx.HTTPError:
             return False
         return True
@@ -124,15 +124,25 @@ class BrokerClient:
                 # the contract lets a broker answer with the address alone
                 response = self._http.get(response.headers["Location"], headers=headers)
         except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
-            raise InputError(f"{self.url!r} is no URL of a broker: {error}") from error
+            raise _no_url(self.url, error) from error
         except httpx.HTTPError as error:
-            raise OutsideError(f"no broker answers at {self.url}: {in_words(error)}") from error
+            raise OutsideError(
+                f"no broker answers at {self.url}: {in_words(error)}: `fairlead serve` starts one, "
+                "--url or FAIRLEAD_URL says where one is"
+            ) from error
         return _document(response, f"{method} {path}")
+
+
+def _no_url(url: str, error: Exception) -> InputError:
+    return InputError(f"{url!r} is no URL of a broker: expected one such as http://127.0.0.1:8080: {error}")
 
 
 def _document(response: httpx.Response, what: str) -> Document:
     if response.status_code == 401:
-        raise InputError(f"{what}: the broker wants another name or password (--user, --password)")
+        raise InputError(
+            f"{what}: the broker wants another name or password: "
+            "expected FAIRLEAD_USER and FAIRLEAD_PASSWORD, or --user and --password"
+        )
     if response.status_code >= 500:
         raise OutsideError(
             f"{what}: the broker failed with status {response.status_code}: {_detail(response)}"

@@ -90,7 +90,7 @@ def test_the_service_answers_until_it_is_ended(run: Run, database: str, tmp_path
         url = json.loads("".join(iter(process.stdout.readline, "}\n")) + "}")["url"]
         assert url.startswith("http://127.0.0.1:")
         headers = {"X-Auth-Token": "a secret of Blazar's"}
-        with httpx.Client(base_url=url, headers=headers, trust_env=False, timeout=30) as blazar:
+        with httpx.Client(base_url=url, headers=headers, trust_env=False, timeout=300) as blazar:
             assert blazar.post("check-create", json=create(hours=2, start=FUTURE)).status_code == 204
             assert blazar.post("check-create", json=create(hours=3, start=FUTURE)).status_code == 403
             (booking,) = json.loads(run("show", "--json").stdout)["bookings"]
@@ -98,7 +98,7 @@ def test_the_service_answers_until_it_is_ended(run: Run, database: str, tmp_path
             assert blazar.post("on-end", json=end(create(hours=2, start=FUTURE))).status_code == 204
         assert "pending" not in run("show").stdout
         process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 130
+        assert process.wait(300) == 130
         log_text = (tmp_path / "log").read_text()
         assert "denied: lease 'lease' is refused" in log_text
         assert "secret" not in log_text

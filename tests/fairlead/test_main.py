@@ -22,7 +22,7 @@ def fairlead(*arguments: str, **environment: str) -> subprocess.CompletedProcess
         [sys.executable, "-m", "fairlead", *arguments],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         env={**os.environ, **environment},
         stdin=subprocess.DEVNULL,
     )
@@ -114,7 +114,7 @@ def test_help_of_a_command_starts_quickly(name: str) -> None:
         "print(json.dumps(sorted(sys.modules)))\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=True
     )
     assert HEAVY & set(json.loads(done.stdout)) == set()
 

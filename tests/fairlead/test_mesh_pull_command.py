@@ -42,7 +42,7 @@ def command(directory: Path, *arguments: str) -> tuple[list[str], dict[str, str]
 def pull(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     words, environment = command(directory, *arguments)
     return subprocess.run(
-        words, env=environment, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL
+        words, env=environment, capture_output=True, text=True, timeout=300, stdin=subprocess.DEVNULL
     )
 
 
@@ -92,7 +92,7 @@ def test_ctrl_c_keeps_what_was_taken(server: MeshServer, tmp_path: Path) -> None
     try:
         until(lambda: len(server.requests) >= 2, "a second page that is asked for", running.poll)
         running.send_signal(signal.SIGINT)
-        told, said = running.communicate(timeout=60)
+        told, said = running.communicate(timeout=300)
     finally:
         running.kill()
         running.wait()

@@ -15,6 +15,7 @@ from federation.catalogue import load_federation
 from federation.clock import ManualClock
 from federation.database import connect, upgrade
 from reservations.history.record import recorded, recorded_purses
+from tests.waiting import until
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "space.toml"
 NOW = datetime(2026, 11, 26, 10, 20, tzinfo=UTC)
@@ -82,13 +83,13 @@ def test_the_service_does_so_from_its_start(database: str, tmp_path: Path) -> No
     served = start(["--catalogue", str(EXAMPLE)], tmp_path / "log", {"FAIRLEAD_DATABASE_URL": database})
     engine = connect(database)
     try:
-        waiting = threading.Event()
-        for _ in range(600):
+
+        def sites() -> int:
             with engine.connect() as connection:
                 counted = sa.text("SELECT count(DISTINCT site) FROM space_use")
-                if connection.execute(counted).scalar() == 2:
-                    break
-            waiting.wait(0.1)
+                return int(connection.execute(counted).scalar_one())
+
+        until(lambda: sites() == 2, "both sites' hour", sites, 300)
         now = datetime.now(UTC)
         found = recorded(engine, now - 2 * HOUR, now + HOUR)
         assert {each.site for each in found} == {"perth", "manchester"}

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import yaml
 
 from fairlead.cli import main
 from fairlead.served import Served, start
@@ -97,8 +99,12 @@ def test_logs_of_what_has_not_started(run: Run, broker: Served) -> None:
 
 
 def test_cancel(run: Run, broker: Served, completed: str) -> None:
+    # not to be over before it is cancelled
+    later = f"{datetime.now(UTC) + timedelta(hours=2):%Y-%m-%dT%H:%M:%SZ}/PT1H"
+    document = yaml.safe_load(JOB.read_text())
+    document["schedule"]["requested"]["start"] = later
     with broker.client() as client:
-        offer = client.request(JOB.read_text())["offers"][0]["meta"]["uuid"]
+        offer = client.request(yaml.safe_dump(document))["offers"][0]["meta"]["uuid"]
         client.move(offer, "ACCEPTED")
     status, _, err = run("cancel", offer)
     assert status == 0
