@@ -48,7 +48,7 @@ class Known:
 
 @dataclass(frozen=True)
 class _Seen:
-    """What a source said when it was `asked`; `tried` is when it was last asked, with or without success, and
+    """What a source said when it was `asked`; `tried` is when it answered last, with or without success, and
     `problem` why it could not be asked then. Replaced as a whole, so that every thread sees one state."""
 
     calendars: tuple[Calendar, ...] | None
@@ -61,8 +61,8 @@ class _Kept:
     """One source, with what was last seen of it. Threads that ask at once take turns: one asks the cloud, the
     others find its answer."""
 
-    def __init__(self, placed: Placed, file: Path | None, keep: Keep | None) -> None:
-        self.placed, self.file, self.keep = placed, file, keep
+    def __init__(self, placed: Placed, clock: Clock, file: Path | None, keep: Keep | None) -> None:
+        self.placed, self.clock, self.file, self.keep = placed, clock, file, keep
         self.site, self.name = placed.site, placed.space.source
         self.turn = Lock()
         self.seen: _Seen | None = None
@@ -76,9 +76,10 @@ class _Kept:
             try:
                 found = tuple(self.placed.source.calendars(now, max(until, now + HORIZON)))
             except FairleadError as error:
-                self.seen = _Seen(seen.calendars, seen.asked, now, str(error))
+                self.seen = _Seen(seen.calendars, seen.asked, self.clock.now(), str(error))
                 return
-            self.seen = _Seen(found, now, now)
+            # an answer can take long, and whoever waited for it has it
+            self.seen = _Seen(found, now, self.clock.now())
             if self.file is not None:
                 _write(self.file, found, now)
             if self.keep is not None and (seen.asked is None or hour_of(seen.asked) != hour_of(now)):
@@ -122,7 +123,7 @@ class Snapshots:
         keep: Keep | None = None,
     ) -> None:
         self._clock, self._fresh = clock, fresh
-        self._kept = [_Kept(placed, _file(directory, placed), keep) for placed in sources]
+        self._kept = [_Kept(placed, clock, _file(directory, placed), keep) for placed in sources]
 
     def known(self, sites: Sequence[str], until: datetime) -> list[Known]:
         """What is known of these sites from now until `until`, in their order; a site without any source is

@@ -151,6 +151,34 @@ def test_threads_that_ask_at_once_ask_the_cloud_once():
     assert len(cloud.asked) == 1
 
 
+@pytest.mark.parametrize("down", [False, True])
+def test_who_waits_for_a_slow_answer_has_it_and_does_not_ask_again(down):
+    clock, cloud = ManualClock(NOW), Cloud()
+    cloud.down = down
+    inside, go = threading.Event(), threading.Event()
+    answer = cloud.calendars
+
+    def slow(start, end):
+        inside.set()
+        assert go.wait(60)
+        return answer(start, end)
+
+    cloud.calendars = slow
+    kept = snapshots(cloud, clock)
+    threads = [threading.Thread(target=kept.known, args=(["perth"], NOW)) for _ in range(4)]
+    threads[0].start()
+    assert inside.wait(60)
+    # longer than an answer counts as young
+    clock.advance(75)
+    for thread in threads[1:]:
+        thread.start()
+    go.set()
+    for thread in threads:
+        thread.join(60)
+        assert not thread.is_alive()
+    assert len(cloud.asked) == 1
+
+
 def test_what_we_changed_ourselves_is_asked_for_again(tmp_path):
     clock, cloud = ManualClock(NOW), Cloud()
     kept = snapshots(cloud, clock, tmp_path)
