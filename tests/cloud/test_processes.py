@@ -61,18 +61,21 @@ def test_no_process_outlives_the_run_that_started_it(tmp_path: Path, how: signal
         assert run.stdout is not None
         first = int(run.stdout.readline())
         second = child_in(tmp_path)
+        log = tmp_path / "logs" / "loose.log"
+        until(lambda: log.read_text() == "ready\n", "a parent that is about to leave", log.read_text)
         run.send_signal(how)
         run.wait(60)
     wait_for_end(first, second)
     until(lambda: not (tmp_path / "state").exists(), "an end that leaves no state")
-    assert (tmp_path / "logs" / "loose.log").read_text() == "ready\n"
+    assert log.read_text() == "ready\n"
 
 
 def test_a_killed_supervisor_takes_its_processes_with_it(tmp_path: Path) -> None:
     processes = Processes(tmp_path)
     started = processes.start("sleep", ["sleep", "600"])
-    (parent,) = (p.pid for p in psutil.Process().children() if started in {c.pid for c in p.children()})
-    os.kill(parent, signal.SIGKILL)
+    # before that it hasn't said yet that it is to go with its parent
+    until(lambda: psutil.Process(started).name() == "sleep", "setpriv that has become its command")
+    os.kill(psutil.Process(started).ppid(), signal.SIGKILL)
     wait_for_end(started)
     with pytest.raises(CloudError, match="the supervisor"):
         processes.ended("sleep")
@@ -103,6 +106,9 @@ def test_what_does_not_come_up_is_told_with_its_log(processes: Processes) -> Non
 
 
 def test_nobody_gets_a_range_of_ports_that_is_claimed_or_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    # where no cloud of other tests may take what is given back here
+    monkeypatch.setattr(ports, "FIRST", ports.LAST)
+    monkeypatch.setattr(ports, "LAST", 32768)
     first = ports.claim()
     monkeypatch.setattr(ports, "FIRST", first.first)
     monkeypatch.setattr(ports, "LAST", first.first + ports.SIZE)
