@@ -145,7 +145,7 @@ def _fill(endpoint: str) -> None:
         made = iam.create_access_key(UserName=name)["AccessKey"]
         KEYS[name] = [made["AccessKeyId"], made["SecretAccessKey"]]
     # from now on it is verified who asks
-    requests.post(f"{endpoint}/moto-api/reset-auth", data=b"0", timeout=10).raise_for_status()
+    requests.post(f"{endpoint}/moto-api/reset-auth", data=b"0", timeout=60).raise_for_status()
 
 
 def main() -> None:

@@ -189,6 +189,14 @@ class World:
                 self.clock.advance(step)
                 self.turned(step)
 
+    async def until_quiet(self) -> None:
+        """Until nobody acts any more: all wait for the clock."""
+        threads = ThreadsAtWork.of(asyncio.get_running_loop())
+        await threads.all_done()
+        while self.busy:
+            await asyncio.sleep(0.004)
+            await threads.all_done()
+
     async def until_running(self, broker: Broker, uuid: str) -> None:
         await self.turn(lambda: session_of(broker, uuid).phase in (Phase.ACCEPTED, Phase.PREPARING, *AFTER))
         await self.turn(lambda: bool(self.there(uuid)))

@@ -288,7 +288,8 @@ class CommandFront:
         (self.directory / ("later" if from_start else "fault")).write_text(fault)
 
     def end(self) -> None:
-        for name in ("fault", "later"):
+        # in this order: what comes later comes no more
+        for name in ("later", "fault"):
             (self.directory / name).unlink(missing_ok=True)
 
     def kill(self, process: int) -> None:

@@ -8,6 +8,7 @@ import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,29 @@ class SkahaCase(Case):
     def job(self, *command: str, **more: Any) -> Job:
         entrypoint, *arguments = command or ("true",)
         return super().job(*arguments, entrypoint=entrypoint, **more)
+
+
+class PassingClock:
+    """Its time passes with each look at it, and a sleep is over when others had their turn: a pretended job
+    ends after so many looks, however slow the machine is."""
+
+    LOOK = timedelta(seconds=0.05)
+
+    def __init__(self) -> None:
+        self._now = datetime.now(UTC)
+
+    def now(self) -> datetime:
+        self._now += self.LOOK
+        return self._now
+
+    async def sleep(self, seconds: float) -> None:
+        self._now += timedelta(seconds=seconds)
+        await asyncio.sleep(0)
+
+
+class SimulatedCase(Case):
+    def platform(self) -> Platform:
+        return make_platform(self.kind, self.root, self.options, PassingClock())
 
 
 class OpenStackCase(Case):
@@ -189,7 +213,7 @@ def _made(request: pytest.FixtureRequest, directory: Path) -> Iterator[Case]:
             yield found
         return
     if request.param == "simulated":
-        yield Case("simulated", "registry.example.org/any/image:1", directory / "work", SIMULATED)
+        yield SimulatedCase("simulated", "registry.example.org/any/image:1", directory / "work", SIMULATED)
         return
     image = request.getfixturevalue("image")
     if request.param == "openstack":

@@ -63,7 +63,7 @@ async def stage_one(
     return staged.paths[item.uuid], staged.measurements[0] if staged.measurements else None
 
 
-async def until_exited(platform: Platform, job: Job, time_limit_seconds: float = 60.0) -> Status:
+async def until_exited(platform: Platform, job: Job, time_limit_seconds: float = 180.0) -> Status:
     """The status of `job` when it has ended. Fails where it doesn't."""
     deadline = time.monotonic() + time_limit_seconds
     while (status := await platform.poll(job)).state is not State.EXITED:
@@ -72,7 +72,7 @@ async def until_exited(platform: Platform, job: Job, time_limit_seconds: float =
     return status
 
 
-async def until_begun(platform: Platform, job: Job, time_limit_seconds: float = 60.0) -> Status:
+async def until_begun(platform: Platform, job: Job, time_limit_seconds: float = 180.0) -> Status:
     """The status of `job` when its container runs, and waits for nothing any more. Fails where it doesn't."""
     deadline = time.monotonic() + time_limit_seconds
     while (status := await platform.poll(job)).waiting is not None:

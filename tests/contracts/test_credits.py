@@ -91,7 +91,7 @@ def _coral(directory: Path, stack: ExitStack) -> World:
 
     running = stack.enter_context(ExitStack())
     url = running.enter_context(serving(coral))
-    return World({"url": url, "token_file": str(token), "request_seconds": 2}, spend, running.close)
+    return World({"url": url, "token_file": str(token), "request_seconds": 60}, spend, running.close)
 
 
 def _cloudkitty(directory: Path, stack: ExitStack) -> World:

@@ -164,6 +164,8 @@ def test_what_vanishes_in_the_middle_is_told_and_cleaned_up_when_it_is_back(
             await world.turn(lambda: session_of(broker, session).phase in ENDED, 2.0)
             assert world.nowhere(why(broker, session)).startswith(outcome.line)
             assert world.occupies(session)
+            # else it is released before it is looked at
+            await world.until_quiet()
             world.front.end()
             assert len(world.there(session)) >= 1
             await world.until_free(session)

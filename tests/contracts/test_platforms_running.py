@@ -27,7 +27,7 @@ def test_starting_again_starts_nothing(case: Case) -> None:
 
 def test_stop_ends_a_running_job_and_its_status_stays(case: Case) -> None:
     async def live() -> None:
-        platform, job = case.platform(), case.job("sleep", "60")
+        platform, job = case.platform(), case.job("sleep", "600")
         await platform.prepare(job)
         await platform.start(job)
         await until_begun(platform, job)
@@ -54,7 +54,7 @@ def test_stop_and_release_of_what_never_was(case: Case) -> None:
 
 def test_releasing_a_running_job_leaves_its_neighbour(case: Case) -> None:
     async def live() -> None:
-        platform, job, other = case.platform(), case.job("sleep", "60"), case.job("sleep", "60")
+        platform, job, other = case.platform(), case.job("sleep", "600"), case.job("sleep", "600")
         for one in (job, other):
             await platform.prepare(one)
             await platform.start(one)
@@ -94,7 +94,7 @@ def test_ports_get_connectors_that_stay_the_same(case: Case) -> None:
         return
 
     async def live() -> None:
-        platform, job = case.platform(), case.job("sleep", "60", ports=ports)
+        platform, job = case.platform(), case.job("sleep", "600", ports=ports)
         await platform.prepare(job)
         found = await platform.start(job)
         assert [(one.internal_port, one.protocol, one.access) for one in found] == [
@@ -106,7 +106,7 @@ def test_ports_get_connectors_that_stay_the_same(case: Case) -> None:
             assert url.hostname in one.addresses
         assert await platform.start(job) == found
         assert await case.platform().start(job) == found
-        other = case.job("sleep", "60", ports=ports[:1])
+        other = case.job("sleep", "600", ports=ports[:1])
         await platform.prepare(other)
         assert {one.port for one in found}.isdisjoint({one.port for one in await platform.start(other)})
 
@@ -115,7 +115,7 @@ def test_ports_get_connectors_that_stay_the_same(case: Case) -> None:
 
 def test_without_ports_there_are_no_connectors(case: Case) -> None:
     async def live() -> None:
-        platform, job = case.platform(), case.job("sleep", "60")
+        platform, job = case.platform(), case.job("sleep", "600")
         await platform.prepare(job)
         assert await platform.start(job) == ()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,8 +28,10 @@ def registry(tmp_path: Path) -> Iterator[RealRegistry]:
 
 
 def test_each_pull_is_told_with_what_was_in_place_before(registry: RealRegistry, tmp_path: Path) -> None:
-    common = make_layer({"common": b"x" * 5000, "of": str(registry.host).encode()})
-    own = [make_layer({f"own{number}": bytes(2000)}) for number in range(2)]
+    # which nobody else has in this machine's store
+    whose = uuid.uuid4().bytes
+    common = make_layer({"common": b"x" * 5000, "of": whose})
+    own = [make_layer({f"own{number}": bytes(2000), "of": whose}) for number in range(2)]
     first, second = (
         registry.push("a/tool", str(number), make_image(common, own[number])) for number in (0, 1)
     )

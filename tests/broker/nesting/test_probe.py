@@ -51,7 +51,7 @@ def image() -> Iterator[str]:
 
 def tried(root: Path, image: str, privileged: bool = False) -> Nesting:
     platform = make_platform("podman", root, {"stop_seconds": 0.0, "privileged": privileged})
-    return asyncio.run(try_nesting(platform, SITE, image, NOW, 120.0))
+    return asyncio.run(try_nesting(platform, SITE, image, NOW, 600.0))
 
 
 def working(trial: Trial | str) -> set[Kind]:
@@ -92,7 +92,7 @@ def test_what_works_in_each_configuration(
 def test_an_option_of_the_site_lets_containers_mount_proc(image: str, tmp_path: Path) -> None:
     options = {"stop_seconds": 0.0, "engine_run": ["--security-opt", "unmask=ALL"]}
     platform = make_platform("podman", tmp_path, options)
-    found = asyncio.run(try_nesting(platform, SITE, image, NOW, 120.0))
+    found = asyncio.run(try_nesting(platform, SITE, image, NOW, 600.0))
     assert working(found.plain) - {Kind.PODMAN} == set(EXPECTED["unmask"])
 
 
