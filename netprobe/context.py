@@ -41,7 +41,7 @@ READ = (
     *_FILES,
     _MTU,
 )
-READ_SECONDS = 2.0
+READ_SECONDS = 5.0
 # of a test's time, for each of the readings before and after it
 _SHARE = 0.1
 _LINE = re.compile(r"(/proc/[^:]+):(.*)")

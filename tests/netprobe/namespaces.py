@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from federation.hosts import NamespaceHost
 from netprobe.tools import Endpoint, Test
+from tests.waiting import SECONDS
 
 _numbers = itertools.count()
 
@@ -23,9 +24,9 @@ class Chain:
     def run(self, place: int, *command: str) -> str:
         """Run `command` in the namespace number `place`."""
         line = NamespaceHost(self.names[place]).argv(command)
-        return subprocess.run(line, check=True, capture_output=True, text=True, timeout=30).stdout
+        return subprocess.run(line, check=True, capture_output=True, text=True, timeout=300).stdout
 
-    def test(self, time_limit_seconds: float = 30.0, **parameters: object) -> Test:
+    def test(self, time_limit_seconds: float = SECONDS, **parameters: object) -> Test:
         """From the first namespace, "here", to the last, "there"."""
         last = len(self.names) - 1
         here = Endpoint("here", NamespaceHost(self.names[0]), "10.79.0.1")
@@ -34,7 +35,7 @@ class Chain:
 
 
 def _ip(*words: str) -> None:
-    subprocess.run(["ip", *words], check=True, capture_output=True, timeout=30)
+    subprocess.run(["ip", *words], check=True, capture_output=True, timeout=300)
 
 
 @contextlib.contextmanager
@@ -63,4 +64,4 @@ def chain(routers: int) -> Iterator[Chain]:
         yield made
     finally:
         for name in made.names:
-            subprocess.run(["ip", "netns", "del", name], capture_output=True, timeout=30)
+            subprocess.run(["ip", "netns", "del", name], capture_output=True, timeout=300)

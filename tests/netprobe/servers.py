@@ -15,7 +15,7 @@ from federation.hosts import LocalHost
 from netprobe.tools import Endpoint, Test
 from tests.loopback import Asked, Handler, Said, Server, running
 from tests.ports import free_port
-from tests.waiting import until
+from tests.waiting import SECONDS, until
 
 
 @contextlib.contextmanager
@@ -44,7 +44,7 @@ def _until_listening(process: subprocess.Popen[bytes], port: int) -> None:
     until(is_listening, "iperf3 -s listens")
 
 
-def loopback_test(port: int, time_limit_seconds: float = 10.0, **parameters: object) -> Test:
+def loopback_test(port: int, time_limit_seconds: float = SECONDS, **parameters: object) -> Test:
     """A test from the site "here" to the site "there", both on loopback."""
     here = Endpoint("here", LocalHost(), "127.0.0.1")
     return Test(here, Endpoint("there", LocalHost(), "127.0.0.1", port), parameters, time_limit_seconds)
@@ -134,7 +134,7 @@ class _Handler(Handler):
             self.wfile.write(body[: len(body) // 2])
             self.wfile.flush()
             self.server.reached.set()
-            self.server.released.wait(30)
+            self.server.released.wait(300)
             return
         with contextlib.suppress(OSError):
             self.wfile.write(body)
@@ -186,7 +186,7 @@ class _KeptHandler(Handler):
             server.under_way += 1
             server.together = max(server.together, server.under_way)
         server.counted.release()
-        server.gate.wait(30)
+        server.gate.wait(300)
         try:
             if name not in server.files:
                 self.send_error(404)

@@ -27,7 +27,7 @@ def server() -> Iterator[Answering]:
 
 
 def asked(*requests: Request, bearers: dict[str, str] | None = None, allowed: Allowed = HERE) -> list[Answer]:
-    return list(asyncio.run(ask(LocalHost(), Asked(requests, bearers or {}), 20.0, allowed)))
+    return list(asyncio.run(ask(LocalHost(), Asked(requests, bearers or {}), 60.0, allowed)))
 
 
 def test_answers_come_in_the_order_of_the_requests(server: Answering) -> None:

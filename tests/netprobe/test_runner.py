@@ -101,7 +101,7 @@ def test_each_result_is_in_the_archive_when_it_is_told_and_a_stop_keeps_it(
             await asyncio.sleep(0.3)
             running.cancel()
             summary = await running
-            assert children() == with_server
+            assert children() <= with_server
             return summary
 
     async def kept(run: object) -> Summary:
@@ -116,7 +116,7 @@ def test_each_result_is_in_the_archive_when_it_is_told_and_a_stop_keeps_it(
     assert [one.kind for one in summary.results] == [Kind.LATENCY] * 2
     assert len(archive.recent(Kind.LATENCY)) == 2
     assert archive.recent(Kind.THROUGHPUT) == []
-    assert children() == before
+    assert children() <= before
 
 
 class Full:
@@ -134,7 +134,7 @@ def test_an_archive_that_cannot_store_ends_the_run(tmp_path: Path) -> None:
     plan = plan_of(tmp_path, PLAN)
     with pytest.raises(OSError, match="No space left"):
         asyncio.run(run_plan(plan, federation(1, 1), Full(), SystemClock()))
-    assert children() == before
+    assert children() <= before
 
 
 CATALOGUE = """
@@ -165,7 +165,7 @@ def command(tmp_path: Path, plan: str, a_port: int, b_port: int) -> list[str]:
 def test_the_command_counts_and_says_what_failed(tmp_path: Path) -> None:
     with iperf3_server() as (_, port):
         argv = command(tmp_path, PLAN, free_port(), port)
-        end = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+        end = subprocess.run(argv, capture_output=True, text=True, timeout=300, check=False)
     assert end.returncode == 1, end.stderr
     document = json.loads(end.stdout)
     assert (document["succeeded"], document["failed"], document["stopped"]) == (3, 1, False)
@@ -189,7 +189,7 @@ def test_ctrl_c_ends_in_one_line_and_keeps_the_results(
                 if "50 % 2 of 4 tests" in line:
                     break
             child.send_signal(number)
-            output, errors = child.communicate(timeout=60)
+            output, errors = child.communicate(timeout=300)
     assert child.returncode == status
     assert "Traceback" not in errors
     assert output == (
@@ -202,7 +202,7 @@ def test_ctrl_c_ends_in_one_line_and_keeps_the_results(
 
 def test_a_wrong_plan_is_status_2_and_one_line(tmp_path: Path) -> None:
     argv = command(tmp_path, "[[mesh]]\n", 1, 1)
-    end = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    end = subprocess.run(argv, capture_output=True, text=True, timeout=300, check=False)
     assert end.returncode == 2
     assert end.stderr.startswith("fairlead: ")
     assert "plan.toml:1: [[mesh]] tool: expected" in end.stderr
@@ -277,7 +277,7 @@ def test_a_run_that_goes_on_repeats_nothing_and_loses_nothing(
 
 def test_only_a_run_of_the_plan_as_it_stands_is_resumed(tmp_path: Path) -> None:
     argv = [*command(tmp_path, PLAN, 1, 1), "--resume"]
-    end = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    end = subprocess.run(argv, capture_output=True, text=True, timeout=300, check=False)
     assert end.returncode == 2
     assert end.stderr == (
         "fairlead: plan plan: no run to resume: it, as it stands now, was never run on this database\n"

@@ -21,12 +21,13 @@ from netprobe.tools import Endpoint
 from netprobe.tools.iperf3 import Iperf3
 from netprobe.tools.iperf3_options import arguments, options
 from tests.netprobe.servers import iperf3_server, loopback_test
+from tests.waiting import SECONDS, until
 
 LOGIN = {"username": "ada", "public_key": "/k.pem", "password_variable": "SECRET"}
 
 
 def run(port: int, **parameters: Any) -> Measurement:
-    return asyncio.run(Iperf3().run(loopback_test(port, 8.0, **{"duration": 1, **parameters})))
+    return asyncio.run(Iperf3().run(loopback_test(port, **{"duration": 1, **parameters})))
 
 
 def test_the_command_says_what_was_asked() -> None:
@@ -94,7 +95,7 @@ def test_wrong_parameters_are_refused(parameters: dict[str, Any], said: str) -> 
 def test_a_busy_server_is_tried_again_within_the_time_limit() -> None:
     async def both() -> list[Any]:
         with iperf3_server() as (_, port):
-            tests = [loopback_test(port, 60.0, duration=1), loopback_test(port, 60.0, duration=1)]
+            tests = [loopback_test(port, 300.0, duration=1), loopback_test(port, 300.0, duration=1)]
             return await asyncio.gather(*(Iperf3().run(test) for test in tests))
 
     assert [result.error for result in asyncio.run(both())] == [None, None]
@@ -103,10 +104,10 @@ def test_a_busy_server_is_tried_again_within_the_time_limit() -> None:
 def test_a_server_busy_to_the_end_is_said_so() -> None:
     async def both() -> Any:
         with iperf3_server() as (_, port):
-            long = asyncio.ensure_future(Iperf3().run(loopback_test(port, 100.0, duration=90)))
-            while not iperf3_is_busy(port):  # noqa: ASYNC110 - the kernel sends no event
-                await asyncio.sleep(0.02)
-            short = await Iperf3().run(loopback_test(port, 1.5, duration=1))
+            long = asyncio.ensure_future(Iperf3().run(loopback_test(port, 600.0, duration=500)))
+            await asyncio.to_thread(until, lambda: iperf3_is_busy(port), "data flows")
+            # long enough to be turned away once, however busy the machine
+            short = await Iperf3().run(loopback_test(port, 5.0, duration=1))
             # nobody has disturbed it
             assert not long.done()
             long.cancel()
@@ -129,7 +130,7 @@ def test_reversed_the_data_flows_the_same_way() -> None:
         with iperf3_server() as (_, port):
             test = loopback_test(0, duration=1, reverse=True)
             server = Endpoint("here", LocalHost(), "127.0.0.1", port)
-            return await Iperf3().run(type(test)(server, test.destination, test.parameters, 10.0))
+            return await Iperf3().run(replace(test, source=server))
 
     result = asyncio.run(run())
     assert result.error is None
@@ -142,8 +143,13 @@ def test_in_both_directions_one_run_has_both_rates() -> None:
     with iperf3_server() as (_, port):
         result = run(port, bidirectional=True, bitrate="20 Mbit/s")
     assert result.error is None
-    assert result.figures["bits_per_second"] == pytest.approx(20e6, rel=0.2)
-    assert result.context["opposite"]["bits_per_second"] == pytest.approx(20e6, rel=0.2)
+    assert result.raw is not None
+    # a busy machine sends less than it was asked for, and not the same in both directions
+    received = [
+        result.raw["end"][each]["bits_per_second"] for each in ("sum_received", "sum_received_bidir_reverse")
+    ]
+    assert received == [result.figures["bits_per_second"], result.context["opposite"]["bits_per_second"]]
+    assert min(received) > 0
 
 
 def test_window_segment_pacing_and_address_are_as_asked() -> None:
@@ -161,6 +167,7 @@ def test_window_segment_pacing_and_address_are_as_asked() -> None:
 def test_how_it_was_measured_is_kept_and_what_explains_it() -> None:
     with iperf3_server() as (_, port):
         result = run(port, bitrate="8 Mbit/s")
+    assert result.raw is not None
     assert result.parameters["rate"] == "received"
     assert (result.parameters["protocol"], result.parameters["ip_version"]) == ("tcp", 4)
     assert result.context["attempts"] == 1
@@ -168,7 +175,8 @@ def test_how_it_was_measured_is_kept_and_what_explains_it() -> None:
     for end in ("source", "destination"):
         found = result.context[end]
         assert found["interface"] == "lo"
-        assert found["sent_bytes"] > 900_000
+        # headers, too
+        assert found["sent_bytes"] > result.raw["end"]["sum_received"]["bytes"] > 0
         assert 0 <= found["processors_percent"] <= 100
         assert len(found["tcp_wmem"]) == 3
 
@@ -179,7 +187,7 @@ def test_hosts_that_cannot_be_read_do_not_make_a_test_fail() -> None:
             return ["/nonexistent/grep"] if command[0] == "grep" else list(command)
 
     with iperf3_server() as (_, port):
-        test = loopback_test(port, 8.0, duration=1)
+        test = loopback_test(port, duration=1)
         test = replace(test, source=replace(test.source, host=Bare()))
         result = asyncio.run(Iperf3().run(test))
     assert result.error is None
@@ -220,7 +228,7 @@ def test_an_option_that_the_binary_does_not_know_is_said_before_the_test(tmp_pat
 
 def test_a_password_does_not_go_to_another_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECRET", "hunter2")
-    sides = loopback_test(1, 3.0, duration=1, **LOGIN)
+    sides = loopback_test(1, SECONDS, duration=1, **LOGIN)
     test = replace(sides, source=replace(sides.source, host=SshHost("127.0.0.1", port=1)))
     result = asyncio.run(Iperf3().run(test))
     assert result.error == "source here: a password can only be handed to iperf3 on this machine"

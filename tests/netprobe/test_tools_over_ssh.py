@@ -21,7 +21,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield running
 
 
-def from_there(host: SshHost, port: int = 1, limit: float = 30.0, **parameters: Any) -> Test:
+def from_there(host: SshHost, port: int = 1, limit: float = 120.0, **parameters: Any) -> Test:
     source = Endpoint("far", host, "127.0.0.1")
     return Test(source, Endpoint("near", LocalHost(), "127.0.0.1", port), parameters, limit)
 
@@ -41,7 +41,7 @@ def test_a_tool_measures_from_another_machine(
     result = asyncio.run(load_tool(tool).run(from_there(server.host, **parameters)))
     assert result.error is None
     assert result.figures[figure] > 0
-    assert children() == before
+    assert children() <= before
 
 
 def test_iperf3_measures_from_another_machine(server: Server) -> None:

@@ -53,7 +53,7 @@ def test_a_ping_of_loopback() -> None:
     assert result.kind == Kind.LATENCY
     assert result.figures["loss_ratio"] == 0
     assert 0 < result.figures["rtt_seconds_min"] <= result.figures["rtt_seconds"]
-    assert result.figures["rtt_seconds"] <= result.figures["rtt_seconds_p90"] < 5
+    assert result.figures["rtt_seconds"] <= result.figures["rtt_seconds_p90"] < 60
     assert result.raw is not None
     assert len(result.raw["round_trips_seconds"]) == 5
 
@@ -70,7 +70,7 @@ def test_a_name_that_cannot_be_resolved_is_said() -> None:
 def test_the_time_limit_ends_a_long_ping() -> None:
     result = asyncio.run(Ping().run(loopback_test(0, 0.3, count=100, interval=1)))
     assert result.error == "destination there: ping of 127.0.0.1 wasn't done within 0.3 s"
-    assert result.seconds < 30
+    assert result.seconds < 60
 
 
 def test_an_interval_that_only_a_flood_has_is_refused() -> None:

@@ -48,18 +48,19 @@ def test_what_a_line_is_refused_for_ends_it(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="wrong"):
         asyncio.run(sh(f"echo $$ >{tmp_path}/pid; echo wrong; echo more; sleep 60", on_line=refuse))
     assert not Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}").exists()
-    assert open_files() == before
+    assert open_files() <= before
 
 
 def test_it_may_write_before_it_has_read_and_needn_t_read_at_all() -> None:
     given = "ü" * 400_000
-    assert asyncio.run(_process.run(["cat"], 20.0, given=given)).stdout == given
-    assert asyncio.run(_process.run(["true"], 20.0, given=given)).returncode == 0
+    assert asyncio.run(_process.run(["cat"], 60.0, given=given)).stdout == given
+    assert asyncio.run(_process.run(["true"], 60.0, given=given)).returncode == 0
 
 
 def test_one_that_left_its_session_and_holds_the_pipes_is_not_waited_for(tmp_path: Path) -> None:
-    script = f"setsid sh -c 'echo $$ >{tmp_path}/pid; exec sleep 60' & echo said; wait"
-    end = asyncio.run(sh(script, 2.0, grace_seconds=0.1))
+    script = f"setsid sh -c 'echo $$ >{tmp_path}/pid; exec sleep 600' & : >>{tmp_path}/pid; echo said; wait"
+    end = asyncio.run(sh(script, 5.0, grace_seconds=0.1))
+    until(lambda: (tmp_path / "pid").read_text(), "one that left its session")
     os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
     assert (end.timed_out, end.stdout) == (True, "said\n")
 
@@ -99,4 +100,4 @@ def test_nothing_stays_open() -> None:
     asyncio.run(many())
     before = open_files()
     asyncio.run(many())
-    assert open_files() == before
+    assert open_files() <= before

