@@ -17,6 +17,8 @@ from tests.contracts.platform_support import make_platform
 from tests.waiting import until
 
 FAR = "lausanne"
+# a busy machine answers late
+PATIENT = {"request_seconds": 120.0}
 
 
 @pytest.fixture
@@ -27,7 +29,7 @@ def other(clock):
 
 @pytest.fixture
 def federation(other):
-    far = make_site(FAR, 46.52, 6.63, kind="execution_broker", options={"url": other.url})
+    far = make_site(FAR, 46.52, 6.63, kind="execution_broker", options={"url": other.url} | PATIENT)
     return make_federation(make_site("perth", -31.95, 115.86, price=0.3), far)
 
 
@@ -173,9 +175,8 @@ def test_its_no_is_passed_on_with_its_reasons(broker, other):
 
 def test_credentials_are_read_for_each_request_and_never_told(other, tmp_path, settings, engine, clock):
     secret = tmp_path / "token"
-    far = make_site(
-        FAR, 46.52, 6.63, kind="execution_broker", options={"url": other.url, "token_file": str(secret)}
-    )
+    options = {"url": other.url, "token_file": str(secret)} | PATIENT
+    far = make_site(FAR, 46.52, 6.63, kind="execution_broker", options=options)
     broker = Broker(settings, make_federation(far), engine, clock, online=False)
     answer = broker.request(make_document(), ANN)
     assert any("credentials for its broker can't be read" in note.text for note in answer.notes)
@@ -207,7 +208,7 @@ def test_a_fairlead_behind_a_fairlead(settings, tmp_path):
         served = start(["--simulated"], tmp_path / "served.log")
         password = tmp_path / "password"
         password.write_text(served.password)
-        options = {"url": served.url, "user": served.user, "password_file": str(password)}
+        options = {"url": served.url, "user": served.user, "password_file": str(password)} | PATIENT
         far = make_site(FAR, 46.52, 6.63, kind="execution_broker", options=options)
         engine = connect(f"sqlite:///{tmp_path / 'upper.db'}")
         upgrade(engine)
@@ -218,9 +219,8 @@ def test_a_fairlead_behind_a_fairlead(settings, tmp_path):
             assert all(session.placement.cores == 4 for session in answer.sessions)
             uuid = broker.update_phase(answer.sessions[0].uuid, Phase.ACCEPTED, ANN).uuid
             async with running(broker):
-                await asyncio.to_thread(
-                    until, is_in(broker, uuid, *ENDED), "its end", lambda: broker.session(uuid)
-                )
+                has_ended = is_in(broker, uuid, *ENDED)
+                await asyncio.to_thread(until, has_ended, "its end", lambda: broker.session(uuid), 300)
             ended = broker.session(uuid)
             assert ended.phase is Phase.COMPLETED
             assert ended.outcome.exit_code == 0

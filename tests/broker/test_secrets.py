@@ -113,7 +113,7 @@ def test_a_server_keeps_all_secrets(tmp_path, clock):
     log = tmp_path / "server.log"
     served = start(["--simulated", "--log-level", "info"], log, settings)
     try:
-        with httpx.Client(base_url=served.url, trust_env=False, timeout=30) as client:
+        with httpx.Client(base_url=served.url, trust_env=False, timeout=120) as client:
             user = {"username": "ada", "password": f"{MARK} of ada"}
             assert client.post("/admin/identities", json=user, auth=root).status_code == 201
             statuses = set()
