@@ -6,23 +6,30 @@ import asyncio
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 # how long what must merely happen may take: a machine that does much else, too, takes its time
 SECONDS = 60.0
 
 
 def until(
-    so: Callable[[], object],
+    so: Callable[[], T],
     wanted: str,
     seen: Callable[[], object] = lambda: "",
     seconds: float = SECONDS,
-) -> None:
-    """Return once it is `so`. Fails with what was `wanted`, and with what is `seen` then."""
+    pause: float = 0.01,
+) -> T:
+    """Return once it is `so`: what it is then. Fails with what was `wanted`, and with what is `seen` then.
+
+    A longer `pause` is for what takes others work to say.
+    """
     deadline = time.monotonic() + seconds
-    while not so():
+    while not (found := so()):
         assert time.monotonic() < deadline, f"{wanted}: not within {seconds:.0f} s; {seen()}"
-        time.sleep(0.01)
+        time.sleep(pause)
+    return found
 
 
 class ThreadsAtWork:

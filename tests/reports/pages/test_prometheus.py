@@ -5,7 +5,6 @@ import math
 import re
 import shutil
 import subprocess
-import time
 from contextlib import contextmanager
 from itertools import combinations
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 
 from tests.reports.pages.browsing import running
 from tests.reports.pages.serving import OLGA, serving
+from tests.waiting import until
 
 DASHBOARD = json.loads(
     (Path(__file__).resolve().parents[3] / "examples" / "grafana-dashboard.json").read_text()
@@ -24,7 +24,11 @@ STYLE = (
     # networks are measured in bit/s, by every tool that measures them and in everybody's head
     re.compile(r'^fairlead_path_(forecast_)?bits_per_second use base unit "bytes" instead of "bits"$'),
 )
+# two readings make a rate; one that takes longer than it is to the next counts as failed
+EVERY, WITHIN = 4, "5m"
 SECONDS = 60.0
+# each question is work for it, and for who is read
+PAUSE = 0.2
 
 
 @pytest.fixture(scope="module")
@@ -36,10 +40,10 @@ def tools():
 
 @contextmanager
 def prometheus(directory, target):
-    """One that reads `target` every second, with an operator's credentials; gives a client of its API."""
+    """One that reads `target` again and again, with an operator's credentials; gives a client of its API."""
     (directory / "password").write_text(OLGA[1])
     (directory / "prometheus.yml").write_text(f"""
-global: {{scrape_interval: 1s}}
+global: {{scrape_interval: {EVERY}s}}
 scrape_configs:
   - job_name: fairlead
     basic_auth: {{username: {OLGA[0]}, password_file: {directory / "password"}}}
@@ -58,7 +62,8 @@ scrape_configs:
             stderr=said,
         )
     try:
-        address = until(lambda: re.search(r'msg="Listening on" address=(\S+)', log.read_text()), log)[1]
+        listening = re.compile(r'msg="Listening on" address=(\S+)')
+        address = until(lambda: listening.search(log.read_text()), "Prometheus listens", log.read_text)[1]
         with httpx.Client(base_url=f"http://{address}/api/v1", trust_env=False, timeout=SECONDS) as client:
             yield client
     finally:
@@ -70,17 +75,6 @@ scrape_configs:
             process.wait()
 
 
-def until(ask, what):
-    """The first answer that isn't nothing: another program is waited for, whose clock nobody can turn."""
-    deadline = time.monotonic() + SECONDS
-    while time.monotonic() < deadline:
-        found = ask()
-        if found:
-            return found
-        time.sleep(0.1)
-    raise AssertionError(f"it never came: {what}")
-
-
 @pytest.fixture(scope="module")
 def reader(tools, tmp_path_factory):
     """A Prometheus that has read a broker's metrics a few times, clouds among them."""
@@ -90,8 +84,8 @@ def reader(tools, tmp_path_factory):
         running(client.app) as url,
         prometheus(directory, url.removeprefix("http://")) as reader,
     ):
-        for wanted in ("count_over_time(up[1m]) >= 3", "fairlead_space_cores", "rate(up[1m]) >= 0"):
-            until(lambda wanted=wanted: answer(reader, wanted), wanted)
+        for wanted in ("fairlead_space_cores", f"sum_over_time(up[{WITHIN}]) >= 2"):
+            until(lambda wanted=wanted: answer(reader, wanted), wanted, pause=PAUSE)
         yield reader
 
 
@@ -108,7 +102,7 @@ def expressions():
 
 def filled_in(expression):
     """As Grafana asks it, with all sites chosen."""
-    known = {"source": "(alpha|gamma|beta)", "destination": "(alpha|gamma|beta)", "__rate_interval": "30s"}
+    known = {"source": "(alpha|gamma|beta)", "destination": "(alpha|gamma|beta)", "__rate_interval": WITHIN}
     return re.sub(r"\$(\w+)", lambda found: known[found[1]], expression)
 
 
@@ -117,7 +111,7 @@ def test_it_is_let_in_with_an_operators_credentials(reader):
         (target,) = reader.get("/targets").json()["data"]["activeTargets"]
         return (target["health"], target["lastError"]) == ("up", "")
 
-    until(is_let_in, "a target that is up")
+    until(is_let_in, "a target that is up", pause=PAUSE)
 
 
 @pytest.mark.parametrize(("title", "expression"), expressions())
@@ -127,7 +121,7 @@ def test_the_dashboards_questions_have_answers(reader, title, expression):
         return [value for value in values if not math.isnan(value)]
 
     # a busy machine has read but once yet
-    assert until(numbers, f"{title}: an answer to {expression}")
+    assert until(numbers, f"{title}: an answer to {expression}", pause=PAUSE)
 
 
 def test_the_dashboards_choices_have_values(reader):
@@ -136,8 +130,11 @@ def test_the_dashboards_choices_have_values(reader):
     for query in asked:
         metric, label = re.fullmatch(r"label_values\((\w+), (\w+)\)", query).groups()
         path, params = f"/label/{label}/values", {"match[]": metric}
-        found = until(lambda path=path, params=params: reader.get(path, params=params).json()["data"], query)
-        assert set(found) <= {"alpha", "beta", "gamma"}
+
+        def values(path=path, params=params):
+            return reader.get(path, params=params).json()["data"]
+
+        assert set(until(values, query, pause=PAUSE)) <= {"alpha", "beta", "gamma"}
 
 
 def test_the_dashboards_questions_can_fail(reader):
