@@ -10,7 +10,7 @@ else what such paths carried by their transfers, beside what is assumed of a pat
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from statistics import NormalDist
@@ -28,11 +28,15 @@ from netprobe.weights import LogSpread, age_weight
 
 # Natural logarithms of the factors that are looked at: from half of what the tests gave to some 700 times ...
 FACTORS = tuple(-0.7 + 0.1 * n for n in range(73))
-# ... of which every so many-th is gone through by the model, the others lie between.
-EVERY = 8
+# ... of which every so many-th is gone through by the model. Between two of these that are so far apart, and
+# come as near to what was measured (natural logarithms of seconds), the middle one is, too, and so on down to
+# neighbours of so many steps; the others lie between.
+EVERY, LEAST_APART, NEAR, FINEST = 24, 0.1, 0.5, 6
 # A path's newest transfers: older ones add nothing.
 MOST = 5
 HALF_LIFE_SECONDS = 24 * 3600.0
+# Other paths say what paths are like: more than these, and more transfers of each, say nothing new.
+MOST_PATHS, MOST_OF_OTHERS = 40, 3
 # Standard deviation of a long transfer's error (natural logarithm), with Student's tails of so many degrees.
 ERROR, DEGREES = 0.15, 4.0
 # How much longer transfers take than the model says, as in `netprobe.correction`.
@@ -67,7 +71,7 @@ def freed(
 ) -> Freed:
     """`held`: what the path's tests, which were held down, let one expect of the next test. `learnt`: how
     many times as much plain tests give, where other paths say so."""
-    likely, transfers = _likely(history, federation, path, now)
+    likely, transfers = _likely(history, federation, path, MOST, now)
     if learnt is not None:
         paths = 0
         before = [_normal(each, math.log(learnt.median), max(learnt.below, learnt.above)) for each in FACTORS]
@@ -85,23 +89,23 @@ def freed(
 
 
 def _likely(
-    history: History, federation: Federation, path: tuple[str, str], now: datetime
+    history: History, federation: Federation, path: tuple[str, str], most: int, now: datetime
 ) -> tuple[Sequence[float], int]:
-    """Logarithm of the likelihood of each factor by the path's transfers, and how many these are; worked out
-    once for a history."""
-    key = ("freed", *path)
+    """Logarithm of the likelihood of each factor by the path's newest transfers, and how many these are;
+    worked out once for a history."""
+    key = ("freed", most, *path)
     if key not in history.memo:
-        history.memo[key] = _worked_out(history, federation, path, now)
+        history.memo[key] = _worked_out(history, federation, path, most, now)
     return cast("tuple[Sequence[float], int]", history.memo[key])
 
 
 def _worked_out(
-    history: History, federation: Federation, path: tuple[str, str], now: datetime
+    history: History, federation: Federation, path: tuple[str, str], most: int, now: datetime
 ) -> tuple[Sequence[float], int]:
     tests = track(history, federation, *path, now)
     total, count = [0.0] * len(FACTORS), 0
     for transfer in history.path(Kind.TRANSFER, *path) if tests else ():
-        if count == MOST or tests is None:
+        if count == most or tests is None:
             break
         actual = transfer.figures.get("seconds", 0.0)
         if not transfer.succeeded or actual <= 0 or transfer.figures.get("size_bytes", 0.0) <= 0:
@@ -109,44 +113,56 @@ def _worked_out(
         count += 1
         weight = age_weight((now - transfer.started).total_seconds(), HALF_LIFE_SECONDS)
         deviation = ERROR * relative_noise(actual)
-        for n, expected in enumerate(_expected(history, federation, tests, transfer)):
-            off = (math.log(actual) - expected - USUAL) / deviation
+        took = math.log(actual) - USUAL
+        for n, expected in enumerate(_expected(history, federation, tests, transfer, took)):
+            off = (took - expected) / deviation
             total[n] -= weight * (DEGREES + 1) / 2 * math.log1p(off * off / DEGREES)
     return total, count
 
 
 def _expected(
-    history: History, federation: Federation, tests: Track, transfer: Measurement
-) -> Iterator[float]:
-    """Logarithm of the seconds that the transfer takes by the model, at each factor."""
+    history: History, federation: Federation, tests: Track, transfer: Measurement, took: float
+) -> list[float]:
+    """Logarithm of the seconds that the transfer takes by the model, at each factor; the more exact, the
+    nearer to what it took."""
     ends = transfer.source, transfer.destination
     trip = round_trip(history, federation, *ends, transfer.started).seconds
     rate, segment = tests.median(transfer.started), segment_bytes(history, *ends)
-    known = [
-        math.log(modelled_seconds(transfer, PathModel(rate * math.exp(each), trip, segment)))
-        for each in FACTORS[::EVERY]
-    ]
-    for n in range(len(FACTORS)):
-        whole, part = divmod(n, EVERY)
-        if part == 0:
-            yield known[whole]
+
+    def modelled(n: int) -> float:
+        path = PathModel(rate * math.exp(FACTORS[n]), trip, segment)
+        return math.log(modelled_seconds(transfer, path))
+
+    found = [modelled(0)]
+    waiting = [(n, modelled(n)) for n in range(len(FACTORS) - 1, 0, -EVERY)]
+    while waiting:
+        # the nearest above what is there
+        n, value = waiting[-1]
+        last, apart = len(found) - 1, found[-1] - value
+        if n - last > FINEST and apart > LEAST_APART and value - NEAR < took < found[-1] + NEAR:
+            middle = (n + last) // 2
+            waiting.append((middle, modelled(middle)))
         else:
-            yield known[whole] + part / EVERY * (known[whole + 1] - known[whole])
+            waiting.pop()
+            found += [found[last] - apart * part / (n - last) for part in range(1, n - last + 1)]
+    return found
 
 
 def _others(
     history: History, federation: Federation, path: tuple[str, str], now: datetime
 ) -> list[tuple[float, float]]:
-    """Of each other path that was held down and has transfers: mean and variance of the logarithm of the rate
+    """Of other paths that were held down and have transfers: mean and variance of the logarithm of the rate
     that these reached, before anything else is known."""
-    found = []
+    found = list[tuple[float, float]]()
     for other in history.paths(Kind.TRANSFER):
+        if len(found) == MOST_PATHS:
+            break
         if other == path or other[0] == other[1]:
             continue
         tests = track(history, federation, *other, now)
         if tests is None or tests.sort.plain:
             continue
-        likely, count = _likely(history, federation, other, now)
+        likely, count = _likely(history, federation, other, MOST_OF_OTHERS, now)
         if count:
             level = tests.at(now).value
             middle, deviation = ASSUMED
