@@ -108,7 +108,7 @@ class Machine:
             pass  # killed in the middle: whether the session was begun, the database knows
         finally:
             killer.join()
-            served.process.wait(10)
+            served.process.wait(60)
         self.kills += 1
 
     def found(self):
