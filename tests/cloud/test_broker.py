@@ -32,7 +32,7 @@ pytestmark = pytest.mark.cloud
 ANN = Owner("ann-uuid", "ann")
 OVER = (Phase.COMPLETED, Phase.FAILED, Phase.CANCELLED)
 # within which a session or a lease must have come as far as it is waited for
-PATIENCE_SECONDS = 90.0
+PATIENCE_SECONDS = 180.0
 
 
 class Leased(SimulatedPlatform):

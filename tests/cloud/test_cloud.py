@@ -174,7 +174,7 @@ def test_a_service_goes_away_and_comes_back(cloud: Cloud) -> None:
 def test_a_service_behind_tls_wants_its_certificate_trusted(cloud: Cloud) -> None:
     with cloud.tls("identity") as keystone, cloud.tls("reservation") as blazar:
         with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
-            httpx.get(keystone.url)
+            httpx.get(keystone.url, timeout=60)
         member = cloud.connect(
             "member",
             auth={"auth_url": keystone.url},

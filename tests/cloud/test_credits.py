@@ -19,7 +19,7 @@ from tests.cloud.cloud import Cloud
 
 pytestmark = pytest.mark.cloud
 # within which something must be heard of a lease
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 180.0
 # the hosts of 16 cores
 SMALL = '["==", "$gpu", "False"]'
 
@@ -64,7 +64,7 @@ def _line(*arguments: str) -> Sequence[str]:
 
 def _fairlead(cloud: Cloud, *arguments: str) -> str:
     done = subprocess.run(
-        _line(*arguments), env=_environment(cloud), capture_output=True, text=True, timeout=60
+        _line(*arguments), env=_environment(cloud), capture_output=True, text=True, timeout=PATIENCE_SECONDS
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -86,13 +86,17 @@ def service(cloud: Cloud, tmp_path: Path) -> Iterator[Service]:
         )
     try:
         assert process.stdout is not None
-        said = "".join(iter(process.stdout.readline, "}\n")) + "}"
+        said = ""
+        while not said.endswith("}\n"):
+            line = process.stdout.readline()
+            assert line, (tmp_path / "log").read_text()
+            said += line
         url = json.loads(said)["url"]
         cloud.enforce(external_service=url, token="blazar's own secret")
         yield Service(cloud, database, cloud.projects["astro"], process)
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(PATIENCE_SECONDS)
         if process.stdout is not None:
             process.stdout.close()
 

@@ -37,7 +37,7 @@ from tests.netprobe.servers import FileServer, file_server
 pytestmark = [pytest.mark.cloud, pytest.mark.podman]
 ANN = Owner("ann-uuid", "ann")
 OVER = (Phase.COMPLETED, Phase.FAILED, Phase.CANCELLED)
-PATIENCE_SECONDS = 120.0
+PATIENCE_SECONDS = 300.0
 STORAGE = {
     "kind": KINDS + "storage/simple-storage-resource.yaml",
     "meta": {"name": "scratch"},
