@@ -85,7 +85,7 @@ def for_fts(found: list[Distance], federation: Federation) -> list[dict[str, Any
 
 def streams(forecast: Forecast) -> int:
     """TCP connections that keep a path full: what is on the way, over one connection's window."""
-    on_the_way = forecast.bits_per_second.p50 / 8 * forecast.rtt_seconds
+    on_the_way = forecast.moving.p50 / 8 * forecast.rtt_seconds
     return min(max(math.ceil(on_the_way / WINDOW_BYTES), 1), MOST_STREAMS)
 
 

@@ -83,9 +83,13 @@ def _drawn(
         axes.plot(failed, [0.02] * len(failed), "x", color=_FAILED, transform=foot, label="failed tests")
     if changed is not None:
         axes.axvline(changed, color=_BEFORE, ls="--", lw=1)
-    rate = forecast.bits_per_second
-    spread = [[rate.p50 - rate.p10], [rate.p90 - rate.p50]]
-    axes.errorbar([now], [rate.p50], spread, fmt="D", color=_FORECAST, capsize=4, label="forecast, 80 %")
+    said = [("forecast, 80 %", "D", forecast.bits_per_second)]
+    if forecast.freed is not None:
+        # the tests were held down, and transfers are not
+        said = [("next test, 80 %", "D", forecast.bits_per_second), ("transfers, 80 %", "s", forecast.freed)]
+    for label, mark, rate in said:
+        spread = [[rate.p50 - rate.p10], [rate.p90 - rate.p50]]
+        axes.errorbar([now], [rate.p50], spread, fmt=mark, color=_FORECAST, capsize=4, label=label)
     axes.set_yscale("log")
     words = FuncFormatter(lambda value, _: format_bits_per_second(value))
     axes.yaxis.set_major_formatter(words)
