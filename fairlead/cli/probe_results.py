@@ -210,8 +210,13 @@ def _show_forecast(path: Forecast, seconds: Quantiles) -> None:
     table = Table()
     for heading in ("", "10 %", "50 %", "90 %"):
         table.add_column(heading, justify="left" if not heading else "right")
-    rate, factor = path.bits_per_second, path.correction
-    table.add_row("throughput", *(format_bits_per_second(value) for value in (rate.p10, rate.p50, rate.p90)))
+    # tests that were held down say little of transfers: then both are shown
+    rates = {"throughput": path.bits_per_second}
+    if path.freed is not None:
+        rates = {"throughput of tests": path.bits_per_second, "of transfers": path.freed}
+    for name, rate in rates.items():
+        table.add_row(name, *(format_bits_per_second(value) for value in (rate.p10, rate.p50, rate.p90)))
+    factor = path.correction
     table.add_row("correction", *(f"x{value:.2f}" for value in (factor.p10, factor.p50, factor.p90)))
     table.add_row("time", *(format_seconds(value) for value in (seconds.p10, seconds.p50, seconds.p90)))
     console = output()
