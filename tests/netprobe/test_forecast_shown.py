@@ -1,4 +1,4 @@
-"""What is shown of a path whose tests were all held down says which rate is theirs, and which transfers reach."""
+"""A path whose tests were all held down: what is shown says which rate is theirs, and which of transfers."""
 
 from __future__ import annotations
 
