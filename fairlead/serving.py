@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import secrets
@@ -99,6 +100,10 @@ def listen(host: str, port: int) -> socket.socket:
         return listening
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or str(error)
+        # create_server says the address again
+        reason = reason.partition(" (while attempting")[0]
+        if getattr(error, "errno", None) == errno.EADDRINUSE:
+            reason += ": --port chooses another, 0 any free one"
         raise OutsideError(f"can't listen on {host} port {port}: {reason}") from error
 
 

@@ -25,11 +25,13 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JS
 CatalogueOption = Annotated[
     Path | None,
     typer.Option(
-        "--catalogue", help="The federation's sites (TOML); as set, else those of the lab that is up."
+        "--catalogue",
+        help="The federation's sites (TOML); else FAIRLEAD_CATALOGUE, else those of the lab that is up.",
     ),
 ]
 DatabaseOption = Annotated[
-    str | None, typer.Option("--database", help="Where results are kept, as a URL; as set if not given.")
+    str | None,
+    typer.Option("--database", help="Where results are kept, as a URL; else FAIRLEAD_DATABASE_URL."),
 ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,12 +11,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fairlead.cli import words
-from fairlead.cli._common import output, print_json
+from fairlead.cli._common import messages, output, print_json
 from federation.errors import InputError
 
 if TYPE_CHECKING:
+    from federation.sites import Federation
     from reports.document import Made, Writable
 
+NOTHING_MEASURED = (
+    "nothing was measured in that time: `fairlead probe run PLAN` and `fairlead mesh pull URL` measure, "
+    "--since looks further back"
+)
 FORMATS = ("html", "pdf", "md", "csv", "parquet", "json")
 OutOption = Annotated[
     Path, typer.Option("--out", help="The folder that it is written to; made if need be.", show_default=False)
@@ -58,6 +64,18 @@ def names(text: str, known: tuple[str, ...] | None, option: str) -> tuple[str, .
 def chosen_sites(text: str | None) -> tuple[str, ...] | None:
     """What --sites asks for; None: all."""
     return None if text is None else names(text, None, "--sites")
+
+
+def tell_unknown(
+    chosen: tuple[str, ...] | None, paths: Iterable[tuple[str, str]], federation: Federation | None
+) -> None:
+    """A remark on each site of --sites that is neither in the catalogue nor on one of these paths."""
+    seen = {site for path in paths for site in path}
+    for site in chosen or ():
+        if site not in seen and (federation is None or site not in federation.sites):
+            messages().print(
+                f"--sites: {site!r} is in no catalogue here, and no path to it was measured in that time"
+            )
 
 
 def share(option: str, text: str) -> float:

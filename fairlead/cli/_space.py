@@ -28,7 +28,8 @@ CloudOption = Annotated[
     typer.Option("--cloud", help="Ask this cloud of clouds.yaml alone, without a catalogue."),
 ]
 SiteOption = Annotated[
-    list[str] | None, typer.Option("--site", help="Only this site; may be given again. All, if not given.")
+    list[str] | None,
+    typer.Option("--site", metavar="ID", help="Only this site; may be given again. All, if not given."),
 ]
 ForOption = Annotated[str, typer.Option("--for", help='For how long: "3d", "90 min".', show_default=False)]
 LengthOption = Annotated[str | None, typer.Option("--for", help='For how long: "3d", "90 min".')]

@@ -22,10 +22,11 @@ if TYPE_CHECKING:
 app = typer.Typer(
     no_args_is_help=True,
     help="The measurements kept: count them, write them to a file, read a file, give up what is old.",
+    epilog="Example: fairlead archive info",
 )
 DatabaseOption = Annotated[
     str | None,
-    typer.Option("--database", help="The database with the measurements, as a URL; as set if not given."),
+    typer.Option("--database", help="Where the measurements are, as a URL; else FAIRLEAD_DATABASE_URL."),
 ]
 FileArgument = Annotated[
     Path, typer.Argument(metavar="FILE", help="A .parquet or .csv file.", show_default=False)

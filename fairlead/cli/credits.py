@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from reservations.enforcement.purses import Purse
 
 app = typer.Typer(
-    no_args_is_help=True, help="What projects may still reserve, and the service that keeps it."
+    no_args_is_help=True,
+    help="What projects may still reserve, and the service that keeps it.",
+    epilog="Example: fairlead credits grant 8a7a9248a0024f9dbca6e48d2824791d 10000 --until 2027-01-01",
 )
 
 ProjectArgument = Annotated[

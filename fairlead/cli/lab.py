@@ -68,7 +68,7 @@ def status(json: JsonOption = False) -> None:
     if json:
         print_json({"up": False} if found is None else found.document())
     elif found is None:
-        typer.echo("lab: not up")
+        typer.echo("lab: not up; `fairlead lab up` brings it up")
     else:
         _show(found)
     if found is None or found.problems:

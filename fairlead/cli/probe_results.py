@@ -82,11 +82,11 @@ def forecast(
     """Say how long moving data from one site to another will take, how sure that is, and why."""
     from fairlead.cli._probe import measured_federation, opened_archive
     from federation.clock import SystemClock
-    from federation.units import format_seconds, format_size, parse_size_bytes
+    from federation.units import format_seconds, format_size
     from netprobe.cost import seconds_for
     from netprobe.forecast import Forecaster
 
-    size_bytes = parse_size_bytes(size)
+    size_bytes = _size(size)
     federation = measured_federation(catalogue)
     for site in (source, destination):
         if site not in federation.sites:
@@ -143,12 +143,11 @@ def distances(
     """Say how far every site is from every other: a reference transfer's forecast seconds, as integers."""
     from fairlead.cli._probe import measured_federation, opened_archive
     from federation.clock import SystemClock
-    from federation.units import parse_size_bytes
     from netprobe.distances import distances as work_out
     from netprobe.distances import for_fts, for_rucio
     from netprobe.forecast import Forecaster
 
-    size_bytes = parse_size_bytes(size)
+    size_bytes = _size(size)
     if size_bytes <= 0:
         raise InputError(f"--size {size}: expected more than nothing")
     federation = measured_federation(catalogue)
@@ -184,11 +183,20 @@ def distances(
                 messages().print(f"no two sites of the catalogue have `{needed}`: nothing to write")
 
 
+def _size(text: str) -> int:
+    from federation.units import parse_size_bytes
+
+    try:
+        return parse_size_bytes(text)
+    except InputError as error:
+        raise InputError(f"--size: {error}") from None
+
+
 def _show_distances(found: list[Distance], sites: list[str]) -> None:
     from rich.table import Table
 
     by_ends = {(one.source, one.destination): one for one in found}
-    table = Table(title="Distance, from (rows) to (columns); ? where not measured", title_justify="left")
+    table = Table(title="Distance in seconds, rows to columns; ? where not measured", title_justify="left")
     table.add_column("")
     for site in sites:
         table.add_column(site, justify="right")

@@ -22,7 +22,11 @@ if TYPE_CHECKING:
     from reports.compare.observed import Reading
     from reports.document import Section
 
-app = typer.Typer(no_args_is_help=True, help="Reports on what was measured.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Reports on what was measured, taken and promised, as HTML, PDF, Markdown or tables.",
+    epilog="Example: fairlead report network --since 30d --format html,pdf --out report",
+)
 DISAGREED = 1
 # What moving data takes is worked out for these sizes (bytes), and in a federation of so many sites at most.
 SIZES = (10**12, 10**13, 10**14)
@@ -116,8 +120,9 @@ def _made(
             kinds = (Kind.THROUGHPUT, Kind.LATENCY, Kind.PATH)
             reading = read(engine, kinds, begin, end, chosen, now if until is None else None)
             progress.update(1.0, f"{reading.rows:,} measurements")
-        for remark in [] if reading.rows else ["nothing was measured in that time"]:
-            messages().print(remark)
+        _report.tell_unknown(chosen, (path for kind in reading.kinds.values() for path in kind), federation)
+        if not reading.rows:
+            messages().print(_report.NOTHING_MEASURED)
         forecast = len(sites_of(reading, federation, chosen)) <= FORECAST_SITES
         appended = partial(_appendix, reading, engine if forecast else None, federation, chosen)
         # forecasts ask the database, which two processes can't share

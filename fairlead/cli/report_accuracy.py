@@ -32,6 +32,7 @@ def accuracy(
 ) -> None:
     """Hold every real transfer against what was forecast before it: how far off, and how often inside."""
     from fairlead.cli._common import steps
+    from fairlead.cli._probe import known_federation
     from federation.clock import SystemClock
     from reports.laid_out import LaidOut
     from reports.promises import backtest as again
@@ -46,5 +47,8 @@ def accuracy(
         progress.update(1.0, f"{len(found.found):,} transfers")
         replayed = again.read(engine, begin, end, chosen) if backtest else ()
         progress.update(2.0, f"{len(replayed):,} throughput tests")
+    if chosen:
+        paths = ((one.source, one.destination) for one in found.found)
+        _report.tell_unknown(chosen, paths, known_federation(None))
     document = report(found, replayed, begin, end, _report.made("numpy", "scipy", "matplotlib"))
     _report.written(LaidOut(document), out, form, as_json)

@@ -76,14 +76,13 @@ def _made(
             before = begin - (end - begin)
             reading = read(engine, KINDS, before, end, chosen, now if until is None else None)
             progress.update(1.0, f"{reading.rows:,} measurements")
+        _report.tell_unknown(chosen, (path for kind in reading.kinds.values() for path in kind), federation)
         found = measured(reading, begin, federation, chosen)
         # what isn't kept of it makes room
         del reading
         history, tests = moving.known(Archive(engine), len(found.sites), end)
     if not found.tests:
-        messages().print(
-            "nothing was measured in that time: `fairlead probe run PLAN` and `fairlead mesh pull` do"
-        )
+        messages().print(_report.NOTHING_MEASURED)
     with steps("forecasting", 1.0) as progress:
         everywhere = federation or Federation("none", {})
         moves = moving.moves(history, tests, everywhere, found.sites, sizes, end, progress.update)

@@ -12,7 +12,11 @@ from fairlead.cli._common import JsonOption, messages, output, print_json
 if TYPE_CHECKING:
     from federation.sites import Federation
 
-app = typer.Typer(no_args_is_help=True, help="The sites of the federation.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="The sites of the federation.",
+    epilog="Example: fairlead site check sites.toml",
+)
 
 
 @app.callback()
@@ -33,6 +37,8 @@ def check(
     as_json: JsonOption = False,
 ) -> None:
     """Load a catalogue of sites, say what is wrong with it, and show its sites.
+
+    The file federation/data/example.toml of the installation explains every field.
 
     \b
     Example:

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from reservations.asking import Answer
 
 app = typer.Typer(
-    no_args_is_help=True, help="When a cloud has space, what is taken, by whom, and what may still be spent."
+    no_args_is_help=True,
+    help="When a cloud has space, what is taken, by whom, and what may still be spent.",
+    epilog="Example: fairlead space when --catalogue sites.toml --cores 64 --memory 256GiB --for 3d",
 )
 
 DOES_NOT_FIT = 1

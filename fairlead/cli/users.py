@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     no_args_is_help=True,
     help="Who may use the broker, directly in its database; takes effect at once, also while it serves.",
+    epilog="Example: fairlead users add ada --role operator",
 )
 NameArgument = Annotated[
     str, typer.Argument(metavar="USER", help="A user name, or the uuid of anybody.", show_default=False)
@@ -84,6 +85,9 @@ def list_users(settings_file: SettingsOption = None, as_json: JsonOption = False
     found.sort(key=lambda each: (each.username, each.uuid))
     if as_json:
         print_json([_document(each) for each in found])
+        return
+    if not found:
+        messages().print("nobody but the settings' administrator: `fairlead users add USER` adds one")
         return
     from rich.table import Table
 
