@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -57,8 +58,11 @@ def test_the_registry_is_asked_for_the_image_that_skaha_would_run(site: Site) ->
 
 
 def test_what_skaha_would_not_run_or_has_not_been_heard_of_is_asked_nowhere(site: Site) -> None:
+    answered = threading.Event()
+    site.served.app.faults.append(Fault("GET /image", answered, 1))
     unheard = site.platform(learn=False)
     assert unheard.wanted_image(Executable("x", (TERMINAL,))) is None
+    answered.set()
     platform = site.platform()
     for location in ("ghcr.io/a/b:1", PRIVATE, "no image"):
         assert platform.wanted_image(Executable("x", (location,))) is None

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from fairlead.served import Served, start
+from fairlead.served import Served
 from tests.broker.conftest import KINDS
-from tests.broker.conversation import PASSWORD, accept, asking, change, until
+from tests.broker.conversation import accept, asking, change, until
 from tests.slurm.cluster import Cluster
 from tests.slurm.platform_support import platform_options
+from tests.story.serving import serving
+from tests.waiting import until as wait_until
 
 pytestmark = pytest.mark.podman
 
@@ -42,26 +43,12 @@ def serve(tmp_path: Path, slurm: Cluster) -> Iterator[Callable[[bool], Served]]:
     """Starts the broker, each time with the same database; sessions get reservations where it is told so."""
     options = platform_options(slurm, image_seconds=1.0)
     lines = "\n".join(f"{name} = {_toml(value)}" for name, value in options.items())
-    started: list[Served] = []
 
-    def serve(book: bool) -> Served:
-        catalogue = tmp_path / "sites.toml"
-        text = CATALOGUE.format(options=lines, conf=options["conf"], book='book = "slurm"' if book else "")
-        catalogue.write_text(text)
-        settings = {
-            "HOME": str(tmp_path),
-            "FAIRLEAD_ADMIN_PASSWORD": PASSWORD,
-            "FAIRLEAD_DATABASE_URL": f"sqlite:///{tmp_path}/broker.db",
-            "FAIRLEAD_WORK_DIRECTORY": str(tmp_path / "work"),
-        }
-        started.append(start(["--catalogue", str(catalogue)], tmp_path / "log", settings))
-        return started[-1]
+    def catalogue(book: bool) -> str:
+        return CATALOGUE.format(options=lines, conf=options["conf"], book='book = "slurm"' if book else "")
 
-    try:
-        yield serve
-    finally:
-        for served in started:
-            served.stop()
+    with serving(tmp_path) as serve:
+        yield lambda book: serve(catalogue(book))
 
 
 def _toml(value: Any) -> str:
@@ -89,17 +76,16 @@ def document(image: str, script: str) -> dict[str, Any]:
             "kind": f"{KINDS}compute/simple-compute-resource.yaml",
             "volumes": [{**mount, "resource": "results"}],
         },
-        "schedule": {"requested": {"duration": "PT2M"}},
+        "schedule": {"requested": {"duration": "PT10M"}},
     }
 
 
 def written(served: Served, name: str) -> Path:
     """The file of that name in a session's storage, as soon as the container has written it."""
-    deadline = time.monotonic() + 90
-    while not (found := list(served.log.parent.glob(f"work/**/storage/*/{name}"))):
-        assert time.monotonic() < deadline, name
-        time.sleep(0.1)
-    return found[0]
+    pattern = f"work/**/storage/*/{name}"
+    return wait_until(
+        lambda: list(served.log.parent.glob(pattern)), f"a file {name}", seconds=240, pause=0.1
+    )[0]
 
 
 def reservations(cluster: Cluster) -> list[str]:
@@ -116,17 +102,21 @@ def test_a_session_has_its_reservation_and_gives_it_back(
             owner, document(image, "echo 42 > /out/answer; while ! [ -e /out/go ]; do sleep 0.1; done")
         )
         uuid = path.rpartition("/")[2]
-        until(owner, path, "RUNNING", "FAILED", seconds=90)
+        until(owner, path, "RUNNING", "FAILED", seconds=240)
         assert reservations(slurm) == [f"fairlead-{uuid}"]
         slurm.wait(["squeue", "--noheader", "--format=%v %T"], f"fairlead-{uuid} RUNNING")
         written(served, "answer")
         change(owner, path, "CANCELLED")
-        until(owner, path, "CANCELLED", seconds=90)
-        deadline = time.monotonic() + 90
-        while reservations(slurm) or owner.get(f"{path}/storage/results/answer").status_code != 200:
-            assert time.monotonic() < deadline, (reservations(slurm), owner.get(path).json())
-            time.sleep(0.1)
-        assert owner.get(f"{path}/storage/results/answer").text == "42\n"
+        until(owner, path, "CANCELLED", seconds=240)
+        answer = f"{path}/storage/results/answer"
+        wait_until(
+            lambda: not reservations(slurm) and owner.get(answer).status_code == 200,
+            "no reservation, and the result",
+            lambda: (reservations(slurm), owner.get(path).json()),
+            seconds=240,
+            pause=0.1,
+        )
+        assert owner.get(answer).text == "42\n"
 
 
 def test_a_broker_that_is_killed_finds_its_job_again(
@@ -136,13 +126,13 @@ def test_a_broker_that_is_killed_finds_its_job_again(
     served = serve(False)
     with asking(served) as owner:
         path = accept(owner, document(image, script))
-        until(owner, path, "RUNNING", "FAILED", seconds=90)
+        until(owner, path, "RUNNING", "FAILED", seconds=240)
     served.process.kill()
     served.process.wait()
     with asking(serve(False)) as owner:
-        until(owner, path, "RUNNING", "FAILED", seconds=90)
+        until(owner, path, "RUNNING", "FAILED", seconds=240)
         (written(served, "runs").parent / "go").touch()
-        session = until(owner, path, "COMPLETED", "FAILED", seconds=90)
+        session = until(owner, path, "COMPLETED", "FAILED", seconds=240)
         assert owner.get(f"{path}/storage/results/runs").text == "run\n"
     assert session["phase"] == "FAILED"
     assert "The container ended with exit code 3" in str(session)
