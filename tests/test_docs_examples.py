@@ -95,8 +95,11 @@ def environment(broker: Served, tmp_path_factory: pytest.TempPathFactory) -> dic
     upgrade(engine)
     load_recorded(Archive(engine), SystemClock().now())
     engine.dispose()
+    # curl itself is content with an answer of 400 and more
+    (directory / ".curlrc").write_text("fail\n")
     return {
         **os.environ,
+        "CURL_HOME": str(directory),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "FAIRLEAD_URL": broker.url,
         "FAIRLEAD_USER": broker.user,
@@ -149,6 +152,6 @@ def _shell(command: str, directory: Path, environment: dict[str, str]) -> subpro
         env=environment,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         stdin=subprocess.DEVNULL,
     )

@@ -58,6 +58,8 @@ def opened(chromium, base_url, viewport=DESK, scheme="light", **more):
         args=FLAGS,
         viewport=viewport,
         color_scheme=scheme,
+        # colours that are looked at are not on their way to others
+        reduced_motion="reduce",
         base_url=base_url,
         **more,
     )

@@ -8,6 +8,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.reports.pages.serving import ADA, OLGA, ROOT, serving
+from tests.waiting import until
 
 DASHBOARD = Path(__file__).resolve().parents[3] / "examples" / "grafana-dashboard.json"
 NAME = re.compile(r"\b(?:fairlead|process)_[a-z_]+")
@@ -26,12 +27,12 @@ def read(client, who=ROOT):
 
 @pytest.fixture(scope="module")
 def figures(client):
-    # clouds are asked in the background, at the first reading
-    for _ in range(200):
+    def told():
         found = read(client)
-        if any(name == "fairlead_space_cores" for name, _ in found):
-            return found
-    raise AssertionError("the clouds never answered")
+        return found if any(name == "fairlead_space_cores" for name, _ in found) else None
+
+    # clouds are asked in the background, at the first reading
+    return until(told, "the clouds' answers")
 
 
 def at(figures, name, **labels):
