@@ -22,8 +22,9 @@ def named(name, **more):
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory):
-    """Ada has five offer sets, a second between each; of the first one she took the best offer."""
-    with serving(tmp_path_factory.mktemp("broker")) as client:
+    """Ada has five offer sets, a second between each; of the first one she took the best offer. Nobody drives
+    it: a session that goes on between two looks is no longer what it was."""
+    with serving(tmp_path_factory.mktemp("broker"), FAIRLEAD_SUPERVISE="false") as client:
         client.sets = []
         for number in FIVE:
             client.sets.append(ask(client, named(f"survey {number}")))

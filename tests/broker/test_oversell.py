@@ -93,14 +93,14 @@ def test_clients_at_once_never_get_the_same_resources(broker, engine, scripts):
     done = threading.Event()
 
     def client(script):
-        begin.wait(30)
+        begin.wait(120)
         for deed in script:
             perform(broker, shared, deed)
 
     def observer():
         """In no transaction's eyes is anything half done."""
         seen = []
-        begin.wait(30)
+        begin.wait(120)
         while not done.is_set():
             with engine.connect() as connection:
                 seen += half_done(connection)
@@ -111,7 +111,7 @@ def test_clients_at_once_never_get_the_same_resources(broker, engine, scripts):
         working = [pool.submit(client, script) for script in scripts]
         try:
             for each in working:
-                each.result(120)
+                each.result(600)
         finally:
             done.set()
     assert watching.result() == []

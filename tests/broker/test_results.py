@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
+import stat
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -67,8 +67,8 @@ def plant(storage: Path, outside: Path) -> None:
     (storage / "loop").symlink_to(storage / "loop")
     (storage / "relative").symlink_to("../../../../outside/secret")
     os.mkfifo(storage / "pipe")
-    with socket.socket(socket.AF_UNIX) as one:
-        one.bind(str(storage / "socket"))
+    # a path that is too long to bind one to is none to make one at
+    os.mknod(storage / "socket", stat.S_IFSOCK | 0o666)
     if os.geteuid() == 0:
         os.mknod(storage / "zero", 0o020666, os.makedev(1, 5))
 
