@@ -48,7 +48,7 @@ def image_for(name: str, program: Path, arguments: Sequence[str], directory: Pat
     finally:
         left = podman("ps", "--all", "--quiet", "--filter", f"ancestor={name}").split()
         if left:
-            podman("rm", "--force", "--time", "0", *left)
+            podman("rm", "--force", "--ignore", "--time", "0", *left)
         assert remove_checksum_image(name)
 
 

@@ -77,7 +77,7 @@ class World:
     def put_s3(self, name: str, content: bytes) -> str:
         """An object into the bucket; its URL."""
         url = f"{self.s3}/{BUCKET}/{name}"
-        signed = presigned(self.s3_writer, "us-east-1", url, 60, datetime.now(UTC), "PUT")
+        signed = presigned(self.s3_writer, "us-east-1", url, 3600, datetime.now(UTC), "PUT")
         httpx.put(signed, content=content, trust_env=False, timeout=60).raise_for_status()
         return url
 
@@ -290,5 +290,5 @@ def request(world: World, cores: int = 2) -> dict[str, Any]:
             "memory": {"min": 1},
             "volumes": volumes,
         },
-        "schedule": {"requested": {"duration": "PT5M"}},
+        "schedule": {"requested": {"duration": "PT15M"}},
     }
