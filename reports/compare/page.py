@@ -82,6 +82,11 @@ class Compared:
         return pd.DataFrame(self._lines)
 
     def json(self) -> Mapping[str, Any]:
+        return self._document
+
+    # for who writes it, and for who says what is in it
+    @cached_property
+    def _document(self) -> Mapping[str, Any]:
         return {
             **tables.document(self.report, self._order, self._lines),
             "tables": {table.name: records(table) for table in self._appended()},
