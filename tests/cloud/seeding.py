@@ -155,10 +155,20 @@ def compute(
         if flavor.extra:
             admin.compute.create_flavor_extra_specs(made, dict(flavor.extra))
     deadline = time.monotonic() + timeout_seconds
-    while missing := {host.name for host in hosts} - {node.name for node in admin.compute.hypervisors()}:
+    while missing := {host.name for host in hosts if not _is_here(admin, host)}:
         if time.monotonic() > deadline:
             raise CloudError(f"compute hosts that didn't come: {', '.join(sorted(missing))}")
         time.sleep(0.1)
+
+
+def _is_here(admin: openstack.connection.Connection, host: Host) -> bool:
+    """Whether Nova lists it, and has told Placement what it has, which it does some time after: Blazar takes
+    no host that isn't there, and reads then what it has."""
+    found = admin.placement.get(f"/resource_providers?name={host.name}").json()["resource_providers"]
+    if not found or host.name not in {node.name for node in admin.compute.hypervisors()}:
+        return False
+    told = admin.placement.get(f"/resource_providers/{found[0]['uuid']}/inventories").json()
+    return {"VCPU", *host.inventory} <= set(told["inventories"])
 
 
 def lendable(admin: openstack.connection.Connection, hosts: tuple[Host, ...]) -> None:
