@@ -15,6 +15,7 @@ from federation.settings import load_settings
 from federation.sites import Federation
 from lab.state import state_dir
 from netprobe.archive import Archive
+from netprobe.plan import Plan, Planned, expand
 
 
 def known_federation(catalogue: Path | None) -> Federation | None:
@@ -30,6 +31,18 @@ def measured_federation(catalogue: Path | None) -> Federation:
     if found is None:
         raise InputError(
             "no sites to measure: expected --catalogue FILE, FAIRLEAD_CATALOGUE, or `fairlead lab up`"
+        )
+    return found
+
+
+def planned_tests(path: Path, plan: Plan, federation: Federation) -> list[Planned]:
+    """The tests that the plan in this file comes to. Raises InputError for what is wrong in it, and where it
+    comes to none."""
+    found = expand(plan, federation)
+    if not found:
+        raise InputError(
+            f"{path}: no test comes of it: all sites are those with an iperf3_address in the catalogue, "
+            "and there must be two"
         )
     return found
 

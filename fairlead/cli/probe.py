@@ -43,16 +43,16 @@ def run(
     json: JsonOption = False,
 ) -> None:
     """Run a plan of tests in rounds without conflicts; every result is kept as soon as it is there."""
-    from fairlead.cli._probe import measured_federation, opened_database
+    from fairlead.cli._probe import measured_federation, opened_database, planned_tests
     from federation.clock import SystemClock
     from netprobe.archive import Archive
-    from netprobe.plan import expand, load_plan
+    from netprobe.plan import load_plan
     from netprobe.plan_runs import PlanRuns
 
     todo = load_plan(plan)
     federation = measured_federation(catalogue)
     # what is wrong is told before anything is written
-    expand(todo, federation)
+    planned_tests(plan, todo, federation)
     engine = opened_database(database)
     runs = PlanRuns(engine, SystemClock())
     run_id = runs.unfinished(todo) if resume else runs.begin(todo)

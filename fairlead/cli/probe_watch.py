@@ -39,19 +39,19 @@ def watch(
     json: JsonOption = False,
 ) -> None:
     """Run a plan as a service: each block again and again, by its calendar and within the budget."""
-    from fairlead.cli._probe import measured_federation, opened_archive
+    from fairlead.cli._probe import measured_federation, opened_archive, planned_tests
     from federation.clock import SystemClock
     from federation.errors import InputError
     from netprobe.budget import Ledger
     from netprobe.history import History
-    from netprobe.plan import expand, load_plan
+    from netprobe.plan import load_plan
     from netprobe.plan_summary import summarise
 
     todo = load_plan(plan)
     if all(block.every_seconds is None for block in todo.blocks):
         raise InputError(f'{plan}: nothing to watch: expected a block with `every = "6 h"` or the like')
     federation = measured_federation(catalogue)
-    planned = expand(todo, federation)
+    planned = planned_tests(plan, todo, federation)
     archive = opened_archive(database)
     now = SystemClock().now()
     summary = summarise(todo, planned, Ledger.of(todo.budgets, History({}), archive.history(5)), now)
