@@ -112,13 +112,13 @@ def main(argv: list[str] | None = None) -> int:
             groups = {name: asdict(group) for name, group in batch.groups.items()}
             _say({"event": "done", "seconds": batch.seconds, "groups": groups})
     except MoverError as problem:
+        mover_file.clean()
         # the HTTP status tells "there is no such file" from "the server can't be reached"
         status, reason = getattr(problem, "status", None), getattr(problem, "reason", None)
         _say({"event": "error", "error": str(problem), "status": status, "reason": reason})
         return 3
     except Stopped as stopped:
-        for partial in list(mover_file.named):
-            partial.unlink(missing_ok=True)
+        mover_file.clean()
         # nothing more to say, nor to flush at exit into a pipe that may be broken
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 128 + stopped.number

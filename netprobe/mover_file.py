@@ -10,6 +10,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -26,8 +27,11 @@ STALL_SECONDS = 30.0
 # Linux has files without a name, but for some file systems, which say one of these.
 UNNAMED = hasattr(os, "O_TMPFILE")
 _UNNAMED_REFUSED = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL)
-# partial files that have a name because of that: whoever ends the process removes them
-named: set[Path] = set()
+# partial files that have a name because of that
+_named: set[Path] = set()
+# held while a name is made that isn't to stay, until it is in `_named` or gone
+_naming = threading.Lock()
+CLEAN_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -140,17 +144,20 @@ def _unnamed(path: Path) -> Iterator[tuple[int, Callable[[], None]]]:
                 raise
         if descriptor < 0:
             flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-            named.add(path.parent / str(name))
-            descriptor = os.open(str(name), flags, 0o644, dir_fd=directory)
+            with _naming:
+                descriptor = os.open(str(name), flags, 0o644, dir_fd=directory)
+                _named.add(path.parent / str(name))
 
         def publish() -> None:
             nonlocal partial
-            if partial is None:
-                # a link can't take the place of another file, so it gets a name of its own for a moment
-                os.link(f"/proc/self/fd/{descriptor}", str(name), dst_dir_fd=directory, follow_symlinks=True)
-                partial = name
-            os.rename(str(partial), path.name, src_dir_fd=directory, dst_dir_fd=directory)
-            partial = None
+            with _naming:
+                if partial is None:
+                    # a link can't take the place of another file, so it gets a name of its own for a moment
+                    unnamed = f"/proc/self/fd/{descriptor}"
+                    os.link(unnamed, str(name), dst_dir_fd=directory, follow_symlinks=True)
+                    partial = name
+                os.rename(str(partial), path.name, src_dir_fd=directory, dst_dir_fd=directory)
+                partial = None
             # or a crash could undo the rename
             os.fsync(directory)
 
@@ -159,10 +166,19 @@ def _unnamed(path: Path) -> Iterator[tuple[int, Callable[[], None]]]:
         if partial is not None and descriptor >= 0:
             with contextlib.suppress(OSError):
                 os.unlink(partial, dir_fd=directory)
-        named.discard(path.parent / str(name))
+        _named.discard(path.parent / str(name))
         if descriptor >= 0:
             os.close(descriptor)
         os.close(directory)
+
+
+def clean() -> None:
+    """Remove what is half done and has a name, for who ends the process while threads still work: they get no
+    name for anything any more."""
+    # a file system that hangs keeps nobody from ending
+    _naming.acquire(timeout=CLEAN_SECONDS)
+    for partial in list(_named):
+        partial.unlink(missing_ok=True)
 
 
 def _wanted(checksum: str | None) -> str | None:

@@ -112,8 +112,9 @@ def test_no_server_and_no_such_scheme_are_said_at_once(tmp_path: Path) -> None:
 
 
 def test_silence_counts_as_broken(server: FileServer, tmp_path: Path) -> None:
+    # long enough for what comes before the silence
     status, last = mover(
-        "fetch", server.url("/stalled"), tmp_path / "file", "--stall-seconds", "0.5", "--attempts", 2
+        "fetch", server.url("/stalled"), tmp_path / "file", "--stall-seconds", "3", "--attempts", 2
     )
     assert status == 3
     assert "the server stopped sending, tried 2 times" in last["error"]

@@ -22,7 +22,7 @@ from netprobe.mover_file import File
 from netprobe.mover_http import MoverError
 from netprobe.tools import transfer
 from tests.netprobe.servers import KeptServer, file_server, kept_server, loopback_test
-from tests.waiting import SECONDS
+from tests.waiting import SECONDS, until
 
 drawn = random.Random(3)
 CONTENTS = {f"/{number}": drawn.randbytes(drawn.randint(0, 300_000)) for number in range(20)}
@@ -87,12 +87,34 @@ def test_a_connection_that_the_server_has_closed_is_no_fault_of_the_file(tmp_pat
 
 
 def test_one_that_is_missing_ends_all_and_what_is_done_stays_whole(tmp_path: Path) -> None:
+    (tmp_path / "to").mkdir()
     with kept_server(CONTENTS) as server:
-        files = [*wanted(server, tmp_path), File(server.url("/none"), str(tmp_path / "none"))]
-        with pytest.raises(MoverError, match=r"/none: the server answered 404"):
-            mover_batch.fetch_all(files, None, workers=4)
-    for path in tmp_path.iterdir():
+        files = [*wanted(server, tmp_path / "to"), File(server.url("/none"), str(tmp_path / "to" / "none"))]
+        # as a process, whose threads end with it
+        command = [sys.executable, "-m", "netprobe.mover", "fetch-all", _listed(tmp_path, files)]
+        end = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert end.returncode == 3
+    assert "/none: the server answered 404" in json.loads(end.stdout.splitlines()[-1])["error"]
+    for path in (tmp_path / "to").iterdir():
         assert path.read_bytes() == CONTENTS["/" + path.name]
+
+
+def test_one_that_is_missing_leaves_no_half_of_others_where_all_files_have_names(tmp_path: Path) -> None:
+    program = (
+        "from netprobe import mover, mover_file; mover_file.UNNAMED = False; raise SystemExit(mover.main())"
+    )
+    (tmp_path / "to").mkdir()
+    with kept_server({}) as none, file_server(b"x" * 400_000) as stalls:
+        none.gate.clear()
+        urls = [none.url("/none"), stalls.url("/stalled")]
+        files = [File(url, str(tmp_path / "to" / f"{number}")) for number, url in enumerate(urls)]
+        command = [sys.executable, "-c", program, "fetch-all", _listed(tmp_path, files)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+            assert stalls.reached.wait(300)
+            until(lambda: len(list((tmp_path / "to").iterdir())) == 2, "two files that are begun")
+            none.gate.set()
+            assert child.wait(300) == 3
+    assert list((tmp_path / "to").iterdir()) == []
 
 
 def _listed(directory: Path, files: list[File]) -> str:
