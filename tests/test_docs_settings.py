@@ -80,7 +80,10 @@ def test_a_piece_is_accepted(piece: Piece, tmp_path: Path) -> None:
 
 
 def catalogue(text: str, document: Mapping[str, Any]) -> str:
-    """The piece with what every site must have; tables that it begins itself get the rest there."""
+    """The piece with what every site must have; tables that it begins itself get the rest there. One
+    that has a name is a whole catalogue."""
+    if "name" in document:
+        return text
     whole = f'name = "piece"\n{text}'
     if "sites" not in document:
         return whole + SITE.format(id="perth")
