@@ -120,3 +120,13 @@ def test_a_path_with_plain_tests_is_not_touched() -> None:
     found = said([probed("ab", 0.1, 1), probed("ab", 0.1, 2, rate=1e8)])
     assert found.freed is None
     assert found.moving == found.bits_per_second
+
+
+@pytest.mark.parametrize("carries", [3e7, 1e8, 3e8])
+def test_what_was_moved_is_said_as_it_was_where_rate_and_round_trips_both_count(carries: float) -> None:
+    trip, sizes = 0.1, [round(carries * 0.1)] * 2
+    truth = 1.03 * batch_seconds(sizes, PathModel(carries, trip, SEGMENT))
+    tests = [probed("ab", trip, n + 1) for n in range(4)]
+    assert seconds_of(said([*tests, *[moved("ab", carries, trip, sizes)] * 5]), sizes).p50 == pytest.approx(
+        truth, rel=0.02
+    )
