@@ -23,8 +23,9 @@ import httpx
 from federation.http_words import in_words
 
 LONGEST_WORDS = 200
-# connections at a time, and of those the ones that are kept, for so many seconds
-CONNECTIONS, KEPT, KEPT_SECONDS = 100, 20, 5.0
+# connections at a time, and of those the ones that are kept, for so many seconds: less than servers keep them
+# (Apache and uvicorn: 5 s), for one that is closed just when something is asked gives no answer
+CONNECTIONS, KEPT, KEPT_SECONDS = 100, 20, 4.0
 PIECE_BYTES = 64 * 1024
 _GZIP = 16 + zlib.MAX_WBITS
 _UNTIL: ContextVar[float] = ContextVar("until", default=float("inf"))

@@ -50,8 +50,8 @@ class _Handler(Handler):
         status, headers, body = found
         if self.command in server.statuses:
             status, body = server.statuses[self.command], b""
-        self.close_connection = True
-        self.say(Said(status, body, headers))
+        # said beforehand: whoever asks again takes another one, however late this is done
+        self.say(Said(status, body, {**headers, "Connection": "close"}))
 
 
 @contextlib.contextmanager

@@ -4,7 +4,7 @@ The story is the same program for both: whoever wrote a client for the published
 """
 
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
@@ -47,7 +47,7 @@ def client(request, served, tmp_path_factory):
     return package
 
 
-def request_for(client, cores=1, **more):
+def request_for(client, cores=1, start=None, **more):
     return client.ExecutionRequest(
         executable=client.DockerContainer(
             kind=kinds.DOCKER_CONTAINER,
@@ -60,7 +60,9 @@ def request_for(client, cores=1, **more):
         compute=client.SimpleComputeResource(
             kind=kinds.SIMPLE_COMPUTE, cores=client.SimpleComputeCores(min=cores)
         ),
-        schedule=client.RequestedScheduleBlock(requested=client.RequestedScheduleItem(duration="PT1M")),
+        schedule=client.RequestedScheduleBlock(
+            requested=client.RequestedScheduleItem(duration="PT1M", start=start)
+        ),
         **more,
     )
 
@@ -70,8 +72,8 @@ def update(client, session, phase):
     return client.api.session_update(session.meta.uuid, change)
 
 
-def first_offer(client):
-    answer = client.api.execution_request(request_for(client))
+def first_offer(client, **more):
+    answer = client.api.execution_request(request_for(client, **more))
     assert answer.result == "YES"
     return answer.offers[0]
 
@@ -104,8 +106,10 @@ def test_ask_accept_and_follow_to_the_end(client):
 
 
 def test_cancel(client):
-    offer = first_offer(client)
-    update(client, offer, "ACCEPTED")
+    # it waits for its time, however long it takes to come to cancel it
+    begin = datetime.now(UTC) + timedelta(hours=2)
+    offer = first_offer(client, start=f"{begin:%Y-%m-%dT%H:%M:%SZ}/PT1H")
+    assert update(client, offer, "ACCEPTED").phase in ("ACCEPTED", "WAITING")
     update(client, offer, "CANCELLED")
     assert followed(client, offer).phase == "CANCELLED"
 

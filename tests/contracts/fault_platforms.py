@@ -174,7 +174,8 @@ class BrokerWorld(HttpWorld):
     def __init__(self, directory: Path, engine: Engine, front: HttpFront, other: OtherBroker) -> None:
         token = directory / "token"
         token.write_text("b3arer")
-        super().__init__(directory, engine, front, {"url": front.url, "token_file": str(token)})
+        options = {"url": front.url, "token_file": str(token), "request_seconds": 60.0}
+        super().__init__(directory, engine, front, options)
         self.other = other
         other.now = self.clock.now
 
