@@ -6,9 +6,12 @@ from dataclasses import dataclass
 import pytest
 
 from federation.sites import Federation, Place, Site
+from tests.catalogues.patience import patient
 from tests.rucio.conveyor import Conveyor, conveyor
 from tests.rucio.server import Admin, Rucio, rucio
 from tests.rucio.storage import described, storage
+
+__all__ = ["patient"]
 
 
 @dataclass(frozen=True)

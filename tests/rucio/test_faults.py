@@ -81,7 +81,8 @@ FAULTS = [401, 403, 429, 500, 503, "silent", "trickle", "cut", "page", "number",
 def test_a_fault_is_one_line_and_soon(
     world: World, between: Proxy, part: str, fault: int | str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rucio, "RESOLVE_SECONDS", 0.4 if fault in ("silent", "trickle") else 8.0)
+    if fault in ("silent", "trickle"):
+        monkeypatch.setattr(rucio, "RESOLVE_SECONDS", 0.4)
     between.faults[part] = fault
     text = refusal(ask(catalogue(world, between.url)))
     assert not between.outwaited
@@ -96,9 +97,10 @@ def test_a_fault_is_one_line_and_soon(
 def test_and_so_is_one_when_it_is_moved(
     world: World, between: Proxy, part: str, fault: int | str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rucio, "FILES_SECONDS", 0.4 if fault in ("silent", "trickle") else 55.0)
     asked = catalogue(world, between.url)
     found = item(asked)
+    if fault in ("silent", "trickle"):
+        monkeypatch.setattr(rucio, "FILES_SECONDS", 0.4)
     between.faults[part] = fault
     with pytest.raises(CatalogueError) as error:
         asked.files(found, world.federation["a"])
