@@ -219,7 +219,7 @@ def _storage_rate(site: Site) -> tuple[Figure, ...]:
 
 def _path_rate(moves: Iterable[Move]) -> tuple[Figure, ...]:
     """Throughput of the slowest path that is used (by its median); nothing where none is."""
-    rates = [move.forecast.bits_per_second for move in moves if move.source != move.destination]
+    rates = [move.forecast.moving for move in moves if move.source != move.destination]
     if not rates:
         return ()
     slowest = min(rates, key=lambda rate: rate.p50)

@@ -187,7 +187,7 @@ def _move_note(move: Move) -> Note:
         "tests": str(forecast.tests),
         "tools": ", ".join(forecast.tools) or "none",
         "transfers": str(forecast.transfers),
-        "throughput": format_bits_per_second(forecast.bits_per_second.p50),
+        "throughput": format_bits_per_second(forecast.moving.p50),
         "explanation": forecast.explanation,
     }
     if forecast.newest_age_seconds is not None:

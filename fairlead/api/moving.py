@@ -45,7 +45,7 @@ def move_row(one: Move) -> dict[str, Any]:
         "source": one.source,
         "destination": one.destination,
         **quantiles("seconds", one.seconds),
-        **quantiles("bits_per_second", one.forecast.bits_per_second),
+        **quantiles("bits_per_second", one.forecast.moving),
         "evidence": one.forecast.rung.value,
     }
 

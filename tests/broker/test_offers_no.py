@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 from broker.model import Level, Limit, MinMax, StorageItem
 from broker.offers import price
 from broker.offers.changes import applied
+from netprobe.quantiles import Quantiles
 from reservations.capacity import Booking
+from tests.broker import offering
 from tests.broker.conftest import NOW, make_data, make_federation, make_request, make_site
-from tests.broker.offering import ask, everywhere, sites, texts
+from tests.broker.offering import ask, everywhere, figure, sites, texts
 from tests.broker.offering_worlds import PLATFORMS, WORLD, requests, taken
 
 HOUR = timedelta(hours=1)
@@ -160,6 +162,23 @@ def test_data_that_stays_where_it_is_keeps_every_limit_of_a_path(federation):
     slow = Limit(price.PATH_THROUGHPUT, minimum=1e9)
     request = make_request(data=[make_data("perth")], metric_limits=(slow,))
     assert sites(ask(federation, request)) == ["perth"]
+
+
+def test_a_path_whose_tests_were_held_down_is_as_fast_as_its_transfers(federation, monkeypatch):
+    measured = offering.forecast
+
+    def held_down(source, destination):
+        one = measured(source, destination)
+        return replace(one, bits_per_second=Quantiles(1.0, 2.0, 3.0), freed=one.bits_per_second)
+
+    slow = Limit(price.PATH_THROUGHPUT, minimum=1e6)
+    request = make_request(data=[make_data("lausanne")], metric_limits=(slow,))
+    usual = ask(federation, request)
+    monkeypatch.setattr(offering, "forecast", held_down)
+    offers = ask(federation, request)
+    assert sites(offers) == sites(usual)
+    rates = [figure(placement.metrics, price.PATH_THROUGHPUT) for placement in offers.placements[1:]]
+    assert rates == [figure(placement.metrics, price.PATH_THROUGHPUT) for placement in usual.placements[1:]]
 
 
 def test_a_limit_of_money_buys_as_many_cores_as_it_pays_for(federation):
