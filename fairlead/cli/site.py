@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fairlead.cli._common import JsonOption, messages, output, print_json
+from fairlead.cli.site_nesting import nesting
 
 if TYPE_CHECKING:
     from federation.sites import Federation
@@ -28,15 +30,24 @@ def _group() -> None:
 def check(
     catalogue: Annotated[
         Path | None,
-        typer.Argument(help="The catalogue (TOML); without it the built-in one.", show_default=False),
+        typer.Argument(
+            metavar="[CATALOGUE|SITE]",
+            help="The catalogue (TOML); without it that of FAIRLEAD_CATALOGUE, else the built-in one. Or a "
+            "site of these: what containers can do there, as `site nesting` finds out.",
+            show_default=False,
+        ),
     ] = None,
     image: Annotated[
         str | None,
-        typer.Option("--image", help="Say which sites can run this container image, and why others can't."),
+        typer.Option(
+            "--image",
+            help="Say which sites can run this container image, and why others can't; with a SITE, try it "
+            "with this image.",
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Load a catalogue of sites, say what is wrong with it, and show its sites.
+    """Load a catalogue of sites, say what is wrong with it, and show its sites; or try one site.
 
     The file federation/data/example.toml of the installation explains every field.
 
@@ -44,13 +55,21 @@ def check(
     Example:
       fairlead site check sites.toml
       fairlead site check sites.toml --image images.canfar.net/skaha/terminal:1.1.2
+      fairlead site check perth --image quay.io/podman/stable
     """
     from dataclasses import asdict
 
     from federation.catalogue import builtin_federation, load_federation
+    from federation.settings import load_settings
     from federation.units import format_size
 
-    federation = builtin_federation() if catalogue is None else load_federation(catalogue)
+    chosen = load_settings(None, os.environ).catalogue
+    federation = builtin_federation() if chosen is None else load_federation(chosen)
+    if catalogue is not None:
+        if str(catalogue) in federation.sites and not catalogue.exists():
+            nesting(str(catalogue), image=image, catalogue=chosen, as_json=as_json)
+            return
+        federation = load_federation(catalogue)
     if image is not None:
         _who_can_run(federation, image, as_json)
         return

@@ -53,3 +53,24 @@ def test_a_site_that_nobody_knows_is_named(run: Run, report: str) -> None:
     _, err = run("report", report, "--sites", "perth,peth", "--format", "json", "--out", "out")
     assert "'peth' is in no catalogue here" in err
     assert "'perth'" not in err
+
+
+def test_site_check_goes_by_the_catalogue_that_is_set(run: Run, tmp_path: Path) -> None:
+    assert run("site", "check") == (0, "")
+    (tmp_path / "sites.toml").write_text(SITES.replace("-31.95", "south"))
+    status, err = run("site", "check")
+    assert status == 2
+    assert "sites.toml" in err
+
+
+def test_a_site_is_tried_by_its_name(run: Run) -> None:
+    status, err = run("site", "check", "perth")
+    assert (status, len(err.splitlines())) == (2, 1)
+    assert "--image: expected an image that the site can run" in err
+    assert run("site", "check", "perth", "--image", "example.org/any:1") == (
+        2,
+        "fairlead: site 'perth' has no platform\n",
+    )
+    status, err = run("site", "check", "peth")
+    assert (status, len(err.splitlines())) == (2, 1)
+    assert "peth" in err
