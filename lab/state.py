@@ -76,6 +76,8 @@ def lock() -> Iterator[None]:
     file = _root() / f".{name()}.lock"
     try:
         descriptor = _acquire(file)
+    except PermissionError:
+        raise OutsideError(f"{file}: the lab needs root, whose file this is") from None
     except OSError as error:
         raise OutsideError(f"{file}: {error.strerror}") from None
     _held.append(descriptor)

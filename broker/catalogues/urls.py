@@ -22,6 +22,9 @@ def wrong_with(url: object) -> str | None:
         port_is_right = parts.port is None or parts.port > 0
     except ValueError as error:
         return f"is not a URL: {error}"
+    if not parts.scheme:
+        # not repeated: it may hold a password
+        return "has no scheme: expected http://... or https://..."
     if parts.scheme.lower() not in SCHEMES:
         return f"has the scheme {parts.scheme!r}: expected http or https"
     if not parts.hostname or not port_is_right:
