@@ -18,7 +18,7 @@ from fairlead.client import BrokerClient
 from federation.errors import OutsideError
 
 START_SECONDS = 120.0  # seconds; two, where the machine does nothing else
-STOP_SECONDS = 15.0
+STOP_SECONDS = 60.0
 SAID_BYTES = 65_536
 
 
