@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -70,13 +71,18 @@ def compare(
     quantities = _quantities(kinds)
     shares = _report.share("--margin", margin), _report.share("--loss-margin", loss_margin)
     chosen = _report.formats_of(formats)
-    report, appendix = _made(
-        since, until, sites, quantities, shares, mesh or [], plan or [], catalogue, database
-    )
+    from reports.side_by_side import uncollected
+
+    with uncollected():
+        report, appendix = _made(
+            since, until, sites, quantities, shares, mesh or [], plan or [], catalogue, database
+        )
     from reports.compare.model import Outcome
     from reports.compare.page import Compared
 
-    _report.written(Compared(report, evidence, appendix), out, chosen, as_json)
+    # a PDF is made of much that refers to itself, and must go while it is made
+    with nullcontext() if "pdf" in chosen else uncollected():
+        _report.written(Compared(report, evidence, appendix), out, chosen, as_json)
     judged = report.count(Outcome.AGREE) + report.count(Outcome.UNSETTLED)
     if report.count(Outcome.DISAGREE) or not judged:
         raise typer.Exit(DISAGREED)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,9 @@ _NEAR = 0.03
 FULL_CORE = 90.0
 _NOT_KNOWN = "not known"
 ONE_WAY = "one way"
+# Paths that are alike share what says so: a million of these are a few hundred, and go quickly from one
+# process to another.
+_trait = lru_cache(4096)(Trait)
 
 
 @dataclass(frozen=True)
@@ -136,41 +140,18 @@ def _what(quantity: Quantity, scripted: Values, mesh: Values) -> Trait:
         elif not same:
             likeness = Likeness.NORMALISED
             remark = "one-way results of both directions put together: the clocks' offset cancels"
-    return Trait(name, scripted.what, mesh.what, likeness, remark)
+    return _trait(name, scripted.what, mesh.what, likeness, remark)
 
 
 def _of_throughput(
     one: Way, two: Way, scripted: Values, mesh: Values, slow: str, overlaps: dict[Side, float]
 ) -> list[Trait]:
     first, second = scripted.rows, mesh.rows
-    found = [
-        _plain("direction of the test", _direction(one), _direction(two), str),
-        _plain("protocol", one.protocol, two.protocol, str.upper),
-        _plain("streams", one.streams, two.streams, str),
-    ]
-    lengths = tuple(
-        f"{format_seconds(way.duration_seconds or 0)}, {format_seconds(way.omit_seconds)} omitted"
-        for way in (one, two)
-    )
-    remark = {
-        "": "",
-        "normalised": "both brought to the rate after slow start",
-        "not normalised": "the shorter test has more of slow start, which needs a round trip to be taken out",
-    }[slow]
-    likeness = {"": Likeness.SAME, "normalised": Likeness.NORMALISED}.get(slow, Likeness.DIFFERS)
-    found.append(Trait("duration", lengths[0], lengths[1], likeness, remark))
-    found += [
-        _plain("window", one.window_bytes or 0.0, two.window_bytes or 0.0, _size_or_auto),
-        _plain(
-            "rate asked for",
-            one.target_bits_per_second or 0.0,
-            two.target_bits_per_second or 0.0,
-            lambda rate: format_bits_per_second(rate) if rate else "as much as goes",
-        ),
-        _plain("congestion control", one.congestion, two.congestion, str),
+    settings, software = _of_ways(one, two, slow)
+    return [
+        *settings,
         _measured("segment size", first["mss_bytes"], second["mss_bytes"], lambda size: f"{size:.0f} B"),
-        _plain("IP version", one.ip_version, two.ip_version, str),
-        _versions(one, two),
+        *software,
         _measured(
             "processor of the sender", first["cpu_percent_source"], second["cpu_percent_source"], _share
         ),
@@ -182,7 +163,36 @@ def _of_throughput(
         ),
         _overlap(overlaps),
     ]
-    return found
+
+
+# most paths of a mesh are tested in the same few ways
+@lru_cache(1024)
+def _of_ways(one: Way, two: Way, slow: str) -> tuple[tuple[Trait, ...], tuple[Trait, ...]]:
+    """What the ways of testing tell: how the tests were set, and by what they were made."""
+    lengths = tuple(
+        f"{format_seconds(way.duration_seconds or 0)}, {format_seconds(way.omit_seconds)} omitted"
+        for way in (one, two)
+    )
+    remark = {
+        "": "",
+        "normalised": "both brought to the rate after slow start",
+        "not normalised": "the shorter test has more of slow start, which needs a round trip to be taken out",
+    }[slow]
+    likeness = {"": Likeness.SAME, "normalised": Likeness.NORMALISED}.get(slow, Likeness.DIFFERS)
+    return (
+        _plain("direction of the test", _direction(one), _direction(two), str),
+        _plain("protocol", one.protocol, two.protocol, str.upper),
+        _plain("streams", one.streams, two.streams, str),
+        _trait("duration", lengths[0], lengths[1], likeness, remark),
+        _plain("window", one.window_bytes or 0.0, two.window_bytes or 0.0, _size_or_auto),
+        _plain(
+            "rate asked for",
+            one.target_bits_per_second or 0.0,
+            two.target_bits_per_second or 0.0,
+            lambda rate: format_bits_per_second(rate) if rate else "as much as goes",
+        ),
+        _plain("congestion control", one.congestion, two.congestion, str),
+    ), (_plain("IP version", one.ip_version, two.ip_version, str), _versions(one, two))
 
 
 def _direction(way: Way) -> str:
@@ -194,41 +204,41 @@ def _direction(way: Way) -> str:
 def _plain(name: str, one: Any, two: Any, words: Callable[[Any], str]) -> Trait:
     shown = [_NOT_KNOWN if value is None else words(value) for value in (one, two)]
     if one is None or two is None:
-        return Trait(name, shown[0], shown[1], Likeness.UNKNOWN)
-    return Trait(name, shown[0], shown[1], Likeness.SAME if one == two else Likeness.DIFFERS)
+        return _trait(name, shown[0], shown[1], Likeness.UNKNOWN)
+    return _trait(name, shown[0], shown[1], Likeness.SAME if one == two else Likeness.DIFFERS)
 
 
 def _named(name: str, one: str, two: str) -> Trait:
-    return Trait(name, one, two, Likeness.SAME if one == two else Likeness.DIFFERS)
+    return _trait(name, one, two, Likeness.SAME if one == two else Likeness.DIFFERS)
 
 
 def _measured(name: str, one: Floats, two: Floats, words: Callable[[float], str]) -> Trait:
     values = [_median(one), _median(two)]
     shown = [_NOT_KNOWN if value is None else words(value) for value in values]
     if values[0] is None or values[1] is None:
-        return Trait(name, shown[0], shown[1], Likeness.UNKNOWN)
+        return _trait(name, shown[0], shown[1], Likeness.UNKNOWN)
     # of processors, a difference matters only where one is near its end
     if words is _share:
         same = (values[0] >= FULL_CORE) == (values[1] >= FULL_CORE)
     else:
         same = abs(values[0] - values[1]) <= _NEAR * max(values[0], values[1])
-    return Trait(name, shown[0], shown[1], Likeness.SAME if same else Likeness.DIFFERS)
+    return _trait(name, shown[0], shown[1], Likeness.SAME if same else Likeness.DIFFERS)
 
 
 def _versions(one: Way, two: Way) -> Trait:
     shown = [f"{way.tool} {way.client or ''}".strip() for way in (one, two)]
     if one.client is None or two.client is None:
-        return Trait("tool", shown[0], shown[1], Likeness.SAME if one.tool == two.tool else Likeness.UNKNOWN)
+        return _trait("tool", shown[0], shown[1], Likeness.SAME if one.tool == two.tool else Likeness.UNKNOWN)
     threads = [single_threaded(way.client) for way in (one, two)]
     remark = "before 3.16 all streams share one thread" if threads[0] != threads[1] else ""
-    return Trait("tool", shown[0], shown[1], Likeness.DIFFERS if remark else Likeness.SAME, remark)
+    return _trait("tool", shown[0], shown[1], Likeness.DIFFERS if remark else Likeness.SAME, remark)
 
 
 def _overlap(overlaps: dict[Side, float]) -> Trait:
     shown = [f"{100 * overlaps[side]:.0f} % of tests" for side in (Side.SCRIPTED, Side.MESH)]
     apart = abs(overlaps[Side.SCRIPTED] - overlaps[Side.MESH]) > 0.2
     remark = "tests at the same time at the same site share its link" if max(overlaps.values()) > 0.2 else ""
-    return Trait(
+    return _trait(
         "beside other tests", shown[0], shown[1], Likeness.DIFFERS if apart else Likeness.SAME, remark
     )
 

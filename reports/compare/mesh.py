@@ -13,7 +13,7 @@ from federation.sites import Federation
 from netprobe.measurement import Kind
 from reports.compare import expected, mesh_rules
 from reports.compare.likeness import Values, matched
-from reports.compare.model import Comparison, Finding, Outcome, Report
+from reports.compare.model import Cell, Comparison, Finding, Outcome, Report
 from reports.compare.observed import NOTHING, Observed, Reading, Rows
 from reports.compare.paths import Job, compare, packets
 from reports.compare.rules import Seen, diagnose
@@ -55,8 +55,12 @@ def compare_mesh(
     paths = [(quantity, *path) for quantity in quantities for path in _paths_of(reading, wanted, quantity)]
     jobs_of = partial(_jobs_of, reading, wanted, margins)
 
+    def of_path(path: _Path) -> list[Comparison]:
+        cells = _cells(reading, wanted, path)
+        return [compare(job, cells) for job in jobs_of(path)]
+
     def of_paths(part: Sequence[_Path]) -> list[list[Comparison]]:
-        return [[compare(job) for job in jobs_of(path)] for path in part]
+        return [of_path(path) for path in part]
 
     by_path = side_by_side(of_paths, paths, _FEW_PATHS, lambda share: progress(0.9 * share))
     compared = [one for found in by_path for one in found]
@@ -112,20 +116,27 @@ def _paths_of(reading: Reading, wanted: expected.Wanted, quantity: Quantity) -> 
     return sorted(paths)
 
 
+def _observed(reading: Reading, quantity: Quantity, source: str, destination: str) -> Observed:
+    if quantity is Quantity.LOSS:
+        return reading.losses(source, destination)
+    return reading.path(KIND_OF[quantity], source, destination)
+
+
+def _cells(reading: Reading, wanted: expected.Wanted, path: _Path) -> tuple[Cell, ...]:
+    observed = _observed(reading, *path)
+    return expected.cells(wanted, KIND_OF[path[0]], observed, reading.since, reading.until)
+
+
 def _jobs_of(
     reading: Reading, wanted: expected.Wanted, margins: Mapping[Quantity, float], path: _Path
 ) -> Iterator[Job]:
     """What is to be compared of one path: a pair of series each."""
     quantity, source, destination = path
     kind = KIND_OF[quantity]
-    observed_of: Callable[[str, str], Observed] = partial(reading.path, kind)
-    if quantity is Quantity.LOSS:
-        observed_of = reading.losses
     of_rates = quantity is Quantity.THROUGHPUT
-    observed = observed_of(source, destination)
-    cells = expected.cells(wanted, kind, observed, reading.since, reading.until)
+    observed = _observed(reading, quantity, source, destination)
     scripted, mesh = observed.of(Side.SCRIPTED), observed.of(Side.MESH)
-    other_way = observed_of(destination, source)
+    other_way = _observed(reading, quantity, destination, source)
     pairs = matched(scripted, mesh) if of_rates else [(scripted, mesh)]
     for first, second in pairs or [(NOTHING, NOTHING)]:
         yield Job(
@@ -133,7 +144,6 @@ def _jobs_of(
             source,
             destination,
             {Side.SCRIPTED: first, Side.MESH: second},
-            cells,
             margins[quantity],
             wanted.repeat((kind, source, destination)),
             _rtt(reading, source, destination) if of_rates else None,

@@ -31,7 +31,6 @@ class Job:
     source: str
     destination: str
     rows: Mapping[Side, Rows]
-    cells: tuple[Cell, ...]
     margin: float
     repeat_seconds: float | None = None
     rtt_seconds: float | None = None
@@ -57,8 +56,8 @@ class Job:
         return repeat / 2
 
 
-def compare(job: Job) -> Comparison:
-    """Everything that this path says by itself: no diagnosis, and no verdict yet.
+def compare(job: Job, cells: tuple[Cell, ...]) -> Comparison:
+    """Everything that this path says by itself: no diagnosis, and no verdict yet. `cells`: each side's.
 
     The bootstrap's chance is seeded by the path's name: the same data give the same report.
     """
@@ -73,7 +72,7 @@ def compare(job: Job) -> Comparison:
         job.destination,
         _series(job, Side.SCRIPTED, scripted, chance),
         _series(job, Side.MESH, mesh, chance),
-        job.cells,
+        cells,
         margin=job.margin,
         tolerance_seconds=within,
     )

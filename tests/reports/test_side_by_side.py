@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
@@ -11,7 +12,7 @@ from collections.abc import Sequence
 import pytest
 
 from federation.errors import InputError, OutsideError
-from reports.side_by_side import beside, side_by_side
+from reports.side_by_side import beside, side_by_side, uncollected
 
 
 @pytest.mark.parametrize("few", [0, 10_000])
@@ -80,3 +81,20 @@ finally:
 def test_a_child_that_is_ended_at_once_never_goes_on_as_a_copy_of_us() -> None:
     done = subprocess.run([sys.executable, "-c", MANY], capture_output=True, text=True, timeout=600)
     assert (done.returncode, done.stdout, done.stderr) == (0, "we", "")
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_the_collector_is_as_it_was_after_work_without_it(before: bool) -> None:
+    def fail() -> None:
+        with uncollected():
+            assert not gc.isenabled()
+            raise InputError("part 7 is wrong")
+
+    was = gc.isenabled()
+    (gc.enable if before else gc.disable)()
+    try:
+        with pytest.raises(InputError):
+            fail()
+        assert gc.isenabled() is before
+    finally:
+        (gc.enable if was else gc.disable)()
