@@ -118,11 +118,13 @@ def services(
 
     with ThreadPoolExecutor() as pool:
         identity = pool.submit(seed_identity)
-        for service in ("placement", "nova-api", "nova-conductor", "nova-scheduler"):
+        for service in ("placement", "nova-api"):
             start(processes, configuration, service)
         projects = identity.result()
-    # these need accounts, and a queue
+    # these sign in at their start, and end where they can't; or need a queue
     processes.wait_for_port("rabbitmq", configuration.queue_port)
+    for service in ("nova-conductor", "nova-scheduler"):
+        start(processes, configuration, service)
     for host in hosts:
         start_compute(processes, configuration, host)
     start(processes, configuration, "blazar-manager")
@@ -130,7 +132,8 @@ def services(
     for service in ("placement", "nova-api"):
         processes.wait_for_port(service, configuration.port(service))
     with seeding.connect(clouds, "admin") as admin:
-        seeding.compute(admin, hosts)
+        needed = ["nova-conductor", "nova-scheduler", *(compute_name(host.name) for host in hosts)]
+        seeding.compute(admin, hosts, lambda: processes.still_run(needed))
         processes.wait_for_port("blazar-api", configuration.port("blazar-api"))
         seeding.lendable(admin, hosts)
     return clouds, projects

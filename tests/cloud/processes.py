@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -111,6 +111,12 @@ class Processes:
                     why = "doesn't open its port" if status is None else f"ended with {status}"
                     raise CloudError(f"{name} {why}:\n{self.end_of_log(name)}") from None
                 time.sleep(0.05)
+
+    def still_run(self, names: Iterable[str]) -> None:
+        """Raise CloudError where one of them has ended."""
+        for name in names:
+            if (status := self.ended(name)) is not None:
+                raise CloudError(f"{name} ended with {status}:\n{self.end_of_log(name)}")
 
     def end_of_log(self, name: str) -> str:
         lines = (self.logs / f"{name}.log").read_text(errors="replace").splitlines()

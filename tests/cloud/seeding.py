@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -141,12 +141,16 @@ def identity(admin: openstack.connection.Connection, configuration: Configuratio
 
 
 def compute(
-    admin: openstack.connection.Connection, hosts: tuple[Host, ...], *, timeout_seconds: float = 300
+    admin: openstack.connection.Connection,
+    hosts: tuple[Host, ...],
+    still_run: Callable[[], None],
+    *,
+    timeout_seconds: float = 300,
 ) -> None:
     """Wait for the hosts, and make the flavours and the aggregate in which Blazar keeps what it may lend.
 
     Raises:
-        CloudError: a host didn't come.
+        CloudError: a host didn't come, or what they need doesn't `still_run`.
     """
     admin.compute.create_aggregate(name="freepool")
     for flavor in FLAVORS:
@@ -156,6 +160,7 @@ def compute(
             admin.compute.create_flavor_extra_specs(made, dict(flavor.extra))
     deadline = time.monotonic() + timeout_seconds
     while missing := {host.name for host in hosts if not _is_here(admin, host)}:
+        still_run()
         if time.monotonic() > deadline:
             raise CloudError(f"compute hosts that didn't come: {', '.join(sorted(missing))}")
         time.sleep(0.1)
