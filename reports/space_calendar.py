@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
 from federation.files import write_whole
-from reports.drawing import ON_BRIGHT, ON_DARK
+from reports.colours import ON_BRIGHT, ON_DARK
 from reports.space_rows import Bar, Row, rows
 from reservations.calendar import VCPU, Calendar, Sight
 from reservations.free import total_free_steps

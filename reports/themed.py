@@ -1,7 +1,7 @@
 """Pictures within pages: SVG in the page's own colours, light and dark.
 
 A page that has one gives these names colours in its style sheet. What is written on a colour that stays
-(`reports.drawing.ink_on`) stays, too.
+(`reports.colours.ink_on`) stays, too.
 """
 
 from __future__ import annotations

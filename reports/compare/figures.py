@@ -14,13 +14,13 @@ from itertools import pairwise
 import numpy as np
 
 from netprobe.coverage import State
+from reports.colours import ink_on
 from reports.compare.model import Comparison, Outcome, Report
 from reports.compare.ranking import coverage
 from reports.compare.statistics import Floats
 from reports.compare.trend import Step
 from reports.compare.verdicts import amount, form
 from reports.compare.ways import Quantity, Side
-from reports.drawing import ink_on
 
 # Okabe and Ito's colours
 COLOURS = {Side.SCRIPTED: "#0072b2", Side.MESH: "#d08700"}

@@ -11,13 +11,13 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
+from reports.colours import ink_on
 from reports.compare import figures, tables
 from reports.compare.model import Comparison, Likeness, Outcome, Report
 from reports.compare.ranking import causes, counts, faulty, headline, ranked
 from reports.compare.verdicts import amount, form, margin
 from reports.compare.ways import Side
 from reports.document import Section, Table, cells, instants, left_out
-from reports.drawing import ink_on
 from reports.laid_out import in_markdown, records
 from reports.templating import environment
 from reports.themed import themed

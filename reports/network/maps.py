@@ -15,8 +15,8 @@ from html import escape
 
 from markupsafe import Markup
 
+from reports.colours import INK, PALE, ink_on
 from reports.document import Picture
-from reports.drawing import INK, PALE, ink_on
 from reports.network.model import Ends, State
 
 # Both keep their order for the colour-blind and in grey (matplotlib's viridis and cividis, dark is bad).

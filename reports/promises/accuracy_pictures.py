@@ -9,8 +9,9 @@ from typing import Any
 
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from reports.colours import INK, PALE, TRACK
 from reports.document import BAD, COLD, GOOD, Picture
-from reports.drawing import INK, PALE, TRACK, drawing
+from reports.drawing import drawing
 from reports.promises import scoring
 from reports.promises.accuracy_tables import below
 from reports.promises.axes import dated, in_seconds

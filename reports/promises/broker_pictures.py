@@ -10,8 +10,9 @@ import numpy as np
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from federation.units import format_seconds
+from reports.colours import PALE, TRACK
 from reports.document import BAD, COLD, GOOD, Picture
-from reports.drawing import PALE, TRACK, drawing
+from reports.drawing import drawing
 from reports.promises import starts
 from reports.promises.axes import dated, in_seconds
 from reports.promises.backtest import evenly

@@ -14,8 +14,9 @@ from markupsafe import Markup
 from matplotlib.colors import to_hex
 from matplotlib.patches import Patch
 
+from reports.colours import INK, PALE, TRACK, ink_on
 from reports.document import COLD, FAIR, Picture
-from reports.drawing import INK, PALE, TRACK, drawing, ink_on
+from reports.drawing import drawing
 from reports.space_calendar import rendered
 from reports.space_use.frames import by_day, hour_of_week
 from reports.space_use.model import Reading
