@@ -54,7 +54,7 @@ class Site:
 
     def hasty(self, **options: Any) -> SkahaPlatform:
         """One that soon waits no longer, and has what `platform` has learnt."""
-        return self.platform(learn=False, request_seconds=0.5, **options)
+        return self.platform(learn=False, request_seconds=1.5, **options)
 
     @property
     def simulator(self) -> Simulator:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from broker.images import Looked, Trouble
+from broker.images import Looked, Trouble, looking
 from broker.images.looking import Images
 from broker.model import Executable, ExecutableKind, Level
 from broker.offers.images import judged
@@ -25,10 +25,17 @@ from tests.broker.images.real import Made, make_image, make_layer
 from tests.skaha.platform_support import NOTEBOOK, TERMINAL, Site, begun, ended, job_of, live
 from tests.skaha.serving import registries_at
 from tests.skaha.simulator_app import Fault
+from tests.waiting import SECONDS
 
 PRIVATE = "images.canfar.net/private/tool:1"
 LAYER = make_layer({"bin/tool": b"x" * 3000})
 ROOT, USER = make_image(LAYER), make_image(LAYER, User="jovyan")
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that does much else takes longer than an offer waits for a registry."""
+    monkeypatch.setattr(looking, "LOOK_SECONDS", SECONDS)
 
 
 def at(site: Site, registry: FakeRegistry, **options: Any) -> SkahaPlatform:
