@@ -28,6 +28,7 @@ from broker.platforms.podman_ports import check_ports, connectors
 from broker.platforms.podman_run import (
     LOG_NAME,
     container_name,
+    remove_container,
     remove_secrets,
     run_arguments,
     write_environment,
@@ -272,8 +273,7 @@ class PodmanPlatform:
         self._overuse.forget(job_id)
         try:
             if shutil.which("podman") is not None:
-                name = container_name(job_id)
-                await podman_ok("rm", "--force", "--ignore", "--volumes", "--time", "0", name)
+                await remove_container(container_name(job_id))
                 await remove_secrets(directory)
             await self._remove(await asyncio.to_thread(results.all_but, self._root, job_id, keep))
         except OSError as problem:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -28,6 +29,9 @@ LINE_BYTES = 60_000
 SECRET_BYTES = 512_000
 # a start that was cut short has made it already, with the same value
 SECRET_IN_USE = "in use"
+# what was about to start it when it was ended may still hold its mounts: podman is asked again after these
+IS_BUSY = "device or resource busy"
+BUSY_PAUSES_SECONDS = (0.1, 0.3, 1.0, 3.0)
 
 
 def container_name(job_id: str) -> str:
@@ -133,6 +137,19 @@ def write_environment_files(job_id: str, executable: Executable, directory: Path
     for name, value in zip(names, secrets.values(), strict=True):
         write_private(directory / SECRETS_NAME / name, value)
     return names
+
+
+async def remove_container(name: str) -> None:
+    """Kill and remove it, with its volumes; one that isn't there is no error. Raises PlatformError."""
+    pauses = iter(BUSY_PAUSES_SECONDS)
+    while True:
+        end = await podman("rm", "--force", "--ignore", "--volumes", "--time", "0", name)
+        if end.returncode == 0:
+            return
+        pause = next(pauses, None) if IS_BUSY in end.stderr else None
+        if pause is None:
+            raise PlatformError(f"podman rm: {words(end.complaint)}")
+        await asyncio.sleep(pause)
 
 
 async def remove_secrets(directory: Path) -> None:

@@ -85,6 +85,24 @@ def test_two_starts_at_once_make_one_container(tmp_path: Path, image: str) -> No
     assert len(asyncio.run(whole()).split()) == 1
 
 
+@pytest.mark.podman
+@pytest.mark.lab
+def test_a_container_whose_mounts_are_still_held_is_removed_all_the_same(tmp_path: Path, image: str) -> None:
+    job = make_job(image, "sleep", "3600")
+
+    async def work(platform: Platform) -> None:
+        shown = podman("inspect", "--format", "{{.OCIConfigPath}}", container_name(job.id))
+        memory = Path(shown.strip()).with_name("shm")
+        # podman takes away one of these each time that it is asked
+        for _ in range(2):
+            mount = ["mount", "-t", "tmpfs", "none", memory]
+            await asyncio.to_thread(subprocess.run, mount, check=True, timeout=60)
+        await platform.release(job.id)
+        assert not memory.exists()
+
+    live(tmp_path, job, work)
+
+
 @pytest.fixture
 def own_podman(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A podman with a store and a memory of its own, so that its machine can be restarted."""
