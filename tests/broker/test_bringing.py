@@ -21,6 +21,7 @@ from broker.sessions import lease
 from tests.broker.conftest import KINDS, NOW, make_document, make_request
 from tests.broker.driving import ANN, Recording, accept, broker_maker, is_in, notes, running, turn, turned
 from tests.databases import with_tables
+from tests.waiting import ThreadsAtWork
 
 FILES = 8
 ENDED = (Phase.COMPLETED, Phase.FAILED, Phase.CANCELLED)
@@ -291,7 +292,9 @@ def test_what_does_not_come_is_given_up_when_there_is_no_more_time(make, lake, c
     assert latest <= failed.time < latest + timedelta(minutes=5)
 
 
-def test_cancelled_while_it_is_being_asked_for_it_leaves_nothing(make, lake, clock):
+def test_cancelled_while_it_is_being_asked_for_it_leaves_nothing(make, lake, clock, monkeypatch):
+    # the thread that asks hangs until the gate opens, and so is soon waited for no more
+    monkeypatch.setattr(ThreadsAtWork, "HANGS", 1.0)
     broker = make()
     uuid = at_perth(broker)
     lake.gate = threading.Event()
