@@ -88,7 +88,7 @@ def test_an_address_that_is_not_public_is_asked_nothing():
         ("s3://bucket/key", "expected the object's https:// address"),
         ("file:///etc/passwd", "expected http or https"),
         ("https://ada:secret@example.org/a.fits", "holds a user name or password"),
-        ("nothing", "expected http or https"),
+        ("nothing", "has no scheme"),
     ],
 )
 def test_urls_that_cannot_be(url, words):
