@@ -63,13 +63,14 @@ def check(
     from federation.settings import load_settings
     from federation.units import format_size
 
-    chosen = load_settings(None, os.environ).catalogue
-    federation = builtin_federation() if chosen is None else load_federation(chosen)
-    if catalogue is not None:
-        if str(catalogue) in federation.sites and not catalogue.exists():
-            nesting(str(catalogue), image=image, catalogue=chosen, as_json=as_json)
+    if catalogue is not None and not catalogue.exists():
+        from fairlead.cli._probe import known_federation
+
+        if str(catalogue) in (known_federation(None) or builtin_federation()).sites:
+            nesting(str(catalogue), image=image, as_json=as_json)
             return
-        federation = load_federation(catalogue)
+    chosen = catalogue or load_settings(None, os.environ).catalogue
+    federation = builtin_federation() if chosen is None else load_federation(chosen)
     if image is not None:
         _who_can_run(federation, image, as_json)
         return

@@ -61,6 +61,9 @@ def test_site_check_goes_by_the_catalogue_that_is_set(run: Run, tmp_path: Path) 
     status, err = run("site", "check")
     assert status == 2
     assert "sites.toml" in err
+    # which is not asked where another is named
+    (tmp_path / "other.toml").write_text(SITES)
+    assert run("site", "check", "other.toml") == (0, "")
 
 
 def test_a_site_is_tried_by_its_name(run: Run) -> None:
