@@ -128,8 +128,8 @@ def test_a_directory_that_cant_be_written_costs_memory_alone(tmp_path):
     assert len(known.calendars) == 1
 
 
-def test_threads_that_ask_at_once_ask_the_cloud_once():
-    clock, cloud = ManualClock(NOW), Cloud()
+def held_up(cloud):
+    """Two events: the cloud is being asked, and it may answer."""
     inside, go = threading.Event(), threading.Event()
     answer = cloud.calendars
 
@@ -139,6 +139,12 @@ def test_threads_that_ask_at_once_ask_the_cloud_once():
         return answer(start, end)
 
     cloud.calendars = slow
+    return inside, go
+
+
+def test_threads_that_ask_at_once_ask_the_cloud_once():
+    clock, cloud = ManualClock(NOW), Cloud()
+    inside, go = held_up(cloud)
     kept = snapshots(cloud, clock)
     threads = [threading.Thread(target=kept.known, args=(["perth"], NOW)) for _ in range(4)]
     for thread in threads:
@@ -155,15 +161,7 @@ def test_threads_that_ask_at_once_ask_the_cloud_once():
 def test_who_waits_for_a_slow_answer_has_it_and_does_not_ask_again(down):
     clock, cloud = ManualClock(NOW), Cloud()
     cloud.down = down
-    inside, go = threading.Event(), threading.Event()
-    answer = cloud.calendars
-
-    def slow(start, end):
-        inside.set()
-        assert go.wait(60)
-        return answer(start, end)
-
-    cloud.calendars = slow
+    inside, go = held_up(cloud)
     kept = snapshots(cloud, clock)
     threads = [threading.Thread(target=kept.known, args=(["perth"], NOW)) for _ in range(4)]
     threads[0].start()
