@@ -55,7 +55,9 @@ class Candidate:
     @property
     def duration(self) -> timedelta:
         """How long the session is booked for: what is brought in its time comes on top of what is asked."""
-        return self.request.duration + timedelta(seconds=math.ceil(self.inside.p90))
+        # to the microsecond first, as instants are: what is less is no second more
+        inside = timedelta(seconds=self.inside.p90)
+        return self.request.duration + timedelta(seconds=math.ceil(inside.total_seconds()))
 
     def beside(self, held: Iterable[Held]) -> Candidate:
         """The same where this is promised to others besides what the site's calendars say."""

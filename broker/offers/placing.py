@@ -100,28 +100,28 @@ def _problems(candidate: Candidate, slot: Slot, moment: Moment) -> list[Broken]:
 
 
 def _bill(candidate: Candidate, slot: Slot, moment: Moment) -> price.Bill:
-    first, last, _ = _result(candidate, slot, moment)
-    seconds = (first - moment.now).total_seconds(), (last - moment.now).total_seconds()
+    first, last = _result(candidate, slot, moment)
+    seconds = (first - moment.now).total_seconds(), (ceil_second(last) - moment.now).total_seconds()
     credits = credit_cost(candidate, slot, moment.now)
     booked = replace(candidate.request, duration=candidate.duration)
     return price.bill(candidate.site, booked, slot.size, candidate.staging, seconds, credits, candidate.pull)
 
 
-def _result(candidate: Candidate, slot: Slot, moment: Moment) -> tuple[datetime, datetime, datetime]:
-    """When it is expected to have ended: 10 % and 90 % quantiles, and the latter finer, for ranking.
+def _result(candidate: Candidate, slot: Slot, moment: Moment) -> tuple[datetime, datetime]:
+    """When it is expected to have ended: 10 % and 90 % quantiles.
 
-    Starts on the wire are whole seconds.
+    The latter to the fraction of a second that ranking needs. Starts on the wire are whole seconds, so what
+    is said is the next whole one.
     """
     request, now, inside = candidate.request, moment.now, candidate.inside
-    last = slot.start + candidate.duration
     shortest = request.duration + timedelta(seconds=inside.p10)
     longest = request.duration + timedelta(seconds=inside.p90)
     if not slot.waits_for_data:
-        return slot.start + shortest, last, slot.start + longest
+        return slot.start + shortest, slot.start + longest
     soonest = ceil_second(now + timedelta(seconds=candidate.prepare.p10))
-    first = min(max(soonest, request.earliest_start) + shortest, last)
     ready = now + timedelta(seconds=candidate.prepare.p90)
-    return first, last, max(ready, request.earliest_start) + longest
+    last = max(ready, request.earliest_start) + longest
+    return min(max(soonest, request.earliest_start) + shortest, ceil_second(last)), last
 
 
 def _priced(candidate: Candidate, slot: Slot, moment: Moment) -> Priced:
@@ -144,7 +144,7 @@ def _priced(candidate: Candidate, slot: Slot, moment: Moment) -> Priced:
         component_metrics=bill.component_metrics,
         inside_seconds=candidate.inside.p90,
     )
-    return Priced(placement, _result(candidate, slot, moment)[2], slot.waits_for_data)
+    return Priced(placement, _result(candidate, slot, moment)[1], slot.waits_for_data)
 
 
 def _passed_on(candidate: Candidate, ready: ReadyOffer, moment: Moment) -> Priced | Note:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -40,7 +41,8 @@ def rank(offers: Sequence[Priced]) -> list[Priced]:
 
 
 def _tenths(offer: Priced) -> int:
-    return round(offer.result.timestamp() * 10)
+    """The next whole one, as what is said is the next whole second: no later one is said to be sooner."""
+    return math.ceil(offer.result.timestamp() * 10)
 
 
 def chosen(ranked: Sequence[Priced], most: int) -> list[Priced]:

@@ -3,11 +3,15 @@
 from dataclasses import replace
 from datetime import timedelta
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
-from broker.model import MinMax, StorageItem
+from broker.model import Figure, MinMax, StorageItem
 from broker.offers.checks import pool
+from broker.offers.price import MONETARY
+from broker.offers.rank import Priced, rank
 from broker.offers.slots import booked
+from broker.offers.windows import ceil_second
 from reservations.capacity import Booking, Capacity, free_throughout
 from tests.broker.conftest import NOW, make_data, make_federation, make_request, make_site
 from tests.broker.offering import LIFETIME, ask, everywhere, sites, texts
@@ -141,12 +145,33 @@ def test_the_first_offer_of_a_site_is_the_earliest_that_there_is(bookings, reque
             start += timedelta(minutes=1)
 
 
+def ending(microseconds: int, price: int) -> Priced:
+    """An offer whose result is expected so much later than now."""
+    (placement,) = ask(one_site(), make_request()).placements
+    costs = (Figure(MONETARY, price, price, "What it costs"),)
+    return Priced(replace(placement, costs=costs), NOW + timedelta(microseconds=microseconds), True)
+
+
+@given(st.lists(st.builds(ending, st.integers(0, 3_000_000), st.integers(0, 2)), max_size=6))
+@example([ending(980_000, 1), ending(1_020_000, 0)])
+def test_no_later_second_stands_before_an_earlier_one(offers):
+    """The cheaper is first among those of a tenth of a second, and no tenth is in two seconds as said."""
+    said = [ceil_second(offer.result) for offer in rank(offers)]
+    assert said == sorted(said)
+
+
+def test_of_the_same_tenth_the_cheaper_is_first():
+    dear, cheap = ending(10_000, 2), ending(90_000, 1)
+    assert rank([dear, cheap]) == [cheap, dear]
+
+
 @settings(deadline=None)
 @given(taken, requests())
 def test_what_an_offer_says_of_itself_is_true(bookings, request):
     placements = ask(WORLD, request, bookings, platforms=PLATFORMS).placements
     results = [placement.start + placement.duration for placement in placements]
     able = {placement.site_id for placement in placements}
+    assert results[:-1] == sorted(results[:-1])  # the last place may be that of a larger one
     for position, placement in enumerate(placements):
         rank, compute = placement.notes[:2]
         assert (rank.kind, rank.values["place"]) == ("rank", str(position + 1))
