@@ -1,4 +1,4 @@
-"""What went wrong with an HTTP request, in words: some of httpx's errors have none."""
+"""What went wrong with an HTTP request, in words: some errors have none."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from federation.errors import one_line
 _WORDS = {
     "ConnectTimeout": "no connection in time",
     "ReadTimeout": "no answer in time",
+    "TimeoutError": "no answer in time",
     "WriteTimeout": "it took no data in time",
     "PoolTimeout": "too many requests at once",
     "ReadError": "the connection broke while an answer was read",

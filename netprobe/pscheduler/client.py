@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import ssl
 import uuid
@@ -12,10 +13,13 @@ from typing import Any
 import httpx
 
 from federation.errors import InputError, one_line
+from federation.http_asking import UnreadableError, whole_async
 from federation.http_words import in_words
 
 CONNECT_SECONDS = 5.0
+# of one answer as a whole: a node that drips is not waited for
 ANSWER_SECONDS = 30.0
+ANSWER_BYTES = 64 * 2**20
 # of an error's text, which may be a page
 _MOST_TEXT = 300
 
@@ -46,7 +50,9 @@ class Node:
         except OSError as problem:
             raise InputError(f"CA file {verify}: expected certificates in PEM: {problem}") from None
         timeout = httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS)
-        self._http = httpx.AsyncClient(verify=trusted, timeout=timeout, trust_env=False)
+        self._http = httpx.AsyncClient(
+            verify=trusted, timeout=timeout, trust_env=False, headers={"Accept-Encoding": "gzip"}
+        )
 
     async def __aenter__(self) -> Node:
         return self
@@ -95,19 +101,26 @@ class Node:
     async def _ask(self, method: str, path: str, **options: Any) -> Any:
         url = f"{self._base}/{path}"
         try:
-            answer = await self._http.request(method, url, **options)
-        except httpx.TimeoutException:
+            async with (
+                asyncio.timeout(ANSWER_SECONDS),
+                self._http.stream(method, url, **options) as answer,
+            ):
+                body = await whole_async(answer, ANSWER_BYTES)
+        except (httpx.TimeoutException, TimeoutError):
             raise NodeError(f"no answer from {url} in time") from None
+        except UnreadableError as problem:
+            raise NodeError(f"{url} answers with {problem}") from None
         except httpx.HTTPError as problem:
             raise NodeError(f"{url}: {in_words(problem)}") from None
+        text = body.decode(errors="replace")
         if answer.status_code != 200:
-            raise NodeError(explain(answer.status_code, answer.text), answer.status_code)
+            raise NodeError(explain(answer.status_code, text), answer.status_code)
         if method == "DELETE":
             return None
         try:
-            return answer.json()
-        except ValueError:
-            raise NodeError(f"{url}: expected JSON, got {one_line(answer.text)[:80]!r}") from None
+            return json.loads(text)
+        except (ValueError, RecursionError):
+            raise NodeError(f"{url}: expected JSON, got {one_line(text)[:80]!r}") from None
 
 
 def explain(status: int, text: str) -> str:

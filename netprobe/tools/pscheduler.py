@@ -22,8 +22,10 @@ from netprobe.pscheduler.client import Node, NodeError
 from netprobe.tools import Endpoint, Test, _parameters
 
 POLL_SECONDS = 1.0
-# a task that is not wanted any more is deleted; for that a node gets so long
+# a task that is not wanted any more is deleted; for that a node gets so long, at the end of our own limit
 DELETE_SECONDS = 0.8
+# and where others stop us, who may do so while the node still thinks about the task
+STOPPED_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -123,8 +125,11 @@ class _OnDemand:
         where = f"source {test.source.site}: pScheduler at {url}"
         posted = asyncio.Event()
         try:
-            async with asyncio.timeout(test.time_limit_seconds), Node(url, chosen.verify) as node:
-                found: Measurement | str = await self._follow(node, test, chosen, posted)
+            async with (
+                asyncio.timeout(test.time_limit_seconds) as own_limit,
+                Node(url, chosen.verify) as node,
+            ):
+                found: Measurement | str = await self._follow(node, test, chosen, own_limit, posted)
         except NodeError as problem:
             found = f"{where}: {problem}"
         except TimeoutError:
@@ -160,21 +165,23 @@ class _OnDemand:
         )
 
     async def _follow(
-        self, node: Node, test: Test, chosen: Options, posted: asyncio.Event
+        self, node: Node, test: Test, chosen: Options, own_limit: asyncio.Timeout, posted: asyncio.Event
     ) -> Measurement | str:
         ends = [end.perfsonar_host or end.address for end in (test.source, test.destination)]
         slip = chosen.slip_seconds
-        task = await node.post_task(
-            {
-                "schema": 1,
-                "test": {"type": self.test, "spec": {**chosen.spec, "source": ends[0], "dest": ends[1]}},
-                "schedule": {"slip": _iso(int(test.time_limit_seconds) if slip is None else slip)},
-                # by this a pull of the node or of its archive knows the result that we keep already
-                "reference": {"fairlead": {"result": test.result_id}},
-            }
-        )
-        posted.set()
+        wanted = {
+            "schema": 1,
+            "test": {"type": self.test, "spec": {**chosen.spec, "source": ends[0], "dest": ends[1]}},
+            "schedule": {"slip": _iso(int(test.time_limit_seconds) if slip is None else slip)},
+            # by this a pull of the node or of its archive knows the result that we keep already
+            "reference": {"fairlead": {"result": test.result_id}},
+        }
+        # its answer is waited for also where we are stopped before: without it nobody could delete the task
+        posting = asyncio.create_task(node.post_task(wanted))
+        patience = DELETE_SECONDS
         try:
+            task = await asyncio.shield(posting)
+            posted.set()
             known = await node.task(task)
             while True:
                 run = await node.first_run(task)
@@ -184,11 +191,15 @@ class _OnDemand:
                 if isinstance(found, Refusal) and found.reason != UNFINISHED:
                     return f"{found.reason}: {found.detail}"
                 await asyncio.sleep(self._poll_seconds)
+        except asyncio.CancelledError:
+            if not own_limit.expired():
+                patience = STOPPED_SECONDS
+            raise
         finally:
             # also where we are being stopped: a task that stays would still fill the path
             with contextlib.suppress(NodeError, TimeoutError):
-                async with asyncio.timeout(DELETE_SECONDS):
-                    await node.delete_task(task)
+                async with asyncio.timeout(patience):
+                    await node.delete_task(await posting)
 
 
 class PScheduler(_OnDemand):

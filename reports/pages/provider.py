@@ -6,6 +6,7 @@ it is a token: whose it is, and what they may, is up to the API's own gate.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -20,6 +21,7 @@ from urllib.parse import urlencode, urlsplit
 import httpx
 
 from broker.http.issuer_keys import DOCUMENT_LIMIT, FETCH_SECONDS
+from federation.http_asking import UnreadableError, whole_async
 from federation.http_words import in_words
 from federation.settings import Settings
 from federation.urls import is_loopback, is_secure
@@ -136,16 +138,18 @@ class Provider:
         elif form is not None:
             # RFC 6749, section 2.3.1: both are encoded as in a form before they are credentials
             credentials = httpx.BasicAuth(_quoted(self.client_id), _quoted(self.client_secret or ""))
+        headers = {"Accept": "application/json", "Accept-Encoding": "gzip"}
         try:
-            async with self.client(url) as client:
-                answer = await client.request(
-                    method, url, data=form, auth=credentials, headers={"Accept": "application/json"}
-                )
-            document = json.loads(answer.content) if len(answer.content) <= DOCUMENT_LIMIT else None
-        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+            async with (
+                asyncio.timeout(FETCH_SECONDS),
+                self.client(url) as client,
+                client.stream(method, url, data=form, auth=credentials, headers=headers) as answer,
+            ):
+                document = json.loads(await whole_async(answer, DOCUMENT_LIMIT))
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, OSError) as error:
             _log.warning("the OpenID provider %s can't be asked: %s", self.issuer, in_words(error))
             raise ProviderError(f"the provider {self.name} can't be reached now: try again later") from None
-        except (ValueError, RecursionError):
+        except (UnreadableError, ValueError, RecursionError):
             document = None
         if answer.status_code != 200 or not isinstance(document, dict):
             reason = document.get("error", "") if isinstance(document, dict) else ""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
+import threading
 import uuid
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
@@ -14,8 +16,10 @@ from federation.errors import InputError
 from federation.hosts import LocalHost
 from netprobe.measurement import Kind, Measurement, Origin
 from netprobe.meshes.records import read_record, read_run
-from netprobe.tools import Endpoint, Test, load_tool
+from netprobe.pscheduler import client
+from netprobe.tools import Endpoint, Test, load_tool, pscheduler
 from netprobe.tools.pscheduler import PScheduler, PSchedulerRoundTrip, node_of
+from tests.federation.raw_server import DROPS, Play, answer, dripping, raw_server
 from tests.netprobe.pscheduler_node import TASK, Simulated, node, recorded, recorded_error
 from tests.ports import free_port
 from tests.waiting import SECONDS, until
@@ -202,6 +206,58 @@ def test_a_test_that_is_stopped_deletes_its_task() -> None:
     with node(simulated):
         asyncio.run(stopped(PScheduler(node=lambda end: simulated.url, poll_seconds=0.02)))
     assert simulated.asked[-1].startswith("DELETE ")
+
+
+def test_a_test_that_is_stopped_while_the_node_takes_it_deletes_its_task(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pscheduler, "STOPPED_SECONDS", SECONDS)
+    come, go_on = threading.Event(), threading.Event()
+
+    class Thoughtful(Simulated):
+        def _post(self, kind: str | None, body: bytes) -> tuple[int, str, Any]:
+            come.set()
+            go_on.wait(SECONDS)
+            return super()._post(kind, body)
+
+    simulated = Thoughtful(recorded("tp-task-detail.json"), [PENDING])
+
+    async def stopped(tool: PScheduler) -> None:
+        running = asyncio.create_task(tool.run(between()))
+        await asyncio.to_thread(come.wait, SECONDS)
+        running.cancel()
+        # it has heard that before the node answers
+        await asyncio.sleep(0)
+        go_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+
+    with node(simulated):
+        asyncio.run(stopped(PScheduler(node=lambda end: simulated.url)))
+    assert simulated.asked == ["POST /pscheduler/tasks", f"DELETE /pscheduler/tasks/{TASK}"]
+
+
+@pytest.mark.parametrize(
+    ("play", "said"),
+    [
+        (answer(b"x" * 1001), "answers with more than we read"),
+        (answer(gzip.compress(b"x" * 1001), "Content-Encoding: gzip"), "answers with more than we read"),
+        (answer(b"xx", "Content-Encoding: br"), "answers with what is packed as wasn't asked for ('br')"),
+        (answer(b"[" * 900), "expected JSON, got '[[["),
+        (
+            dripping(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % DROPS, b" ", b""),
+            "no answer from",
+        ),
+    ],
+)
+def test_an_answer_without_end(monkeypatch: pytest.MonkeyPatch, play: Play, said: str) -> None:
+    monkeypatch.setattr(client, "ANSWER_BYTES", 1000)
+    if said == "no answer from":
+        monkeypatch.setattr(client, "ANSWER_SECONDS", 0.2)
+    with raw_server(play) as host:
+        result = asyncio.run(PScheduler(node=lambda end: f"http://{host}/pscheduler").run(between()))
+    assert result.error is not None
+    assert said in result.error
 
 
 def test_a_node_that_is_not_there() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import gzip
 import re
 from urllib.parse import parse_qs, urlsplit
 
@@ -9,7 +10,9 @@ import httpx
 import pytest
 from authlib.oauth2.rfc7636 import create_s256_code_challenge
 
+from reports.pages import provider as provider_module
 from reports.pages.provider import Provider, ProviderError
+from tests.federation.raw_server import DROPS, answer, dripping, raw_server
 
 
 class Scripted:
@@ -26,13 +29,12 @@ class Scripted:
 
     def answer(self, request):
         self.asked.append(request)
-        if request.url.path == "/token":
-            return (
-                self._token
-                if isinstance(self._token, httpx.Response)
-                else httpx.Response(200, json=self._token)
-            )
-        return httpx.Response(200, json=self._known)
+        found = self._token if request.url.path == "/token" else self._known
+        whole = found if isinstance(found, httpx.Response) else httpx.Response(200, json=found)
+        # still to be read, as what comes from a server
+        return httpx.Response(
+            whole.status_code, headers=whole.headers, stream=httpx.ByteStream(whole.content)
+        )
 
     def known_as(self, client_id, secret):
         def client(url):
@@ -103,3 +105,25 @@ def test_answers_that_no_provider_should_give(scripted, words):
 
 def test_no_token_is_nobody():
     assert whole(Scripted({"access_token": 5}).known_as("c", "s"))[1] == []
+
+
+@pytest.mark.parametrize(
+    ("play", "words"),
+    [
+        (answer(b"{" + b" " * 1000 + b"}"), "no usable answer (200 )"),
+        (
+            answer(gzip.compress(b"{" + b" " * 1000 + b"}"), "Content-Encoding: gzip"),
+            "no usable answer (200 )",
+        ),
+        (
+            dripping(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % DROPS, b" ", b""),
+            "can't be reached now",
+        ),
+    ],
+)
+def test_an_answer_without_end(monkeypatch, play, words):
+    monkeypatch.setattr(provider_module, "DOCUMENT_LIMIT", 1000)
+    if words.startswith("can't"):
+        monkeypatch.setattr(provider_module, "FETCH_SECONDS", 0.2)
+    with raw_server(play) as host, pytest.raises(ProviderError, match=re.escape(words)):
+        asyncio.run(Provider(f"http://{host}", "c", "s", ("openid",)).begin("https://b.example/back", "/"))
