@@ -19,7 +19,7 @@ from threading import Lock
 from pydantic import TypeAdapter
 
 from federation.clock import Clock
-from federation.errors import FairleadError, OutsideError
+from federation.errors import FairleadError, InputError, OutsideError
 from federation.files import write_whole
 from federation.units import format_age
 from reservations.calendar import Calendar
@@ -38,12 +38,22 @@ Keep = Callable[[Sequence[Calendar], datetime], None]
 
 
 @dataclass(frozen=True)
+class Problem:
+    """Why a source could not be asked: a line, and whether it is what is set (else the cloud)."""
+
+    text: str
+    in_settings: bool
+
+
+@dataclass(frozen=True)
 class Known:
-    """What is known of one site's space. `remarks` are of sources that could not be asked just now."""
+    """What is known of one site's space. `remarks` are of sources that could not be asked just now, `problems`
+    why not."""
 
     site: str
     calendars: tuple[Calendar, ...]
     remarks: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -54,7 +64,7 @@ class _Seen:
     calendars: tuple[Calendar, ...] | None
     asked: datetime | None
     tried: datetime | None
-    problem: str | None = None
+    problem: Problem | None = None
 
 
 class _Kept:
@@ -76,7 +86,7 @@ class _Kept:
             try:
                 found = tuple(self.placed.source.calendars(now, max(until, now + HORIZON)))
             except FairleadError as error:
-                self.seen = _Seen(seen.calendars, seen.asked, self.clock.now(), str(error))
+                self.seen = _Seen(seen.calendars, seen.asked, self.clock.now(), _problem(error))
                 return
             # an answer can take long, and whoever waited for it has it
             self.seen = _Seen(found, now, self.clock.now())
@@ -94,6 +104,11 @@ class _Kept:
             self.seen = _Seen(None, None, None)
             if self.file is not None:
                 self.file.unlink(missing_ok=True)
+
+
+def _problem(error: FairleadError) -> Problem:
+    # not the error itself, which would keep all that its frames hold for as long as a source is down
+    return Problem(str(error), isinstance(error, InputError))
 
 
 def _due(seen: _Seen, now: datetime, until: datetime, fresh: timedelta) -> bool:
@@ -151,20 +166,22 @@ class Snapshots:
 def _known(site: str, sources: Sequence[_Kept], now: datetime) -> Known:
     calendars: list[Calendar] = []
     remarks: list[str] = []
+    problems: list[Problem] = []
     for one in sources:
         seen = one.seen
         assert seen is not None
         calendars += seen.calendars or ()
         if seen.problem is None:
             continue
-        remark = f"{one.name} of {site} could not be asked: {seen.problem}; "
+        problems.append(seen.problem)
+        remark = f"{one.name} of {site} could not be asked: {seen.problem.text}; "
         if seen.asked is None:
             remarks.append(remark + "nothing is known of it")
         else:
             remarks.append(
                 remark + f"this is what it said {format_age((now - seen.asked).total_seconds())} ago"
             )
-    return Known(site, tuple(calendars), tuple(remarks))
+    return Known(site, tuple(calendars), tuple(remarks), tuple(problems))
 
 
 def _file(directory: Path | None, placed: Placed) -> Path | None:

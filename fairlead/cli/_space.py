@@ -48,8 +48,8 @@ class Asked:
     now: datetime
 
     def known(self, sites: Sequence[str] | None, until: datetime) -> list[Known]:
-        """What is known of the named sites; raises InputError for one that isn't there, or has no source,
-        OutsideError where nothing is known of any."""
+        """What is known of the named sites; raises InputError for one that isn't there, or has no source, and
+        where nothing is known of any because none can be asked as it is set; else OutsideError for that."""
         for site in sites or ():
             if site not in self.federation.sites:
                 known = ", ".join(self.federation.sites)
@@ -58,6 +58,10 @@ class Asked:
         if not found:
             raise InputError("nothing says when these sites have space: expected a table [[sites.ID.space]]")
         if not any(one.calendars for one in found):
+            problems = [problem for one in found for problem in one.problems]
+            if problems and all(problem.in_settings for problem in problems):
+                # what is wrong with how a cloud is named is so for all that is asked there: it is said once
+                raise InputError("; ".join(one.problems[0].text for one in found if one.problems))
             raise OutsideError("; ".join(remark for one in found for remark in one.remarks) or "no calendars")
         return found
 

@@ -179,10 +179,15 @@ def test_a_mistake_is_one_line(fairlead: Fairlead, arguments: list[str], expecte
     assert (out, err.count("\n")) == ("", 1)
 
 
-def test_a_cloud_that_cant_be_asked_is_told(fairlead: Fairlead) -> None:
-    status, out, err = fairlead("now", "--cloud", "nowhere")
-    assert (status, out, err.count("\n")) == (3, "", 1)
-    assert "cloud 'nowhere'" in err
+@pytest.mark.parametrize(
+    "arguments",
+    [["when", "--cores", "2", "--for", "3d"], ["now"], ["calendar"], ["list"]],
+    ids=lambda arguments: arguments[0],
+)
+def test_a_cloud_that_nobody_knows_is_told_once(fairlead: Fairlead, arguments: list[str]) -> None:
+    status, out, err = fairlead(*arguments, "--cloud", "nowhere")
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert err.count("cloud 'nowhere': Cloud nowhere was not found: expected a cloud of clouds.yaml") == 1
 
 
 def test_nothing_to_ask_is_told(tmp_path: Path, fairlead: Fairlead, catalogue: Path) -> None:
