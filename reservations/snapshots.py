@@ -47,8 +47,8 @@ class Problem:
 
 @dataclass(frozen=True)
 class Known:
-    """What is known of one site's space. `remarks` are of sources that could not be asked just now, `problems`
-    why not."""
+    """What is known of one site's space. `remarks` are of sources that could not be asked just now,
+    `problems` why not."""
 
     site: str
     calendars: tuple[Calendar, ...]
