@@ -93,7 +93,7 @@ def _told(note: Note, learnt: Learnt, now: datetime) -> Note:
     values = {
         "pulls": str(learnt.pulls),
         "age": format_seconds((now - learnt.newest).total_seconds()),
-        "ratio": f"{learnt.ratio:.2g}",
+        "ratio": f"{float(f'{learnt.ratio:.2g}'):g}",
     }
     if learnt.pulls == 1:
         text = text.replace("pulls from there, the newest", "pull from there,").replace("make", "makes")

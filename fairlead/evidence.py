@@ -62,7 +62,7 @@ def _cells(transfer: Measurement) -> tuple[str, str, str, str]:
     low = figures.get("predicted_seconds_p10", predicted)
     high = figures.get("predicted_seconds_p90", predicted)
     quantiles = " / ".join(format_seconds(value) for value in (low, predicted, high))
-    off = f"{100 * (actual / predicted - 1):+.0f} %" if predicted > 0 else ""
+    off = f"{100 * (actual / predicted - 1):+z.0f} %" if predicted > 0 else ""
     return (
         size,
         quantiles,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Final
@@ -210,4 +210,23 @@ def format_age(seconds: float) -> str:
 
 def format_price(price: float) -> str:
     """To the hundredth; to two digits where that is little, so that nothing that costs looks free."""
-    return f"{price:.2f}" if price == 0 or price >= 0.1 else f"{price:.2g}"
+    return f"{price:.2f}" if price == 0 or price >= 0.1 else _plain(float(f"{price:.2g}"))
+
+
+def format_share(share: float) -> str:
+    """Three significant digits of a percentage: "1.25 %"; what is little isn't nothing: "0.000004 %"."""
+    return f"{_plain(_three_digits(100 * share))} %"
+
+
+def format_count(number: int, noun: str) -> str:
+    """How many of what, by a noun whose plural ends in s: "1 file", "1,200 files"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def format_apart(write: Callable[[float], str], one: float, other: float, unit: str = "") -> tuple[str, str]:
+    """Both as `write` has them; with all of their digits, in `unit`, where it would say of two that they are
+    the same."""
+    said = write(one), write(other)
+    if said[0] != said[1] or one == other:
+        return said
+    return f"{_plain(one)} {unit}".rstrip(), f"{_plain(other)} {unit}".rstrip()

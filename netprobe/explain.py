@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from federation.sites import Federation
-from federation.units import format_age, format_bits_per_second, format_seconds
+from federation.units import format_age, format_bits_per_second, format_count, format_seconds
 from netprobe.correction import Correction
 from netprobe.evidence import Choice, Evidence, Rung, RungError
 from netprobe.freed import Freed
@@ -41,10 +41,10 @@ def explain(
         case Rung.OTHER_DIRECTION:
             text = f"not measured in this direction; from the other one, {tests}, made wider: {rate}, {trip}"
         case Rung.SITE_PATHS:
-            where = f"{_count(evidence.paths, 'other path')} of its two sites"
+            where = f"{format_count(evidence.paths, 'other path')} of its two sites"
             text = f"path not measured; from {where}, {tests}, made wider: {rate}, {trip}"
         case Rung.ROUND_TRIP:
-            where = f"{_count(evidence.paths, 'path')} at a similar round trip"
+            where = f"{format_count(evidence.paths, 'path')} at a similar round trip"
             text = f"neither site's throughput measured; from {where}, {tests}, made wider: {rate}, {trip}"
         case _:
             text = f"nothing measured on or near this path; assumed from the distance: {rate}, {trip}"
@@ -61,8 +61,10 @@ def range_text(quantiles: Quantiles) -> str:
 
 def _rate(rate: Quantiles) -> str:
     middle = format_bits_per_second(rate.p50)
-    unit = middle.partition(" ")[2]
-    return f"{middle} median ({range_text(rate).removesuffix(' ' + unit)})"
+    number, _, unit = range_text(rate).rpartition(" ")
+    # the unit is said once only where all three have it
+    once = unit == middle.partition(" ")[2] and "bit/s" not in number
+    return f"{middle} median ({number if once else f'{number} {unit}'})"
 
 
 def _tests(tests: Sequence[Measurement], now: datetime) -> str:
@@ -70,7 +72,7 @@ def _tests(tests: Sequence[Measurement], now: datetime) -> str:
         return "no tests"
     tools = " and ".join(sorted({test.tool for test in tests}))
     age = min((now - test.started).total_seconds() for test in tests)
-    return f"{_count(len(tests), f'{tools} test')}, newest {format_age(max(age, 0.0))} old"
+    return f"{format_count(len(tests), f'{tools} test')}, newest {format_age(max(age, 0.0))} old"
 
 
 def _choice(choice: Choice | None, now: datetime) -> str:
@@ -97,7 +99,7 @@ def _unlike(evidence: Evidence) -> str:
             "; the newest were made otherwise than transfers are, and are corrected by how far such are off"
         )
     if evidence.unlike and not evidence.sort.several:
-        return f"; {_count(evidence.unlike, 'test')} made otherwise than transfers are left out"
+        return f"; {format_count(evidence.unlike, 'test')} made otherwise than transfers are left out"
     return ""
 
 
@@ -107,20 +109,18 @@ def _wrong(error: RungError | None) -> str:
         return ""
     ratio = error.ratio.quantiles
     factors = f"x{ratio.p50:.2f} (x{ratio.p10:.2f} to x{ratio.p90:.2f})"
-    return f"; this rung's error on {_count(error.paths, 'measured path')}: {factors}"
+    return f"; this rung's error on {format_count(error.paths, 'measured path')}: {factors}"
 
 
 def _ahead(evidence: Evidence, now: datetime) -> str:
     """That some clock is wrong, and what became of its tests."""
     if not evidence.ahead:
         return ""
-    newest = max(test.started for test in evidence.tests)
+    newest, tests = max(test.started for test in evidence.tests), format_count(evidence.ahead, "test")
     if newest - now <= AHEAD:
-        return f"; {_count(evidence.ahead, 'test')} dated in the future left out: check the clocks"
+        return f"; {tests} dated in the future left out: check the clocks"
     by = format_age((newest - now).total_seconds())
-    return (
-        f"; {_count(evidence.ahead, 'test')} dated up to {by} in the future, taken as new: check the clocks"
-    )
+    return f"; {tests} dated up to {by} in the future, taken as new: check the clocks"
 
 
 def _failures(tests: Sequence[Measurement]) -> str:
@@ -134,7 +134,7 @@ def _failures(tests: Sequence[Measurement]) -> str:
     if newest == len(tests):
         which = "every test"
     else:
-        which = "the newest test" if newest == 1 else f"the newest {newest} tests"
+        which = "the newest test" if newest == 1 else f"the newest {newest:,} tests"
     return f"; {which} of this path failed, last: {failed[0].error}"
 
 
@@ -143,24 +143,20 @@ def _corrected(correction: Correction) -> str:
         return _freed(correction.freed)
     factor = f"(x{correction.ratio.median:.2f})"
     if correction.transfers:
-        return f"; corrected by {_count(correction.transfers, 'transfer')} {factor}"
+        return f"; corrected by {format_count(correction.transfers, 'transfer')} {factor}"
     if correction.anywhere:
-        return f"; corrected by {_count(correction.anywhere, 'transfer')} on other paths {factor}"
+        return f"; corrected by {format_count(correction.anywhere, 'transfer')} on other paths {factor}"
     return ""
 
 
 def _freed(freed: Freed) -> str:
     """What transfers reach where tests were held down, and how sure that is."""
-    by = [_count(freed.transfers, "transfer")] if freed.transfers else []
-    by += [_count(freed.paths, "other path")] if freed.paths else []
+    by = [format_count(freed.transfers, "transfer")] if freed.transfers else []
+    by += [format_count(freed.paths, "other path")] if freed.paths else []
     if freed.by_tests:
         by.append("what other tests give elsewhere")
     source = f"by {' and '.join(by)}" if by else "nothing is known of them here"
     return f"; transfers are taken to reach {_rate(freed.quantiles)}, {source}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _name(federation: Federation, site_id: str) -> str:

@@ -10,7 +10,15 @@ from datetime import datetime
 from broker.model import Figure, Level, Note, Placement
 from broker.offers.price import MONETARY
 from broker.offers.windows import ceil_second
-from federation.units import format_age, format_bits_per_second, format_seconds, format_size
+from federation.units import (
+    format_age,
+    format_apart,
+    format_bits_per_second,
+    format_count,
+    format_price,
+    format_seconds,
+    format_size,
+)
 from netprobe.cost import Move
 from netprobe.forecast import Rung
 
@@ -82,7 +90,7 @@ def _place_note(best: Sequence[Priced], ranked: Sequence[Priced], position: int)
         "offers": str(len(best)),
         "site": placement.site_id,
         "result": f"{ceil_second(offer.result):%Y-%m-%dT%H:%M:%SZ}",
-        "price": f"{offer.price:.4g}",
+        "price": format_price(offer.price),
     }
     text = "{place} of {offers}: result expected from {site} by {result} (90 %)"
     if len({each.placement.site_id for each in ranked}) == 1:
@@ -92,7 +100,7 @@ def _place_note(best: Sequence[Priced], ranked: Sequence[Priced], position: int)
     # a direct execution has one offer, but there may have been others to choose from
     other = (best[1] if len(best) > 1 else ranked[1]) if position == 0 else best[0]
     values["other"] = _called(other.placement, placement)
-    values["other_price"] = f"{other.price:.4g}"
+    values["price"], values["other_price"] = format_apart(format_price, offer.price, other.price)
     tenths = abs(_tenths(other) - _tenths(offer))
     if tenths:
         values["difference"] = format_seconds(tenths / 10)
@@ -144,7 +152,7 @@ def _compute_note(offer: Priced, expires: datetime | None) -> Note:
 
 
 def _cores(placement: Placement) -> str:
-    return "1 core" if placement.cores == 1 else f"{placement.cores} cores"
+    return format_count(placement.cores, "core")
 
 
 def _data_notes(placement: Placement) -> list[Note]:
@@ -153,11 +161,11 @@ def _data_notes(placement: Placement) -> list[Note]:
     rest = moves[MOVES_IN_FULL:]
     if rest:
         values = {
-            "files": str(sum(move.files for move in rest)),
+            "files": format_count(sum(move.files for move in rest), "more file"),
             "size": format_size(sum(move.size_bytes for move in rest)),
             "sources": ", ".join(sorted({move.source or "outside" for move in rest})),
         }
-        text = "And {files} more files, together {size}, from {sources}"
+        text = "And {files}, together {size}, from {sources}"
         notes.append(Note("data", text, values, Level.INFO))
     if len(moves) > 1:
         seconds = placement.staging.seconds

@@ -12,6 +12,7 @@ import hashlib
 import http.client
 import itertools
 import json
+import math
 import os
 import secrets
 import time
@@ -58,7 +59,9 @@ def send(told: Mapping[str, Any], progress: Callable[[int, int], None]) -> dict[
     total = sum(file.size_bytes for file in files)
     if total > told["most_bytes"]:
         gib = 2**30
-        text = f"{total / gib:.2f} GiB were written into storage, where {told['most_bytes'] / gib:g} GiB were"
+        # rounded up: what is more than was offered is said to be more
+        written = math.ceil(100 * total / gib) / 100
+        text = f"{written:.2f} GiB were written into storage, where {told['most_bytes'] / gib:g} GiB were"
         raise SendError(f"{text} offered")
     until = time.monotonic() + told["seconds"]
     parts = []

@@ -15,6 +15,7 @@ from broker.platforms import PlatformError, Progress, Staged
 from broker.platforms.places import data_path, job_directory, storage_path
 from federation.clock import Clock
 from federation.sites import Site
+from federation.units import format_apart, format_size
 from federation.urls import server_of
 from netprobe.addresses import Allowed
 from netprobe.cost import Move, grouped, together
@@ -182,12 +183,11 @@ def make_open_storage(root: Path, job_id: str, name: str) -> Path:
 
 def check_room(site: Site, directory: Path, size_bytes: int) -> None:
     """Raises PlatformError where the file system of `directory` can't hold `size_bytes` more."""
-    found = os.statvfs(directory)
-    free = found.f_bavail * found.f_frsize
+    disk = os.statvfs(directory)
+    free = disk.f_bavail * disk.f_frsize
     if free < size_bytes:
-        raise PlatformError(
-            f"site {site.id}: {size_bytes / 1e6:.0f} MB needed in {directory}, {free / 1e6:.0f} MB free"
-        )
+        needed, found = format_apart(format_size, size_bytes, free, "B")
+        raise PlatformError(f"site {site.id}: {needed} needed in {directory}, {found} free")
 
 
 def is_right(path: Path, item: DataItem) -> bool:

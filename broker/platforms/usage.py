@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import time
 from pathlib import Path
 
@@ -71,7 +72,9 @@ class Overuse:
         size = self._usage.setdefault(job.id, Usage(directory / "storage")).size_bytes()
         if size is None or size <= job.storage_gib * GIB:
             return False
-        text = f"{size / GIB:.2f} GiB written into storage, where {job.storage_gib} GiB were offered"
+        # rounded up: what is more than was offered is said to be more
+        gib = math.ceil(100 * size / GIB) / 100
+        text = f"{gib:.2f} GiB written into storage, where {job.storage_gib} GiB were offered"
         self._stopped[job.id] = text
         # where the job has filled the disk, this can't be kept through a restart of the broker
         with contextlib.suppress(OSError):

@@ -191,7 +191,8 @@ def slow_start(seen: Seen) -> Finding | None:
     if abs(raw) <= seen.margin:
         return None
     if seen.slow == "normalised" and abs(seen.shift.estimate) < abs(raw) / 2:
-        text = f"{math.expm1(raw):+.0%} as measured, {math.expm1(seen.shift.estimate):+.1%} without ({told})"
+        left = math.expm1(seen.shift.estimate)
+        text = f"{math.expm1(raw):+z.0%} as measured, {left:+z.1%} without ({told})"
         return Finding(Cause.SLOW_START, text, True, lower)
     if seen.slow == "not normalised" and lower is short:
         text = f"the tests are of different length ({told}), and no round trip is known to take it out"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from federation.units import format_bits_per_second, format_seconds
+from federation.units import format_bits_per_second, format_seconds, format_share
 from reports.compare.model import Comparison, Finding, Likeness, Outcome
 from reports.compare.rules import Seen
 from reports.compare.statistics import LEAST
@@ -82,7 +82,7 @@ def form(quantity: Quantity, value: float) -> str:
     """A value with its unit."""
     if quantity is Quantity.THROUGHPUT:
         return format_bits_per_second(value)
-    return format_seconds(value) if quantity is Quantity.LATENCY else f"{100 * value:.3g} %"
+    return format_seconds(value) if quantity is Quantity.LATENCY else format_share(value)
 
 
 def _count(one: Comparison) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from federation.units import format_bits_per_second, format_seconds
+from federation.units import format_bits_per_second, format_seconds, format_share
 from reports.compare.verdicts import form
 from reports.compare.ways import Quantity
 from reports.document import Column, Table
@@ -24,7 +24,7 @@ _PREFIX = {
 
 def share(value: float) -> str:
     """A share as percent: 0 is 0, and what is little isn't."""
-    return f"{100 * value:.3g} %"
+    return format_share(value)
 
 
 def factor(value: float) -> str:
@@ -35,7 +35,7 @@ def percent(ratio: float) -> str:
     """How much more or less: "+12 %", "−40 %"; "×3.1" from three times on."""
     if ratio >= 3:
         return factor(ratio)
-    return f"{100 * (ratio - 1):+.0f} %".replace("-", "−")
+    return f"{100 * (ratio - 1):+z.0f} %".replace("-", "−")
 
 
 def _when(value: Any) -> str:
@@ -193,7 +193,7 @@ def changes(network: Network, found: Sequence[Change]) -> Table:
     for one in found:
         loss = one.quantity is Quantity.LOSS
         words = _form(one.quantity)
-        amount = (lambda value: f"{100 * value:+.2f} %".replace("-", "−")) if loss else percent
+        amount = (lambda value: f"{100 * value:+z.2f} %".replace("-", "−")) if loss else percent
         # one column of the frame has one unit: it is said in words, too
         rows.append(
             {

@@ -30,7 +30,7 @@ AGES = ((900.0, "up to 15 min"), (3600.0, "15 min to 1 h"), (21_600.0, "1 to 6 h
 
 def percent(log: float) -> str:
     """ln(actual / forecast) as how much more it was: "+4 %"."""
-    return f"{100 * math.expm1(log):+.0f}\N{NO-BREAK SPACE}%"
+    return f"{100 * math.expm1(log):+z.0f}\N{NO-BREAK SPACE}%"
 
 
 def off_by(log: float) -> str:

@@ -8,8 +8,10 @@ import pytest
 
 from broker.model import Part, Replica
 from broker.offers import price
+from broker.offers.rank import MOVES_IN_FULL
 from broker.sessions.codec import dump_request, load_request
 from federation.sites import Policy
+from federation.units import format_size
 from netprobe.cost import grouped, together
 from tests.broker.conftest import make_data, make_federation, make_request, make_site
 from tests.broker.offering import ask, figure
@@ -58,6 +60,14 @@ def test_each_part_comes_from_its_fastest_replica_and_what_is_there_stays():
     # the slowest path that is used
     rate = figure(placement.component_metrics[item.uuid], price.PATH_THROUGHPUT)
     assert rate.minimum == pytest.approx(0.8 * 5e6)
+
+
+@pytest.mark.parametrize(("left", "said"), [(1, "And 1 more file, "), (2, "And 2 more files, ")])
+def test_moves_beyond_those_in_full_are_summed_up(left, said):
+    parts = [Part(GIB, 1, (PERTH,))] * (MOVES_IN_FULL + left)
+    (placement,) = placed(*parts)[1].placements
+    rest = [note.text for note in placement.notes if note.text.startswith("And ")]
+    assert rest == [f"{said}together {format_size(left * GIB)}, from perth"]
 
 
 def test_a_part_whose_only_place_is_denied_is_a_no():

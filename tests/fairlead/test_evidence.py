@@ -48,3 +48,11 @@ def test_predicted_and_actual_stand_side_by_side() -> None:
     assert "+10 %, inside" in inside
     assert "+40 %, outside" in outside
     assert "not forecast" in unknown
+
+
+def test_what_is_off_by_nothing_has_no_minus() -> None:
+    forecast = {"predicted_seconds": 10.0, "predicted_seconds_p10": 8.0, "predicted_seconds_p90": 13.0}
+    console = Console(width=120)
+    with console.capture() as captured:
+        console.print(transfer_table([transfer(9.97, **forecast)]))
+    assert "+0 %, inside" in captured.get()

@@ -7,14 +7,18 @@ import math
 from datetime import timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from federation.errors import InputError
 from federation.units import (
     format_age,
+    format_apart,
     format_bits_per_second,
+    format_count,
+    format_price,
     format_seconds,
+    format_share,
     format_size,
     parse_bits_per_second,
     parse_duration,
@@ -163,6 +167,14 @@ def test_no_text_raises_anything_else(parse, text):
         (format_age, -3, "0 s"),
         (format_age, 7_300, "2 h"),
         (format_age, 200_000, "2 d"),
+        (format_price, 0, "0.00"),
+        (format_price, 1234.5, "1234.50"),
+        (format_price, 0.031_4, "0.031"),
+        (format_price, 0.000_012_3, "0.000012"),
+        (format_share, 0.0125, "1.25 %"),
+        (format_share, 1, "100 %"),
+        (format_share, 4.2e-8, "0.0000042 %"),
+        (format_share, 0, "0 %"),
     ],
 )
 def test_what_is_written(write, value, text):
@@ -173,6 +185,27 @@ def test_what_is_written(write, value, text):
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_what_is_not_finite_is_unknown(write, value):
     assert write(value) == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("number", "text"), [(0, "0 files"), (1, "1 file"), (2, "2 files"), (12_000, "12,000 files")]
+)
+def test_one_is_not_many(number, text):
+    assert format_count(number, "file") == text
+
+
+@given(st.floats(min_value=0, max_value=1e9), st.floats(min_value=0, max_value=1e9))
+@example(0.0301, 0.0302)
+@example(12_345.001, 12_345.002)
+def test_two_that_differ_are_never_said_to_be_the_same(a, b):
+    one, other = format_apart(format_price, a, b)
+    assert (one == other) == (a == b)
+    assert "e" not in one + other
+
+
+def test_sizes_that_are_told_apart_have_their_unit():
+    assert format_apart(format_size, 40_000_001, 40_000_000, "B") == ("40000001 B", "40000000 B")
+    assert format_apart(format_size, 40_000_000, 1_000_000, "B") == ("40 MB", "1 MB")
 
 
 @given(st.floats(min_value=1e-2, max_value=1e20))

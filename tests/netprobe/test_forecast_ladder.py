@@ -13,6 +13,7 @@ import pytest
 from federation.clock import ManualClock
 from federation.database import connect, upgrade
 from federation.sites import Federation, Place, Site
+from federation.units import format_bits_per_second
 from netprobe.archive import Archive
 from netprobe.forecast import Forecast, Forecaster, Rung, from_outside
 from netprobe.measurement import Kind, Measurement, Origin
@@ -94,6 +95,18 @@ def test_measured_says_what_a_person_can_check(archive: Archive, forecast: Forec
     assert found.bits_per_second.p50 == pytest.approx(94.9e6, rel=0.002)
     assert found.explanation.startswith("6 iperf3 tests, newest 4 min old: 94.9 Mbit/s median (")
     assert found.explanation.endswith("), round trip 26.1 ms")
+
+
+def test_rates_of_two_units_are_said_with_both(archive: Archive, forecast: Forecaster) -> None:
+    archive.add(iperf3("perth", "manchester", 1.0 + 0.2 * (n % 2), n) for n in range(12))
+    archive.add(iperf3("perth", "lausanne", 0.9 + 0.4 * (n % 2), n) for n in range(12))
+    for destination in ("manchester", "lausanne"):
+        found = forecast("perth", destination)
+        rate = found.bits_per_second
+        low, middle, high = map(format_bits_per_second, (rate.p10, rate.p50, rate.p90))
+        one = len({each.split()[1] for each in (low, middle, high)}) == 1
+        said = f"{low.split()[0]} to {high.split()[0]}" if one else f"{low} to {high}"
+        assert f": {middle} median ({said})," in found.explanation
 
 
 def test_one_test_is_believed_less_than_many(archive: Archive, forecast: Forecaster) -> None:
