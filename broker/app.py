@@ -41,19 +41,18 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        if not settings.supervise:
-            yield
-            await asyncio.to_thread(front.audit.stop)
-            return
-        task = asyncio.create_task(broker.run(), name="supervisor")
-        task.add_done_callback(_report)
-        supervisor[:] = [task]
+        if settings.supervise:
+            supervisor[:] = [asyncio.create_task(broker.run(), name="supervisor")]
+            supervisor[0].add_done_callback(_report)
         try:
-            yield
+            # a second Ctrl-C has the server drop us instead of waiting: we end as after the first
+            with suppress(asyncio.CancelledError):
+                yield
         finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError, Exception):
-                await task
+            for task in supervisor:
+                task.cancel()
+                with suppress(asyncio.CancelledError, Exception):
+                    await task
             await asyncio.to_thread(front.audit.stop)
 
     front = Front(

@@ -7,11 +7,12 @@ body that is none of Blazar's) it tells its users as a refusal without words.
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import logging
 import threading
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import sqlalchemy as sa
@@ -129,8 +130,12 @@ def create_app(enforcement: Enforcement, token: str, reconcile_seconds: float | 
         over = threading.Event()
         thread = threading.Thread(target=_again, args=(enforcement, over, reconcile_seconds), daemon=True)
         thread.start()
-        yield
-        over.set()
+        try:
+            # a second Ctrl-C has the server drop us instead of waiting: that is an end as any other
+            with suppress(asyncio.CancelledError):
+                yield
+        finally:
+            over.set()
 
     app = FastAPI(
         title="Fairlead credits", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None

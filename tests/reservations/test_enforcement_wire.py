@@ -12,6 +12,7 @@ from federation.database import connect
 from reservations.enforcement.app import Enforcement, create_app
 from reservations.enforcement.bodies import BodyError, UnpriceableError, read_lease
 from reservations.enforcement.ledger import DeniedError
+from tests.hasty import cut_short
 from tests.reservations.enforcement_support import (
     BEFORE,
     PROJECT,
@@ -34,6 +35,11 @@ def client(world):
     world.grant(20)
     with TestClient(create_app(world.enforcement, TOKEN["X-Auth-Token"])) as client:
         yield client
+
+
+def test_a_second_interrupt_is_an_end_as_the_first(world):
+    said = cut_short(create_app(world.enforcement, TOKEN["X-Auth-Token"]))
+    assert said == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
 
 
 @pytest.mark.parametrize("prefix", ["/", "/v1/"])
