@@ -121,12 +121,17 @@ def _front(calendar: Calendar, question: Question, family: _Family) -> list[Alte
         fits = partial(_fits_at, calendar, family, start)
         size = most_that(fits, family.size - 1, size + 1)
         smaller = family.of(size)
-        lost = start - question.after + question.duration * (family.size - size) / family.size
+        lost = start - question.after + _part(question.duration, family.size - size, family.size)
         opening = openings(calendar, replace(smaller, after=start), 1)[0]
         found.append(Alternative(family.compromise, smaller, opening, lost))
         # one that waits longer than this loses more
         before = min(before, question.after + min(each.lost for each in found))
     return found
+
+
+def _part(duration: timedelta, missing: int, whole: int) -> timedelta:
+    """missing/whole of it; a year times the MiB of a large machine is more than a timedelta holds."""
+    return timedelta(microseconds=round(Fraction(microseconds(duration) * missing, whole)))
 
 
 def _fits_at(calendar: Calendar, family: _Family, start: datetime, size: int) -> bool:
@@ -172,7 +177,7 @@ def _flavour(calendar: Calendar, question: Question) -> list[Alternative]:
     asked = 0
     tried: list[Amounts] = []
     for share, flavour, amounts in _flavours(calendar, need):
-        missing = question.duration * (share.denominator - share.numerator) / share.denominator
+        missing = _part(question.duration, share.denominator - share.numerator, share.denominator)
         if asked == MOST_FLAVOURS or (best is not None and missing >= best.lost):
             break
         # one that is no smaller in anything than one that was tried starts no sooner

@@ -10,6 +10,11 @@ from federation.units import parse_duration, parse_instant, parse_size_bytes
 from reservations.calendar import DISK_GB, MEMORY_MB, PGPU, VCPU, Need, Spread
 from reservations.properties import parse_expression
 
+# cores, GPUs, hosts, units
+MOST_OF_ANYTHING = 1_000_000
+# of memory or disk, all units together, in MiB or GiB; calendars count in 64 bits
+MOST_OF_A_SIZE = 1 << 50
+FURTHEST = timedelta(days=36_525)
 # how what is asked for is called where it is asked: an option of a command, a field of a form
 Named = Callable[[str], str]
 
@@ -31,7 +36,12 @@ def read_need(
     properties: str,
     named: Named = as_option,
 ) -> Need:
-    """What is asked for as a need. Raises InputError for what doesn't go together, or for nothing at all."""
+    """What is asked for as a need. Raises InputError for what doesn't go together, for nothing at all, and
+    for more than there is anywhere."""
+    for name, count in (("cores", cores), ("gpu", gpu), ("hosts", hosts), ("instances", instances)):
+        if count is not None and not 1 <= count <= MOST_OF_ANYTHING:
+            expected = f"a whole number from 1 to {MOST_OF_ANYTHING}"
+            raise InputError(f"{named(name)}: expected {expected}, got {count}")
     if hosts is not None and (instances is not None or flavour is not None):
         raise InputError(
             f"{named('hosts')} is whole machines: "
@@ -49,9 +59,12 @@ def read_need(
     ):
         if text is not None:
             try:
-                amounts[name] = -(-parse_size_bytes(text) // size)
+                amount = -(-parse_size_bytes(text) // size)
             except InputError as error:
                 raise InputError(f"{named(what)}: {error}") from None
+            if amount * (hosts or instances or 1) > MOST_OF_A_SIZE:
+                raise InputError(f"{named(what)}: expected less, got {text!r}")
+            amounts[name] = amount
     asked_for = {name: amount for name, amount in amounts.items() if amount}
     if not asked_for and hosts is None and flavour is None:
         *most, last = [named(each) for each in ("cores", "memory", "gpu", "flavour", "hosts")]
@@ -67,9 +80,15 @@ def read_need(
 
 
 def read_range(
-    duration: str, after: str, before: str, now: datetime, named: Named = as_option
+    duration: str,
+    after: str,
+    before: str,
+    now: datetime,
+    named: Named = as_option,
+    furthest: timedelta = FURTHEST,
 ) -> tuple[timedelta, datetime, datetime]:
-    """How long, and the range of starts. Raises InputError that names what is wrong."""
+    """How long, and the range of starts, all of it within `furthest` from now. Raises InputError that names
+    what is wrong."""
 
     def read(name: str, text: str) -> datetime:
         try:
@@ -89,4 +108,7 @@ def read_range(
         raise InputError(
             f"{named('before')}: expected an instant after {first:%Y-%m-%d %H:%M} UTC, got {before!r}"
         )
+    if length > furthest or last - now > furthest - length:
+        late = named("for" if length > furthest else "before")
+        raise InputError(f"{late}: expected an end within {furthest.days} days from now")
     return length, first, last

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from federation.errors import InputError
 
 # rich takes longer to import than most commands take to run: only where something is shown
 if TYPE_CHECKING:
@@ -33,6 +36,30 @@ DatabaseOption = Annotated[
     str | None,
     typer.Option("--database", help="Where results are kept, as a URL; else FAIRLEAD_DATABASE_URL."),
 ]
+
+
+# of rows that a list may have
+MOST_LISTED = 1_000_000
+
+
+def number(name: str, least: float = 0, most: float | None = None, kind: type = int) -> dict[str, Any]:
+    """What typer has to know of the number that the option or argument `name` takes, of `kind` int or float:
+    its range, which the help shows, and how it is read. Raises InputError for what is none of that range."""
+
+    def read(given: object) -> Any:
+        try:
+            found = kind(str(given))
+        except ValueError:
+            found = None
+        # not a number is in no range
+        if found is None or not least <= found <= (math.inf if most is None else most):
+            what = "a whole number" if kind is int else "a number"
+            among = f"of {least} or more" if most is None else f"from {least} to {most}"
+            raise InputError(f"{name}: expected {what} {among}, got {str(given)[:40]!r}")
+        return found
+
+    shown = {"metavar": "<number>"} if name.startswith("-") else {}
+    return {"parser": read, "min": least, "max": most, **shown}
 
 
 def output() -> Console:

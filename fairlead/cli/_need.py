@@ -9,25 +9,37 @@ from typing import Annotated, Any
 
 import typer
 
+from fairlead.cli._common import number
 from reservations.calendar import Need
+from reservations.reading import MOST_OF_ANYTHING
+
+
+def _counted(name: str) -> dict[str, Any]:
+    return number(name, 1, MOST_OF_ANYTHING)
+
 
 # name of the parameter -> the option, and what holds where it isn't given
 _OPTIONS: dict[str, tuple[Any, Any]] = {
-    "cores": (Annotated[int | None, typer.Option(min=1, help="Cores of one unit.")], None),
+    "cores": (Annotated[int | None, typer.Option(**_counted("--cores"), help="Cores of one unit.")], None),
     "memory": (
         Annotated[str | None, typer.Option(help='Memory of one unit, such as "256 GiB".')],
         None,
     ),
     "disk": (Annotated[str | None, typer.Option(help='Disk of one unit, such as "100 GB".')], None),
-    "gpu": (Annotated[int | None, typer.Option(min=1, help="GPUs of one unit.")], None),
+    "gpu": (Annotated[int | None, typer.Option(**_counted("--gpu"), help="GPUs of one unit.")], None),
     "hosts": (
         Annotated[
             int | None,
-            typer.Option(min=1, help="So many whole hosts, each with at least what is asked for."),
+            typer.Option(
+                **_counted("--hosts"), help="So many whole hosts, each with at least what is asked for."
+            ),
         ],
         None,
     ),
-    "instances": (Annotated[int | None, typer.Option(min=1, help="So many equal units (1).")], None),
+    "instances": (
+        Annotated[int | None, typer.Option(**_counted("--instances"), help="So many equal units (1).")],
+        None,
+    ),
     "flavour": (
         Annotated[str | None, typer.Option("--flavour", "--flavor", help="A flavour of the cloud.")],
         None,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from fairlead.cli._common import JsonOption, messages, output, print_json
+from fairlead.cli._common import MOST_LISTED, JsonOption, messages, number, output, print_json
 from fairlead.cli._database import SettingsOption, database
 from federation.errors import InputError
 from federation.units import A_PAST_INSTANT
@@ -32,7 +32,9 @@ def audit(
     until: Annotated[
         str | None, typer.Option(help=f"Until then: {A_PAST_INSTANT}.", show_default=False)
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="So many at most, the newest.")] = 100,
+    limit: Annotated[
+        int, typer.Option(**number("--limit", 1, MOST_LISTED), help="So many at most, the newest.")
+    ] = 100,
     settings_file: SettingsOption = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fairlead.cli._common import DatabaseOption, JsonOption, messages, output, print_json
+from fairlead.cli._common import DatabaseOption, JsonOption, messages, number, output, print_json
 from fairlead.cli._database import at as database_at
 from federation.errors import InputError, OutsideError
 
@@ -36,12 +36,22 @@ CloudOption = Annotated[
 UNIT = "core-hours"
 PORT = 8089
 RECONCILE_SECONDS = 60.0
+MOST_CREDITS = 10**12
+MOST_OF_A_FLAVOUR = 1_000_000
+MOST_BOOKINGS = 10**9
 
 
 @app.command()
 def grant(
     project: ProjectArgument,
-    amount: Annotated[float, typer.Argument(help="How many credits.", show_default=False)],
+    amount: Annotated[
+        float,
+        typer.Argument(
+            **number("AMOUNT", -MOST_CREDITS, MOST_CREDITS, float),
+            help="How many credits.",
+            show_default=False,
+        ),
+    ],
     name: Annotated[str, typer.Option(help="What the purse is called.")] = "credits",
     unit: Annotated[str, typer.Option(help="What is counted in it.")] = UNIT,
     price: Annotated[
@@ -119,10 +129,10 @@ def show(
 @app.command()
 def flavour(
     name: Annotated[str, typer.Argument(help="The flavour's id, as leases name it.", show_default=False)],
-    cores: Annotated[int, typer.Option(min=0, help="Its virtual cores.")],
+    cores: Annotated[int, typer.Option(**number("--cores", 0, MOST_OF_A_FLAVOUR), help="Its virtual cores.")],
     memory: Annotated[str, typer.Option(help="Its memory, as in '16 GiB'.")],
     disk: Annotated[str, typer.Option(help="Its disk, as in '100 GiB'.")] = "0 GiB",
-    gpus: Annotated[int, typer.Option(min=0, help="Its GPUs.")] = 0,
+    gpus: Annotated[int, typer.Option(**number("--gpus", 0, MOST_OF_A_FLAVOUR), help="Its GPUs.")] = 0,
     database: DatabaseOption = None,
 ) -> None:
     """Say how large a flavour is: Blazar doesn't, when it asks. Not needed with `serve --cloud`.
@@ -142,7 +152,12 @@ def flavour(
 
 @app.command()
 def release(
-    booking: Annotated[int, typer.Argument(help="A pending booking's number, as in `credits show`.")],
+    booking: Annotated[
+        int,
+        typer.Argument(
+            **number("BOOKING", 1, MOST_BOOKINGS), help="A pending booking's number, as in `credits show`."
+        ),
+    ],
     database: DatabaseOption = None,
 ) -> None:
     """Give back what was paid for a lease that was allowed, but never made.
@@ -198,7 +213,7 @@ def serve(
         typer.Option(help="The file with the secret that Blazar sends (external_service_token)."),
     ],
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 is any free one.")] = PORT,
+    port: Annotated[int, typer.Option(**number("--port", 0, 65535), help="Port; 0 is any free one.")] = PORT,
     cloud: CloudOption = None,
     gpus: Annotated[
         str | None, typer.Option(help="The capability of Blazar's hosts that counts their GPUs.")

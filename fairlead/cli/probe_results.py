@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fairlead.cli._common import CatalogueOption, DatabaseOption, JsonOption, messages, output, print_json
+from fairlead.cli._common import (
+    CatalogueOption,
+    DatabaseOption,
+    JsonOption,
+    messages,
+    number,
+    output,
+    print_json,
+)
 from federation.errors import InputError
 
 if TYPE_CHECKING:
@@ -24,6 +32,7 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 NOTHING_MEASURED = 1
+MOST_FILES = 10**9
 
 
 @app.command(
@@ -71,7 +80,7 @@ def forecast(
     source: Annotated[str, typer.Argument(help="The site that sends (its id).")],
     destination: Annotated[str, typer.Argument(help="The site that receives (its id).")],
     size: Annotated[str, typer.Option(help="How much to move, all files together.")] = "1 GB",
-    files: Annotated[int, typer.Option(min=1, help="In how many files.")] = 1,
+    files: Annotated[int, typer.Option(**number("--files", 1, MOST_FILES), help="In how many files.")] = 1,
     png: Annotated[
         Path | None, typer.Option(help="Draw the path's history and the forecast into this file.")
     ] = None,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fairlead.cli import _report
-from fairlead.cli._common import CatalogueOption, DatabaseOption, JsonOption
+from fairlead.cli._common import MOST_LISTED, CatalogueOption, DatabaseOption, JsonOption, number
 from fairlead.cli._database import at as database_at
 from federation.errors import InputError
 
@@ -58,7 +58,10 @@ def compare(
     plan: Annotated[
         list[Path] | None, typer.Option("--plan", help="A plan: what the scripts were to measure.")
     ] = None,
-    evidence: Annotated[int, typer.Option(min=0, help="Draw the evidence of so many paths.")] = 40,
+    evidence: Annotated[
+        int,
+        typer.Option(**number("--evidence", 0, MOST_LISTED), help="Draw the evidence of so many paths."),
+    ] = 40,
     catalogue: CatalogueOption = None,
     database: DatabaseOption = None,
     as_json: JsonOption = False,

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from fairlead.cli._common import JsonOption, messages, print_json
+from fairlead.cli._common import JsonOption, messages, number, print_json
 from federation.errors import InputError
 
 
@@ -38,7 +38,9 @@ def serve(
     port: Annotated[
         int | None,
         typer.Option(
-            min=0, max=65535, help="Port; 0 is any free one.", show_default="8080, or from the settings"
+            **number("--port", 0, 65535),
+            help="Port; 0 is any free one.",
+            show_default="8080, or from the settings",
         ),
     ] = None,
     simulated: Annotated[
@@ -74,7 +76,7 @@ def serve(
         listening = stack.enter_context(
             listen(host or settings.host, settings.port if port is None else port)
         )
-        broker = stack.enter_context(simulated_broker() if simulated else real_broker(settings))
+        broker = stack.enter_context(simulated_broker(settings) if simulated else real_broker(settings))
         url = address_of(listening)
         running = server(broker, url, log_level.value)
         sites = ", ".join(broker.federation.sites)

@@ -16,7 +16,7 @@ from fairlead.cli._broker import (
     UserOption,
     session_uuid,
 )
-from fairlead.cli._common import JsonOption, messages, output, print_json
+from fairlead.cli._common import MOST_LISTED, JsonOption, messages, number, output, print_json
 
 # what is shown where no phase is named: not the offers that nobody took
 TAKEN = ["ACCEPTED", "WAITING", "PREPARING", "AVAILABLE", "RUNNING", "RELEASING"]
@@ -33,7 +33,9 @@ def sessions(
     everybody: Annotated[
         bool, typer.Option("--all", help="Everybody's (operators and administrators only).")
     ] = False,
-    limit: Annotated[int, typer.Option(min=1, help="So many at most, the newest.")] = 50,
+    limit: Annotated[
+        int, typer.Option(**number("--limit", 1, MOST_LISTED), help="So many at most, the newest.")
+    ] = 50,
     url: UrlOption = DEFAULT_URL,
     user: UserOption = None,
     password: PasswordOption = None,

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fairlead.cli._common import CatalogueOption, DatabaseOption, JsonOption, messages, output, print_json
+from fairlead.cli._common import (
+    CatalogueOption,
+    DatabaseOption,
+    JsonOption,
+    messages,
+    number,
+    output,
+    print_json,
+)
 from fairlead.cli._database import at
 
 if TYPE_CHECKING:
@@ -34,7 +42,10 @@ def nesting(
         ),
     ] = None,
     seconds: Annotated[
-        float, typer.Option(min=1, help="How long one try may take, its queue included.")
+        float,
+        typer.Option(
+            **number("--seconds", 1, 86_400, float), help="How long one try may take, its queue included."
+        ),
     ] = 600.0,
     privileged: Annotated[
         bool, typer.Option(help="Try it in a privileged container, too, where the site has those.")

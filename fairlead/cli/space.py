@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fairlead.cli._common import CatalogueOption, JsonOption, messages, output, print_json
+from fairlead.cli._common import CatalogueOption, JsonOption, messages, number, output, print_json
 from fairlead.cli._need import takes_need
 from fairlead.cli._space import (
     AfterOption,
@@ -45,7 +45,9 @@ def when(
     after: AfterOption = "now",
     before: BeforeOption = "30d",
     site: SiteOption = None,
-    count: Annotated[int, typer.Option(min=1, max=100, help="Windows of each site at most.")] = 3,
+    count: Annotated[
+        int, typer.Option(**number("--count", 1, 100), help="Windows of each site at most.")
+    ] = 3,
     ics: Annotated[Path | None, typer.Option(help="Write the windows as an iCalendar file.")] = None,
     catalogue: CatalogueOption = None,
     cloud: CloudOption = None,

@@ -30,7 +30,7 @@ from reservations.answers import (
 )
 from reservations.asking import Answer, ask, remarks
 from reservations.calendar import DISK_GB, MEMORY_MB, VCPU, Calendar, Need, Taken
-from reservations.reading import read_need, read_range
+from reservations.reading import MOST_OF_ANYTHING, read_need, read_range
 from reservations.snapshots import Known
 from reservations.windows import Question
 from reservations.words import need_words
@@ -39,7 +39,6 @@ DAYS = 14
 # how far ahead may be asked about
 FURTHEST = timedelta(days=400)
 WINDOWS = 3
-MOST_OF_ANYTHING = 1_000_000
 # bookings that the page lists of one site
 LISTED = 50
 # how a need is asked for, and what is taken where the form says nothing
@@ -80,9 +79,7 @@ def read_question(fields: Mapping[str, str], now: datetime) -> Asked | None:
         "",
         _named,
     )
-    length, first, last = read_range(given["for"], given["after"], given["before"], now, _named)
-    if length > FURTHEST or last - now > FURTHEST - length:
-        raise InputError(f"{_named('before')}: expected an end within {FURTHEST.days} days from now")
+    length, first, last = read_range(given["for"], given["after"], given["before"], now, _named, FURTHEST)
     return Asked(need, Question(need, length, first, last))
 
 

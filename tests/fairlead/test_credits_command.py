@@ -59,7 +59,7 @@ def test_what_was_granted_is_shown(run: Run) -> None:
     [
         (["grant", PROJECT, "5", "--price", "VCPU"], "--price: expected a class and its price"),
         (["grant", PROJECT, "5", "--from", "soon"], "--from: expected a day or an instant"),
-        (["grant", PROJECT, "nan"], "credits: expected from 0"),
+        (["grant", PROJECT, "nan"], "AMOUNT: expected a number from -"),
         (["grant", PROJECT, "5", "--add"], "has no purse 'credits'"),
         (["release", "7"], "booking 7: expected one that is pending"),
         (["flavour", "m1", "--cores", "1", "--memory", "much"], "expected a size"),

@@ -6,7 +6,7 @@ from datetime import timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reservations.calendar import VCPU, Calendar, Host, Need, Rules, Taken
+from reservations.calendar import MEMORY_MB, VCPU, Calendar, Host, Need, Rules, Taken
 from reservations.windows import Compromise, Question, alternatives, openings
 from tests.reservations.spaces import MINUTE, ZERO, at, calendars, fits, minute_of, questions, right_starts
 
@@ -170,3 +170,12 @@ def test_later_is_the_first_start_after_the_asked_range(before, length):
     (later,) = alternatives(cloud(taken=taken), question)
     assert later.compromise is Compromise.LATER
     assert (later.opening.start, later.lost) == (at(100), 100 * MINUTE)
+
+
+def test_a_year_with_the_memory_of_a_large_machine():
+    host = Host("h0", "h0", {MEMORY_MB: 2 << 20})
+    calendar = replace(cloud(), hosts=(host,), until=at(10**6))
+    question = Question(Need({MEMORY_MB: 4 << 20}), timedelta(days=365), at(0), at(10))
+    (found,) = alternatives(calendar, question)
+    assert (found.compromise, found.lost) == (Compromise.SMALLER, timedelta(days=365) / 2)
+    assert found.question.need.amounts == {MEMORY_MB: 2 << 20}
