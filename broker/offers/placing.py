@@ -151,8 +151,10 @@ def _passed_on(candidate: Candidate, ready: ReadyOffer, moment: Moment) -> Price
     """An offer of the site's own broker with our cost of moving data there, or why it won't do."""
     request, site = candidate.request, candidate.site.id
     earliest = max(request.earliest_start, moment.ready(candidate))
-    start = max(ready.start, earliest)
     last = min(ready.start + ready.start_within, request.latest_start)
+    start = max(ready.start, earliest)
+    if ceil_second(start) <= last:
+        start = ceil_second(start)
     least = candidate.need
     values = {"site": site}
     if ready.expires <= moment.now:
@@ -170,10 +172,8 @@ def _passed_on(candidate: Candidate, ready: ReadyOffer, moment: Moment) -> Price
     # what a broker gives beyond the asked maximum is not promised on
     cores, memory = request.cores.maximum or ready.cores, request.memory_gib.maximum or ready.memory_gib
     result = start + request.duration
-    seconds = (result - moment.now).total_seconds()
-    bill = price.foreign_bill(
-        candidate.site, ready.costs, ready.metrics, candidate.staging, (seconds, seconds)
-    )
+    seconds = (result - moment.now).total_seconds(), (ceil_second(result) - moment.now).total_seconds()
+    bill = price.foreign_bill(candidate.site, ready.costs, ready.metrics, candidate.staging, seconds)
     placement = Placement(
         site_id=site,
         cores=min(ready.cores, cores),
