@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import shutil
@@ -210,7 +211,9 @@ class PodmanPlatform:
             raise self._error(f"{problem.filename}: {problem.strerror}") from problem
         end = await podman(*arguments, directory=directory)
         if end.returncode != 0 and NAME_IN_USE not in end.stderr:
-            await podman("rm", "--force", "--ignore", "--time", "0", container_name(job.id))
+            # what is told is why it can't be started
+            with contextlib.suppress(PlatformError):
+                await remove_container(container_name(job.id))
             raise self._error(f"the container can't be started: {words(end.complaint)}")
 
     async def _image_id(self, job: Job) -> str:
