@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import errno
 import logging
-import os
 import secrets
 import socket
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +17,7 @@ from federation.catalogue import builtin_federation, load_federation
 from federation.clock import SystemClock
 from federation.database import connect, upgrade
 from federation.errors import InputError, OutsideError
-from federation.settings import Settings, load_settings
+from federation.settings import Settings
 from federation.sites import Federation
 
 if TYPE_CHECKING:
@@ -53,13 +52,13 @@ def settings_with_admin(settings: Settings) -> tuple[Settings, str | None]:
 
 
 @contextmanager
-def simulated_broker(environ: Mapping[str, str] = os.environ) -> Iterator[Broker]:
+def simulated_broker(settings: Settings) -> Iterator[Broker]:
     """A self-contained broker: built-in federation, recorded measurements, and a database that goes with the
-    block. Needs no network, no root and no container engine."""
+    block, whatever `settings` says of these. Needs no network, no root and no container engine."""
     from netprobe.archive import Archive
     from netprobe.recorded import load_recorded
 
-    settings, password = settings_with_admin(load_settings(None, environ))
+    settings, password = settings_with_admin(settings)
     federation = builtin_federation()
     with tempfile.TemporaryDirectory(prefix="fairlead-") as directory:
         url = f"sqlite:///{Path(directory) / 'fairlead.db'}"

@@ -115,7 +115,11 @@ def test_a_password_is_made_up_and_shown_once(tmp_path: Path) -> None:
 
 def test_json_says_where_it_listens(tmp_path: Path) -> None:
     environment = {**os.environ, "TMPDIR": str(tmp_path), "FAIRLEAD_ADMIN_PASSWORD": "chosen"}
+    settings = tmp_path / "settings.toml"
+    # who may do what is said there for simulated sites, too
+    settings.write_text('oidc_issuer = "https://127.0.0.1/"\noidc_audience = "us"\n')
     command = [sys.executable, "-m", "fairlead", "serve", "--simulated", "--port", "0", "--json"]
+    command += ["--settings", str(settings)]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
     ) as process:
@@ -131,6 +135,8 @@ def test_json_says_where_it_listens(tmp_path: Path) -> None:
             assert "perth" in said["sites"]
             health = httpx.get(f"{said['url']}/health", trust_env=False, timeout=300)
             assert health.status_code == 200
+            refused = httpx.get(f"{said['url']}/sessions", trust_env=False, timeout=300)
+            assert "Bearer" in refused.headers["WWW-Authenticate"]
         finally:
             process.terminate()
             process.wait(300)
