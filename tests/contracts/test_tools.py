@@ -33,7 +33,7 @@ def run(tool: Tool, test: Test) -> Measurement:
     before, begun = children(), time.monotonic()
     result = asyncio.run(tool.run(test))
     assert time.monotonic() - begun < test.time_limit_seconds + SECONDS
-    assert children() == before
+    assert children() <= before
     assert (result.kind, result.tool) == (Kind.THROUGHPUT, tool.name)
     assert (result.source, result.destination) == (test.source.site, test.destination.site)
     # what was asked, and how it was measured
@@ -96,7 +96,7 @@ def test_a_server_that_stops_answering_is_ended_at_the_time_limit(tool: Tool) ->
     assert result.error.startswith("destination there: ")
     assert "within 4 s" in result.error or "ended after 4 s" in result.error
     assert result.seconds < 4 + SECONDS
-    assert children() == before
+    assert children() <= before
 
 
 def test_cancelled_it_has_ended_its_processes(tool: Tool) -> None:
@@ -110,10 +110,10 @@ def test_cancelled_it_has_ended_its_processes(tool: Tool) -> None:
             running.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await running
-            assert children() == with_server
+            assert children() <= with_server
 
     asyncio.run(cancelled())
-    assert children() == before
+    assert children() <= before
 
 
 def test_a_program_that_cannot_be_started_is_a_failure_of_its_side(tool: Tool) -> None:
