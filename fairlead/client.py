@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 import httpx
 
-from federation.errors import InputError, OutsideError
+from federation.errors import InputError, OutsideError, one_line
 from federation.http_words import in_words
 
 Document = Mapping[str, Any]
@@ -168,14 +168,14 @@ def _detail(response: httpx.Response) -> str:
     try:
         document = response.json()
     except ValueError:
-        return " ".join(response.text.split())[:300] or response.reason_phrase
+        return one_line(response.text)[:300] or response.reason_phrase
     if isinstance(document, dict):
         texts = [text for _, text in notes(document)]
         if texts:
             return "; ".join(texts)
         for key in ("detail", "error", "message"):
             if key in document:
-                return " ".join(str(document[key]).split())[:300]
+                return one_line(document[key])[:300]
     return response.reason_phrase
 
 

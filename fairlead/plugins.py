@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from federation.about import About
+from federation.errors import one_line
 
 # by group of entry points, in the order in which they are shown: what each of them is called
 GROUPS: Mapping[str, str] = {
@@ -52,7 +53,7 @@ def _plugin(group: str, entry: EntryPoint) -> Plugin:
         about = _about(entry.load())
     # what somebody else's module does on import is anything
     except Exception as error:
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         missing.append(f"it can't be loaded: {type(error).__name__}: {reason}")
     else:
         if about is None:

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
-from federation.errors import InputError
+from federation.errors import InputError, one_line
 
 A_RATE: Final = 'a rate such as "10 Gbit/s" or "250 Mbit/s"'
 A_SIZE: Final = 'a size such as "256 GiB" or "200 MB"'
@@ -72,7 +72,7 @@ def _quantity(text: str, units: Mapping[str, Decimal], expected: str) -> Decimal
 
 def _unexpected(text: object, expected: str) -> InputError:
     shown = f'"{text}"' if isinstance(text, str) else repr(text)
-    return InputError(f"expected {expected}, got {' '.join(shown[:80].split())}")
+    return InputError(f"expected {expected}, got {one_line(shown[:80])}")
 
 
 def parse_bits_per_second(text: str) -> float:

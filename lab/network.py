@@ -16,7 +16,7 @@ import subprocess
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from federation.errors import OutsideError
+from federation.errors import OutsideError, one_line
 from federation.hosts import NamespaceHost
 from lab import state
 from lab.description import Lab, Site
@@ -70,7 +70,7 @@ def supported() -> str | None:
     except (OSError, subprocess.TimeoutExpired) as error:
         return f"the lab needs network namespaces: {error}"
     if done.returncode != 0:
-        return f"the lab needs network namespaces: {' '.join(done.stderr.split())}"
+        return f"the lab needs network namespaces: {one_line(done.stderr)}"
     return None
 
 
@@ -92,9 +92,7 @@ def exists(namespace: str) -> bool:
 def _run(argv: Sequence[str], text: str = "") -> str:
     done = subprocess.run(argv, input=text, capture_output=True, text=True, pass_fds=state.held())
     if done.returncode != 0:
-        raise OutsideError(
-            f"{' '.join(argv)}: {' '.join(done.stderr.split()) or f'status {done.returncode}'}"
-        )
+        raise OutsideError(f"{' '.join(argv)}: {one_line(done.stderr) or f'status {done.returncode}'}")
     return done.stdout
 
 
@@ -192,7 +190,7 @@ def remove(names: Iterable[str]) -> None:
             ["ip", "netns", "del", name], capture_output=True, text=True, pass_fds=state.held()
         )
         if done.returncode != 0 and file.exists():
-            raise OutsideError(f"ip netns del {name}: {' '.join(done.stderr.split())}")
+            raise OutsideError(f"ip netns del {name}: {one_line(done.stderr)}")
 
 
 def listening(pid: int, port: int) -> bool:

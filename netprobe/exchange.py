@@ -23,7 +23,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from federation.errors import InputError, OutsideError
+from federation.errors import InputError, OutsideError, one_line
 from netprobe.archive_rows import COLUMNS, checked, row
 from netprobe.measurement import Measurement
 
@@ -176,7 +176,7 @@ def _opened_parquet(path: Path) -> Iterator[Any]:
         with parquet.ParquetFile(path) as file:
             yield file
     except (pyarrow.ArrowException, ValueError) as error:
-        raise InputError(f"{path}: expected Parquet: {' '.join(str(error).split())}") from None
+        raise InputError(f"{path}: expected Parquet: {one_line(error)}") from None
 
 
 def _parquet() -> Any:
@@ -246,7 +246,7 @@ def _beside(path: Path) -> Path:
 
 def _unreadable(path: Path, error: OSError) -> OutsideError:
     # pyarrow's own text is long, and names the path again
-    said = os.strerror(error.errno) if error.errno else " ".join(str(error).split())
+    said = os.strerror(error.errno) if error.errno else one_line(error)
     return OutsideError(f"{path}: can't be read: {said}")
 
 

@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from federation.clock import Clock
-from federation.errors import OutsideError
+from federation.errors import OutsideError, one_line
 from federation.sites import Federation
 from netprobe.budget import Ledger
 from netprobe.history import History
@@ -250,4 +250,4 @@ def next_due(block: Block, now: datetime) -> datetime | None:
 
 
 def _line(problem: Exception) -> str:
-    return f"{type(problem).__name__}: {' '.join(str(problem).split())[:200]}"
+    return f"{type(problem).__name__}: {one_line(problem)[:200]}"

@@ -15,6 +15,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from federation.aside import AsideError, aside, limit
+from federation.errors import one_line
 
 TIME_LIMIT_SECONDS = 20
 _MEMORY_BYTES = 1024**3
@@ -69,7 +70,7 @@ def main() -> int:
     try:
         said: dict[str, Any] = {"rows": _read(json.load(sys.stdin)["body"])}
     except Exception as problem:  # whatever astropy makes of it
-        said = {"error": " ".join(f"{type(problem).__name__}: {problem}".split())[:200]}
+        said = {"error": one_line(f"{type(problem).__name__}: {problem}")[:200]}
     json.dump(said, sys.stdout)
     return 0
 

@@ -12,6 +12,7 @@ from broker.catalogues import CatalogueError
 from broker.catalogues.fields import bytes_in
 from broker.catalogues.ivoa_votable import BINARY_SECONDS, Row, rows
 from broker.catalogues.urls import wrong_with
+from federation.errors import one_line
 
 # files of one item, of each of which the size may have to be asked for
 MOST_LINKS = 100
@@ -87,7 +88,7 @@ def _is_of(given: str | None, wanted: str) -> bool:
 def _nothing(own: Sequence[Row], this: Sequence[Row], about: str) -> LinkError:
     failed = next((row["error_message"] for row in (*this, *own) if "error_message" in row), None)
     if failed is not None:
-        return LinkError("data-not-found", f"{about} says {' '.join(failed.split())[:200]!r}")
+        return LinkError("data-not-found", f"{about} says {one_line(failed)[:200]!r}")
     service = next((row["service_def"] for row in this if "service_def" in row), None)
     if service is not None:
         words = f"{about} leaves the data to a service ({service[:80]!r}), and none is called here"

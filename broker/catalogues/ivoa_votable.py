@@ -8,6 +8,7 @@ from xml.etree.ElementTree import Element
 from broker.catalogues import CatalogueError
 from broker.catalogues.ivoa_binary import BinaryError, binary_rows
 from broker.catalogues.xml_reading import read_xml
+from federation.errors import one_line
 from netprobe.mover_http import shown
 
 Row = Mapping[str, str]
@@ -74,7 +75,7 @@ def error_in(body: str) -> str | None:
 def _failure(results: Element) -> str | None:
     for info in results.iter("INFO"):
         if info.get("name") == "QUERY_STATUS" and info.get("value", "").upper() == "ERROR":
-            return repr(" ".join((info.text or "").split())[:200])
+            return repr(one_line(info.text or "")[:200])
     return None
 
 

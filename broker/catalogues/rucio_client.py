@@ -18,7 +18,7 @@ from broker.catalogues.rucio_http import ask
 from broker.catalogues.rucio_options import Server
 from broker.catalogues.rucio_tokens import RucioError, Tokens
 from federation.clock import Clock
-from federation.errors import InputError
+from federation.errors import InputError, one_line
 from federation.http_asking import UnansweredError, UnreadableError, client
 from federation.tls import client_tls
 
@@ -147,7 +147,7 @@ class Rucio:
         try:
             yield
         except ValueError as error:
-            words = " ".join(str(error).split())
+            words = one_line(error)
             raise RucioError(f"{self.where} answers with what can't be read: {words}") from None
 
     def _ask(self, method: str, path: str, until: float, question: Any = None) -> bytes:
@@ -232,7 +232,7 @@ def _complaint(answer: bytes) -> answers.Complaint:
 def _words(said: answers.Complaint, tokens: Tokens) -> str:
     """What it says, in one line; without secrets first, for half of one is too much."""
     text = tokens.without(said.exception_message or said.exception_class)
-    return " ".join(text.split())[:LONGEST_WORDS]
+    return one_line(text)[:LONGEST_WORDS]
 
 
 def _stamp(server: Server) -> object:

@@ -17,6 +17,7 @@ from broker.catalogues.rucio_placement import Whereabouts, counted
 from broker.catalogues.rucio_stores import Store, Stores
 from broker.catalogues.rucio_tokens import RucioError
 from broker.model import Level, Note, Target
+from federation.errors import one_line
 
 # one call of `Stages`, which may be a few questions
 CALL_SECONDS = 20.0
@@ -165,7 +166,7 @@ def _is_refusal(error: RucioError) -> bool:
 def _why(rucio: Rucio, rule: answers.Rule, target: Target) -> str:
     of = rule.locks_ok_cnt + rule.locks_replicating_cnt + rule.locks_stuck_cnt
     files = f"{rule.locks_stuck_cnt} of {of} files" if rule.locks_stuck_cnt else "it"
-    words = " ".join(_QUERY.sub("?...", rule.error or "").split())[:LONGEST_ERROR]
+    words = one_line(_QUERY.sub("?...", rule.error or ""))[:LONGEST_ERROR]
     return f"{rucio.where} can't bring {files} to {target.rse} ({rule.state}): {words or 'it says no more'}"
 
 

@@ -11,6 +11,8 @@ from typing import Any
 
 import yaml
 
+from federation.errors import one_line
+
 # what a request may be at most, in bytes, and how deep; the contract's own documents are 8 deep
 BODY_LIMIT = 1024 * 1024
 DEPTH_LIMIT = 64
@@ -107,7 +109,7 @@ def read_yaml(body: bytes) -> Any:
         at = f" at line {mark.line + 1}, column {mark.column + 1}" if mark is not None else ""
         raise Malformed(Fault(f"not YAML: {error.problem or error.context}{at}", "")) from None
     except yaml.YAMLError as error:
-        raise Malformed(Fault(f"not YAML: {' '.join(str(error).split())}", "")) from None
+        raise Malformed(Fault(f"not YAML: {one_line(error)}", "")) from None
     except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         # a scalar under a tag that it doesn't fit (`!!int x`): the constructors raise what they trip over
         raise Malformed(Fault(f"a value that doesn't fit its YAML tag: {error}", "")) from None

@@ -27,7 +27,7 @@ from broker.images.credentials import Login, find_login, has_other_login, read_s
 from broker.images.documents import ACCEPTED
 from broker.images.references import Reference
 from federation import http_asking
-from federation.errors import InputError
+from federation.errors import InputError, one_line
 from federation.http_words import in_words
 from netprobe.addresses import ForbiddenError, UnknownHostError, targets
 
@@ -293,5 +293,5 @@ def _said(answer: Answer) -> str:
         message = json.loads(answer.content)["errors"][0]["message"]
     except (ValueError, KeyError, IndexError, TypeError, RecursionError):
         return ""
-    words = " ".join(str(message).split())[:LONGEST_WORDS]
+    words = one_line(message)[:LONGEST_WORDS]
     return f": {words}" if words else ""

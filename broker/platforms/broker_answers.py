@@ -13,6 +13,7 @@ from broker.contract.times import parse_duration, parse_instant, parse_interval
 from broker.model import Connector, Figure, Level, Note, Outcome, Phase
 from broker.platforms import ReadyOffer, SeenThere, Unreachable
 from broker.platforms.container_log import TAIL_BYTES
+from federation.errors import one_line
 
 # what is passed on of another broker's messages
 MOST_NOTES, LONGEST_NOTE, LONGEST_PATH = 20, 1000, 200
@@ -36,7 +37,7 @@ def read_offers(answer: Mapping[str, Any], now: datetime) -> list[ReadyOffer | N
             found.append(_offer(_map(offer), now))
         except (TypeError, ValueError, OverflowError) as error:
             text = "its broker made an offer that can't be understood: {reason}"
-            found.append(Note("broker-offer", text, {"reason": " ".join(str(error).split())[:200]}))
+            found.append(Note("broker-offer", text, {"reason": one_line(error)[:200]}))
     return found
 
 
@@ -166,7 +167,7 @@ def _rendered(message: Mapping[str, Any]) -> str:
             text = text.replace(f"${{{name}}}", shown).replace(f"{{{name}}}", shown)[:LONGEST_NOTE]
     # what moves a terminal's cursor, or no database takes, is a space
     plain = "".join(letter if letter.isprintable() else " " for letter in text[: 2 * LONGEST_NOTE])
-    return " ".join(plain.split())
+    return one_line(plain)
 
 
 def _level(message: Mapping[str, Any]) -> Level:

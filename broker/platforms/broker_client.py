@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from broker.platforms import PlatformError, Unreachable
 from federation import http_asking
+from federation.errors import one_line
 from federation.http_asking import UnansweredError, UnreadableError
 
 # more than any answer to one request needs
@@ -102,7 +103,7 @@ class RemoteBroker:
     def _refusal(self, status: int, body: bytes) -> str:
         found = _read(body)
         said = found.get("error") if isinstance(found, dict) else None
-        text = " ".join(str(said).split())
+        text = one_line(said)
         # some repeat what they were sent
         for secret in (self._credentials() or "").split()[1:]:
             text = text.replace(secret, "***")

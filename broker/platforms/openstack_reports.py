@@ -9,6 +9,7 @@ from typing import Any
 from broker.platforms import State, Status, Waiting
 from broker.platforms.openstack_records import Record, Sent
 from broker.platforms.openstack_store import MANIFEST_BYTES
+from federation.errors import one_line
 from federation.units import format_size
 from reservations.openstack.said import meaning
 
@@ -45,7 +46,7 @@ def ended_status(record: Record, report: Mapping[str, Any]) -> Status:
     """Of one whose server says how it ended."""
     code, problem = report.get("exit_code"), report.get("problem")
     code = code if isinstance(code, int) and -255 <= code <= 255 else None
-    problem = " ".join(str(problem).split())[:PROBLEM_LETTERS] if problem else None
+    problem = one_line(problem)[:PROBLEM_LETTERS] if problem else None
     if code is None and problem is None:
         problem = "its server doesn't say how it ended"
     stdout, stderr = _text(report, "stdout"), _text(report, "stderr")

@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any, TypeGuard
 
 from broker.contract.times import parse_instant
+from federation.errors import one_line
 
 # what Skaha writes where it knows nothing, besides leaving the name out
 NONE = "<none>"
@@ -176,7 +177,7 @@ def read_events(text: str) -> tuple[Event, ...]:
         words = line[:start].split()
         if len(words) >= 2:
             message = line[start:] if end < 0 else line[start:end]
-            found.append(Event(words[0], words[1], " ".join(message.split())[:LONGEST_MESSAGE]))
+            found.append(Event(words[0], words[1], one_line(message)[:LONGEST_MESSAGE]))
     return tuple(found)
 
 

@@ -19,6 +19,7 @@ from broker.platforms.skaha_credentials import Credentials
 from broker.platforms.skaha_options import Options
 from federation import http_asking
 from federation.clock import Clock
+from federation.errors import one_line
 
 T = TypeVar("T")
 # more than any list of images
@@ -177,7 +178,7 @@ class Skaha:
         for secret in sorted({*plain, *quoted}, key=len, reverse=True):
             if len(secret) >= SHORTEST_SECRET:
                 text = text.replace(secret, "***")
-        return " ".join(text.split())[:LONGEST_WORDS]
+        return one_line(text)[:LONGEST_WORDS]
 
     def _client(self) -> httpx.Client:
         with self._making:

@@ -12,6 +12,7 @@ from pathlib import Path
 from shlex import join, quote
 
 from broker.platforms import slurm_files
+from federation.errors import one_line
 
 # in the session's directory: all that belongs to its job, and in there what came of it
 BATCH_NAME = "batch"
@@ -133,7 +134,7 @@ def read_ended(batch: Path) -> Ended | None:
     code, node, stopped, reason = [*text.split("\n", 3), "", "", ""][:4]
     if not code.isdecimal():
         return None
-    return Ended(int(code), node, stopped != "", " ".join(reason.split()))
+    return Ended(int(code), node, stopped != "", one_line(reason))
 
 
 def line(*words: str) -> str:

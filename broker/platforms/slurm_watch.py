@@ -27,6 +27,7 @@ from broker.platforms.slurm_script import (
 )
 from broker.platforms.slurm_status import ABOUT_NODES, NODE_FAILURES, ended_status, needs_verdict, waiting
 from broker.platforms.usage import Overuse
+from federation.errors import one_line
 
 # a file that a node has written is seen here after so long at the latest (NFS keeps attributes for a while)
 SETTLE_SECONDS = 10.0
@@ -121,4 +122,4 @@ def _slurm_output(batch: Path) -> str:
         text, _ = slurm_files.tail(batch / SLURM_OUTPUT_NAME, MOST_BYTES)
     except OSError:
         return ""
-    return " ".join(text.split())[-200:]
+    return one_line(text)[-200:]

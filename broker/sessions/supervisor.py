@@ -25,6 +25,7 @@ from broker.sessions.limits import until_done, until_set
 from broker.sessions.row import Row, Surroundings, Worker
 from broker.sessions.worker_id import new_worker_id
 from federation.database import write
+from federation.errors import one_line
 
 log = logging.getLogger(__name__)
 
@@ -204,7 +205,7 @@ class Supervisor:
             log.error(
                 "session %s: %s; it is tried again in %.0f s",
                 uuid,
-                " ".join(str(error).split()),
+                one_line(error),
                 pause,
                 exc_info=None if known else error,
             )

@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 
-from federation.errors import InputError, OutsideError
+from federation.errors import InputError, OutsideError, one_line
 from federation.http_asking import TooMuchError, UnansweredError, UnreadableError, client, over_by, whole
 from netprobe.meshes import Access
 
@@ -160,8 +160,8 @@ def _retry_after(value: str | None) -> float | None:
 
 
 def _excerpt(text: bytes) -> str:
-    return " ".join(text[:120].decode("utf-8", "replace").split())
+    return one_line(text[:120].decode("utf-8", "replace"))
 
 
 def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
+    return one_line(error)[:200]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urljoin, urlsplit
 
-from federation.errors import FairleadError, InputError
+from federation.errors import FairleadError, InputError, one_line
 from netprobe.meshes import Access
 from netprobe.meshes.fetching import Fetcher
 from netprobe.meshes.values import storable
@@ -165,7 +165,7 @@ def _read_file(path: Path) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: expected JSON: {' '.join(str(error).split())[:200]}") from None
+        raise InputError(f"{path}: expected JSON: {one_line(error)[:200]}") from None
 
 
 def _shown(value: Any) -> str:

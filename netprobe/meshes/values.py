@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from federation.errors import one_line
+
 _ISO = re.compile(
     r"(-?)P(?!$)(?:(\d{1,9}(?:\.\d{1,12})?)W)?(?:(\d{1,9}(?:\.\d{1,12})?)D)?"
     r"(?:T(?=\d)(?:(\d{1,9}(?:\.\d{1,12})?)H)?(?:(\d{1,9}(?:\.\d{1,12})?)M)?(?:(\d{1,12}(?:\.\d{1,12})?)S)?)?",
@@ -65,7 +67,7 @@ def text(value: Any) -> str | None:
     """Text in one line, without what no database takes; None where nothing is left."""
     if not isinstance(value, str):
         return None
-    return " ".join(_storable(value).split()) or None
+    return one_line(_storable(value)) or None
 
 
 def instant(value: Any) -> datetime | None:

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
+from federation.errors import one_line
 from netprobe.tools.iperf3_options import Options, version_of
 
 # the release that changed the padding of logins, by which the two ends no longer understand each other
@@ -51,7 +52,7 @@ def explain(message: str, sides: Sides, stage: Stage = Stage.RUNNING) -> str:
         or (_hung_up(low, sides, stage) if stage is not Stage.RUNNING else None)
         or _vanished(low, sides)
         or _unreachable(low, sides)
-        or f"{sides.client}: iperf3 to {sides.where}: {' '.join(message.split())}"
+        or f"{sides.client}: iperf3 to {sides.where}: {one_line(message)}"
     )
 
 

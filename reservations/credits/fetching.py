@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from federation.errors import InputError, OutsideError
+from federation.errors import InputError, OutsideError, one_line
 from reservations.tables import Table
 
 A_URL = 'a URL such as "https://credits.example.org"'
@@ -61,7 +61,7 @@ class Fetcher:
         except httpx.TimeoutException:
             raise OutsideError(f"{url}: no answer within {self._seconds:g} s") from None
         except httpx.HTTPError as error:
-            said = " ".join(str(error).split())
+            said = one_line(error)
             raise OutsideError(f"{url}: can't be reached ({said or type(error).__name__})") from None
         if answer.status_code in (401, 403):
             raise OutsideError(

@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError
 from federation.about import About
 from federation.clock import Clock
 from federation.database import connect, upgrade
-from federation.errors import OutsideError
+from federation.errors import OutsideError, one_line
 from federation.settings import load_settings
 from federation.sites import Credits, Site
 from reservations.credits import Account, named_project
@@ -50,7 +50,7 @@ class OwnLedger:
             known = Ledger(engine, self.clock).accounts(named_project(project, default, where))
         except DBAPIError as error:
             shown = engine.url.render_as_string(hide_password=True)
-            raise OutsideError(f"database {shown}: {' '.join(str(error.orig).split())}") from None
+            raise OutsideError(f"database {shown}: {one_line(error.orig)}") from None
         finally:
             engine.dispose()
         return [replace(account, left=max(account.left, 0.0)) for account in known]

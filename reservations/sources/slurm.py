@@ -32,7 +32,7 @@ from typing import Any
 
 from federation.about import About
 from federation.clock import Clock
-from federation.errors import OutsideError
+from federation.errors import OutsideError, one_line
 from federation.sites import Site, Space
 from reservations.calendar import (
     Calendar,
@@ -247,7 +247,7 @@ class SlurmSource:
     def _run(self, options: _Options, *command: str, beside: str = "") -> str:
         done = self._said(options, *command, beside=beside)
         if done.status != 0:
-            said = " ".join(done.stderr.split()) or f"status {done.status}"
+            said = one_line(done.stderr) or f"status {done.status}"
             hint = ": expected Slurm 21.08 or later, with JSON" if "--json" in said else ""
             raise OutsideError(f"site {self.site.id}: {command[0]} failed: {said[:300]}{hint}")
         return done.stdout

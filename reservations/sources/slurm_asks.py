@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from federation.errors import OutsideError
+from federation.errors import OutsideError, one_line
 from reservations.sources import slurm_records
 from reservations.sources.slurm_jobs import Plan
 from reservations.sources.slurm_rest import SlurmRest
@@ -75,7 +75,7 @@ def _jobs(text: str) -> Sequence[Mapping[str, Any]]:
         jobs, errors = None, None
     if errors:
         # a controller that is away is no jobs, status 0 and an error in the document
-        raise OutsideError(f"Slurm: squeue --json failed: {' '.join(json.dumps(errors).split())[:300]}")
+        raise OutsideError(f"Slurm: squeue --json failed: {one_line(json.dumps(errors))[:300]}")
     if not isinstance(jobs, list) or not all(isinstance(job, dict) for job in jobs):
         raise OutsideError("Slurm: expected a list of jobs from squeue --json, got something else")
     return jobs

@@ -27,7 +27,7 @@ import httpx
 import msgspec
 
 from federation import http_asking
-from federation.errors import InputError, OutsideError
+from federation.errors import InputError, OutsideError, one_line
 from federation.tls import client_tls
 from federation.urls import is_secure
 from reservations.sources.slurm_json import number, of
@@ -329,9 +329,9 @@ def _said(errors: Any, body: bytes, keys: Sequence[str] = ("description", "error
             if isinstance(each, Mapping):
                 parts = (str(each.get(key) or "").strip() for key in keys)
                 found.append(": ".join(dict.fromkeys(part for part in parts if part)))
-        return " ".join("; ".join(dict.fromkeys(filter(None, found))).split())
+        return one_line("; ".join(dict.fromkeys(filter(None, found))))
     text = body[: 16 * LONGEST_WORDS].decode(errors="replace")
-    return "" if text.lstrip().startswith(("<", "{")) else " ".join(text.split())
+    return "" if text.lstrip().startswith(("<", "{")) else one_line(text)
 
 
 def _expiry(token: str | None) -> datetime | None:
