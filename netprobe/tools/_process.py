@@ -18,6 +18,8 @@ GRACE_SECONDS = 0.6
 # a tool that prints in the user's language can't be read
 ENVIRONMENT = {"LC_ALL": "C", "LANG": "C"}
 _BLOCK_BYTES = 65536
+# of the event loop, in which what a pipe holds is read to its end
+_TURNS = 8
 
 
 @dataclass(frozen=True)
@@ -184,7 +186,19 @@ class _Child:
     async def is_over(self, within_seconds: float) -> bool:
         """Whether it has ended by then. Raises what `on_line` raised."""
         await asyncio.wait({self._over}, timeout=within_seconds)
+        if not self._over.done() and self._is_gone():
+            # it ended while nobody looked, as on a machine that stalls: what it said is still to be read
+            await asyncio.wait({self._exited})
+            for _ in range(_TURNS):
+                await asyncio.sleep(0)
         return self._over.done() and self._over.result() is None
+
+    def _is_gone(self) -> bool:
+        try:
+            flags = os.WEXITED | os.WNOHANG | os.WNOWAIT
+            return os.waitid(os.P_PID, self._process.pid, flags) is not None
+        except ChildProcessError:
+            return True
 
     def finished(self, timed_out: bool) -> Finished:
         """What it has said so far, and how it ended, which it has."""

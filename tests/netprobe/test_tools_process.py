@@ -57,6 +57,24 @@ def test_it_may_write_before_it_has_read_and_needn_t_read_at_all() -> None:
     assert asyncio.run(_process.run(["true"], 60.0, given=given)).returncode == 0
 
 
+@pytest.mark.parametrize("size", [0, 1, 60_000])
+def test_what_ended_while_the_event_loop_stood_has_not_run_out_of_time(size: int, tmp_path: Path) -> None:
+    pid = tmp_path / "pid"
+
+    async def stalled() -> _process.Finished:
+        loop = asyncio.get_running_loop()
+        now = loop.time
+        running = asyncio.ensure_future(sh(f"echo $$ >{pid}; head -c {size} /dev/zero | tr '\\0' x"))
+        await asyncio.sleep(0)
+        until(lambda: pid.exists() and pid.read_text().endswith("\n"), "a program that runs")
+        until(lambda: not Path(f"/proc/{pid.read_text().strip()}").exists(), "its end")
+        loop.time = lambda: now() + 60  # type: ignore[method-assign]
+        return await running
+
+    end = asyncio.run(stalled())
+    assert (end.returncode, len(end.stdout), end.timed_out) == (0, size, False)
+
+
 def test_one_that_left_its_session_and_holds_the_pipes_is_not_waited_for(tmp_path: Path) -> None:
     script = f"setsid sh -c 'echo $$ >{tmp_path}/pid; exec sleep 600' & : >>{tmp_path}/pid; echo said; wait"
     end = asyncio.run(sh(script, 5.0, grace_seconds=0.1))
