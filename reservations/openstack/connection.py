@@ -6,6 +6,8 @@ the one of OS_CLOUD or the OS_* variables. No secret passes through here, and no
 
 from __future__ import annotations
 
+import logging
+import re
 import threading
 import weakref
 from collections.abc import Callable, Mapping
@@ -148,6 +150,8 @@ class Cloud:
             raise InputError(
                 f"{self._where}: openstacksdk is not installed: expected fairlead[openstack]"
             ) from None
+        # warns of a Keystone that isn't there, as the error that follows does
+        logging.getLogger("keystoneauth.identity").setLevel(logging.ERROR)
         # Blazar's v2, which the SDK would choose, can't list leases.
         return openstack.connect(
             cloud=self.name,
@@ -195,6 +199,8 @@ class Cloud:
                     f"{who}: Keystone refuses these credentials: expected a user, password and project that "
                     "are valid, or a token or application credential that hasn't expired"
                 )
+            case auth.SSLError() if re.search("WRONG_VERSION_NUMBER|record layer failure", str(error)):
+                return OutsideError(f"{here} speaks no TLS there: expected its address to begin with http://")
             case auth.SSLError():
                 return OutsideError(
                     f"{here} can't be trusted: {_ssl_reason(error)}: expected its authority's certificate as "
@@ -203,7 +209,7 @@ class Cloud:
             case auth.ConnectTimeout():
                 return OutsideError(f"{here} doesn't answer within {self._timeout_seconds:g} s")
             case auth.ConnectFailure() | auth.UnknownConnectionError() | auth.DiscoveryFailure():
-                return OutsideError(f"{here} can't be reached: {_first_line(error)}")
+                return OutsideError(f"{here} can't be reached: {_unreached(error)}")
             case auth.HttpError():
                 return OutsideError(f"{here} answers {error.http_status}: {_first_line(error)}")
             case auth.ClientException() | sdk.SDKException():
@@ -239,6 +245,17 @@ def _sentence(body: Any) -> str | None:
 def _first_line(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return (lines[0] if lines else type(error).__name__).rstrip(".:")
+
+
+def _unreached(error: Exception) -> str:
+    """What was asked, and the system's own reason; the library's line, full of its classes' names, where it
+    gives no such reason."""
+    reason, cause = None, error.__cause__ or error.__context__
+    while cause is not None:
+        reason = getattr(cause, "strerror", None) or reason
+        cause = cause.__cause__ or cause.__context__
+    url = re.search(r"https?://[^\s'\"]+", str(error))
+    return f"{url[0].rstrip(':')}: {reason}" if url and reason else _first_line(error)
 
 
 def _has_no_catalogue(error: Exception) -> bool:

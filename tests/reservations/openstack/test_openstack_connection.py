@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -52,6 +53,25 @@ def test_the_connection_ends_with_the_cloud(monkeypatch, tmp_path):
         assert server.open_connections == 1
         del cloud
         until(lambda: server.open_connections == 0, "no connection is left")
+
+
+def test_a_cloud_that_does_not_answer_is_told_once_and_in_words(monkeypatch, tmp_path, caplog):
+    def told(origin):
+        names = dict.fromkeys(("username", "password", "project_name"), "x")
+        names |= {"user_domain_name": "Default", "project_domain_name": "Default"}
+        file = tmp_path / "clouds.yaml"
+        file.write_text(yaml.safe_dump({"clouds": {"mine": {"auth": {"auth_url": f"{origin}/v3", **names}}}}))
+        monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(file))
+        return line(Cloud("mine", "[[sites.perth.space]] blazar"), OutsideError)
+
+    with serving(lambda asked: said_json({})) as server:
+        tls = server.origin.replace("http:", "https:")
+        assert told(tls).endswith("speaks no TLS there: expected its address to begin with http://")
+    assert re.search(
+        r"can't be reached: http://127.0.0.1:9\S*: Connection refused$", told("http://127.0.0.1:9")
+    )
+    # what the library would say of that besides, without being asked
+    assert not caplog.records
 
 
 @pytest.fixture
