@@ -14,7 +14,8 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from functools import partial
 from urllib.parse import urlsplit
 
 from broker.catalogues.urls import allowed_at
@@ -100,7 +101,7 @@ class Reach:
             if some
         ]
         if tasks:
-            self._ask(tasks, now + KEPT_SECONDS)
+            self._ask(tasks)
 
     def wrong_with(self, site: Site, replica: Replica) -> str | None:
         """Why the site may not fetch from there, in words to follow a colon; None where it may, or nobody
@@ -131,24 +132,33 @@ class Reach:
                 self._allowed[site.id] = allowed_at(self._federation, site)
             return self._allowed[site.id]
 
-    def _ask(self, tasks: Sequence[tuple[Host, Sequence[str]]], until: float) -> None:
+    def _ask(self, tasks: Sequence[tuple[Host, Sequence[str]]]) -> None:
         assert self._look_up is not None
         pool = ThreadPoolExecutor(min(AT_ONCE, len(tasks)), "look-up")
         asked = {pool.submit(self._look_up, *task): task for task in tasks}
         wait(asked, LOOK_UP_SECONDS)
         # a resolver may take much longer to give up
         pool.shutdown(wait=False, cancel_futures=True)
-        found: dict[tuple[Host, str], tuple[float, tuple[str, ...]]] = {}
-        for future, (host, names) in asked.items():
-            said: Mapping[str, Sequence[str]] = {}
-            if future.done() and not future.cancelled():
-                if (problem := future.exception()) is not None:
-                    log.warning("%s can't be looked up: %s", ", ".join(names), problem)
-                else:
-                    said = future.result()
-            found |= {(host, name): (until, tuple(said.get(name, ()))) for name in names}
+        for future, task in asked.items():
+            if future.cancelled():
+                continue  # nobody was asked: the next one will be
+            if not future.done():
+                # who asks meanwhile needn't wait as long; what is heard late is known from then on
+                self._keep(*task, {})
+            future.add_done_callback(partial(self._heard, task))
+
+    def _heard(self, task: tuple[Host, Sequence[str]], future: Future[Mapping[str, Sequence[str]]]) -> None:
+        said: Mapping[str, Sequence[str]] = {}
+        if (problem := future.exception()) is not None:
+            log.warning("%s can't be looked up: %s", ", ".join(task[1]), problem)
+        else:
+            said = future.result()
+        self._keep(*task, said)
+
+    def _keep(self, host: Host, names: Sequence[str], said: Mapping[str, Sequence[str]]) -> None:
+        until = self._now() + KEPT_SECONDS
         with self._lock:
-            self._known |= found
+            self._known |= {(host, name): (until, tuple(said.get(name, ()))) for name in names}
 
 
 def _server(url: str) -> Server | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections import Counter
 from dataclasses import dataclass, replace
 
@@ -20,6 +21,7 @@ from federation.sites import Policy
 from netprobe.addresses import ForbiddenError, targets
 from tests.broker.conftest import NOW, make_federation, make_request, make_site
 from tests.broker.offering import LIFETIME, forecast, load_platforms, sites
+from tests.waiting import SECONDS, until
 
 PERTH = replace(make_site("perth", -31.95, 115.86), data_hosts=("10.1.0.5", "data.perth.example"))
 LAUSANNE = replace(make_site("lausanne", 46.52, 6.63), data_hosts=("10.2.0.5",))
@@ -140,6 +142,36 @@ def test_a_resolver_that_fails_forbids_nothing():
         raise OSError("no resolver")
 
     assert len(ask(an_item("http://inside.example/a"), reach=Reach(WORLD, broken)).placements) == 2
+
+
+def test_what_is_said_late_is_known_from_then_on_and_what_nobody_was_asked_is_asked(monkeypatch):
+    monkeypatch.setattr("broker.offers.reach.AT_ONCE", 1)
+    asked, go_on = Counter(), threading.Event()
+
+    def slow(host, wanted):
+        asked.update(wanted)
+        go_on.wait(SECONDS)
+        return dict.fromkeys(wanted, NAMES["inside.example"])
+
+    reach = Reach(WORLD, slow)
+    replicas = [Replica(f"http://{name}.example/a.fits", None) for name in ("one", "two")]
+
+    def refused():
+        return [one for one in replicas if reach.wrong_with(PERTH, one) is not None]
+
+    with monkeypatch.context() as patch:
+        # its time is over as soon as the first is asked
+        patch.setattr("broker.offers.reach.wait", lambda *_: until(lambda: asked, "a resolver that is asked"))
+        reach.learn([PERTH], replicas)
+    assert not refused()
+    # who asks next waits for neither, but has the other one asked
+    reach.learn([PERTH], [one for one in replicas if next(iter(asked)) in one.url])
+    assert asked.total() == 1
+    go_on.set()
+    until(lambda: len(refused()) == 1, "its answer")
+    reach.learn([PERTH], replicas)
+    assert refused() == replicas
+    assert asked == {"one.example": 1, "two.example": 1}
 
 
 def test_offline_addresses_count_and_names_don_t():
