@@ -9,16 +9,29 @@ import shutil
 import subprocess
 import tempfile
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
 
+from federation.clock import ManualClock
 from tests.ports import free_port
 
 GROUPS = {"ada": ["ska"], "operator": ["ska", "ska/operators"], "stranger": ["atlas"]}
 _NODE = Path(__file__).with_name("oidc_provider")
+
+
+class Clock(ManualClock):
+    """Goes on with the provider's, which is the machine's, however long a test takes; and can be turned."""
+
+    def __init__(self):
+        self._begun = datetime.now(UTC)
+        super().__init__(self._begun)
+
+    def now(self):
+        return datetime.now(UTC) + (super().now() - self._begun)
 
 
 def _client():

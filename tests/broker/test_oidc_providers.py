@@ -1,15 +1,12 @@
 """Whole stories with tokens of real OpenID providers, over loopback."""
 
-from datetime import UTC, datetime
-
 import pytest
 
 from broker.audit import Filters, read
 from broker.http import issuer_keys
 from broker.http.issuer_keys import ASK_AGAIN_SECONDS, OLD_SECONDS
-from federation.clock import ManualClock
 from tests.broker.conftest import make_document
-from tests.broker.providers import PROVIDERS
+from tests.broker.providers import PROVIDERS, Clock
 from tests.broker.serving import ADA, ROOT, first_offer, serving, update
 from tests.waiting import until
 
@@ -34,7 +31,7 @@ def client(tmp_path, provider, monkeypatch):
         "FAIRLEAD_OIDC_GROUPS": "ska",
         "FAIRLEAD_OIDC_OPERATOR_GROUPS": "ska/operators",
     }
-    with serving(tmp_path, ManualClock(datetime.now(UTC)), **settings) as client:
+    with serving(tmp_path, Clock(), **settings) as client:
         yield client
 
 

@@ -3,15 +3,13 @@
 import base64
 import hashlib
 import re
-from datetime import UTC, datetime
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
 
-from federation.clock import ManualClock
 from reports.pages.provider import Begun
-from tests.broker.providers import PythonProvider
+from tests.broker.providers import Clock, PythonProvider
 from tests.reports.pages.browsing import opened, running
 from tests.reports.pages.serving import ROOT, serving
 
@@ -19,17 +17,6 @@ from tests.reports.pages.serving import ROOT, serving
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 START, BACK = "/pages/sign-in/provider", "/pages/sign-in/back"
-
-
-class Clock(ManualClock):
-    """Goes on with the provider's, which is the machine's, however long a test takes; and can be turned."""
-
-    def __init__(self):
-        self._begun = datetime.now(UTC)
-        super().__init__(self._begun)
-
-    def now(self):
-        return datetime.now(UTC) + (super().now() - self._begun)
 
 
 @pytest.fixture(scope="module")
