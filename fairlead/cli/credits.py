@@ -189,14 +189,15 @@ def reconcile(
       fairlead credits reconcile --cloud admin
     """
     from federation.clock import SystemClock
-    from reservations.enforcement.cloud import all_leases
+    from reservations.enforcement.cloud import LONG_LIST_SECONDS, all_leases
     from reservations.enforcement.reconcile import reconcile as compare
     from reservations.openstack.connection import Cloud
 
     clock = SystemClock()
     with database_at(database) as engine:
         asked_at = clock.now()
-        done = compare(engine, clock, all_leases(Cloud(cloud, "--cloud")), asked_at)
+        leases = all_leases(Cloud(cloud, "--cloud"), LONG_LIST_SECONDS)
+        done = compare(engine, clock, leases, asked_at)
     if as_json:
         print_json(asdict(done))
         return

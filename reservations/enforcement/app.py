@@ -31,12 +31,13 @@ from reservations.enforcement.bodies import (
     read_part,
     read_project,
 )
+from reservations.enforcement.cloud import LIST_SECONDS, LONG_LIST_SECONDS
 from reservations.enforcement.ledger import DeniedError, Ledger
 from reservations.enforcement.purses import flavour_size
 from reservations.enforcement.reconcile import reconcile
 
-# The leases of all projects, as Blazar lists them; raises FairleadError.
-LeaseList = Callable[[], Sequence[Mapping[str, Any]]]
+# The leases of all projects, as Blazar lists them within so many seconds; raises FairleadError.
+LeaseList = Callable[[float], Sequence[Mapping[str, Any]]]
 FlavourSize = Callable[[str], Amounts | None]
 _log = logging.getLogger(__name__)
 
@@ -94,13 +95,14 @@ class Enforcement:
         if ended is not None:
             self.ledger.on_end(ended)
 
-    def reconcile(self) -> bool:
-        """Compare with the cloud; whether that gave anything back. The cloud out of reach is logged only."""
+    def reconcile(self, seconds: float = LIST_SECONDS) -> bool:
+        """Compare with the cloud, whose list may take so long; whether that gave anything back. The cloud out
+        of reach is logged only."""
         if self._leases is None:
             return False
         asked_at = self._clock.now()
         try:
-            done = reconcile(self._engine, self._clock, self._leases(), asked_at)
+            done = reconcile(self._engine, self._clock, self._leases(seconds), asked_at)
         except FairleadError as error:
             _log.warning("the cloud's leases can't be read: %s", error)
             return False
@@ -176,7 +178,7 @@ def create_app(enforcement: Enforcement, token: str, reconcile_seconds: float | 
 def _again(enforcement: Enforcement, over: threading.Event, seconds: float | None) -> None:
     while seconds is not None and not over.wait(seconds):
         try:
-            enforcement.reconcile()
+            enforcement.reconcile(LONG_LIST_SECONDS)
         except Exception:
             # the next round may work: the database may be busy, or gone for a while
             _log.exception("comparing with the cloud failed")

@@ -13,13 +13,16 @@ from reservations.openstack.connection import Cloud
 # since then a flavour shows its extra specifications
 _EXTRA_SPECS = "2.61"
 _RESOURCES = "resources:"
-# Blazar may be waiting for our own answer meanwhile
+# where Blazar waits for our own answer meanwhile
 LIST_SECONDS = 10.0
+# where nobody does: there may be thousands, which Blazar lists all at once
+LONG_LIST_SECONDS = 600.0
 
 
-def all_leases(cloud: Cloud) -> Sequence[Mapping[str, Any]]:
-    """The leases of all projects: `cloud` must be an administrator's. Raises OutsideError, InputError."""
-    answer = cloud.ask("reservation", "GET", "/leases", timeout_seconds=LIST_SECONDS)
+def all_leases(cloud: Cloud, seconds: float) -> Sequence[Mapping[str, Any]]:
+    """The leases of all projects, which may take so many seconds: `cloud` must be an administrator's. Raises
+    OutsideError, InputError."""
+    answer = cloud.ask("reservation", "GET", "/leases", timeout_seconds=seconds)
     leases = answer.body.get("leases") if answer.ok and isinstance(answer.body, Mapping) else None
     if not isinstance(leases, list):
         raise OutsideError(f"Blazar of {cloud} doesn't list its leases: {answer.said}")

@@ -76,7 +76,7 @@ class World:
     def __init__(self, engine, with_cloud=False, **options):
         self.engine, self.clock, self.leases = engine, ManualClock(BEFORE), []
         self.enforcement = Enforcement(
-            engine, self.clock, (lambda: self.leases) if with_cloud else None, **options
+            engine, self.clock, (lambda seconds: self.leases) if with_cloud else None, **options
         )
         self.ledger = self.enforcement.ledger
 

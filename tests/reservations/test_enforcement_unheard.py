@@ -5,12 +5,14 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from fastapi.testclient import TestClient
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from federation.database import connect
 from federation.errors import OutsideError
-from reservations.enforcement.app import Enforcement
+from reservations.enforcement.app import Enforcement, create_app
+from reservations.enforcement.cloud import LIST_SECONDS, LONG_LIST_SECONDS
 from reservations.enforcement.ledger import DeniedError
 from tests.reservations.enforcement_support import (
     START,
@@ -21,6 +23,7 @@ from tests.reservations.enforcement_support import (
     naive,
     update,
 )
+from tests.waiting import until
 
 HOUR = timedelta(hours=1)
 
@@ -117,7 +120,7 @@ def test_an_extension_that_failed_is_seen(seeing):
 
 
 def test_a_cloud_that_is_away_changes_no_decision(engine_here):
-    def gone():
+    def gone(seconds):
         raise OutsideError("Blazar is not there")
 
     world = World(engine_here)
@@ -126,6 +129,24 @@ def test_a_cloud_that_is_away_changes_no_decision(engine_here):
     enforcement.create(create())
     with pytest.raises(DeniedError):
         enforcement.create(create())
+
+
+def test_blazar_that_waits_for_an_answer_is_asked_for_less_long_than_one_that_does_not(engine_here):
+    asked = []
+
+    def slow(seconds):
+        asked.append(seconds)
+        raise OutsideError(f"Blazar doesn't answer within {seconds:g} s")
+
+    world = World(engine_here)
+    enforcement = Enforcement(engine_here, world.clock, slow)
+    world.grant(0)
+    with pytest.raises(DeniedError):
+        enforcement.create(create())
+    assert asked == [LIST_SECONDS]
+    with TestClient(create_app(enforcement, "token", 0.01)):
+        until(lambda: len(asked) > 1, "a comparison by itself")
+    assert asked[1] == LONG_LIST_SECONDS > 2 * 75
 
 
 # Many at a time
