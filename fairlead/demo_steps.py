@@ -18,7 +18,7 @@ from federation.catalogue import builtin_federation, load_federation
 from federation.clock import SystemClock
 from federation.database import connect, upgrade
 from federation.sites import Federation
-from federation.units import format_seconds
+from federation.units import format_count, format_seconds
 from netprobe.archive import Archive
 from netprobe.measurement import Measurement
 
@@ -99,8 +99,8 @@ def _probe(telling: Telling, stage: Stage) -> None:
 
         summary = stoppable.run(run_plan(plan, stage.federation, stage.archive, SystemClock(), told))
     telling.say(
-        f"{summary.succeeded} of {summary.total} tests in {summary.rounds} rounds without a conflict, "
-        f"{format_seconds(summary.seconds)}"
+        f"{summary.succeeded} of {summary.total} tests in {format_count(summary.rounds, 'round')} "
+        f"without a conflict, {format_seconds(summary.seconds)}"
     )
 
 

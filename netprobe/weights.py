@@ -48,7 +48,8 @@ def weighted_quantile(values: Sequence[float], weights: Sequence[float], probabi
             if middle == previous_middle:
                 return value
             part = max((target - previous_middle) / (middle - previous_middle), 0.0)
-            return previous_value + part * (value - previous_value)
+            # rounding may lead past `value` by a digit, and then a higher quantile would be less
+            return min(previous_value + part * (value - previous_value), value)
         below += weight
         previous_value, previous_middle = value, middle
     return previous_value

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from fractions import Fraction
 
-from federation.units import format_age, format_seconds
+from federation.units import format_age, format_count, format_seconds
 from reservations.calendar import Amounts, Calendar, Need
 from reservations.credits import Account
 from reservations.windows import Opening
@@ -182,17 +182,13 @@ def in_words(
     fits = []
     units = largest(accounts, need, duration, at, flavours).most
     if isinstance(units, int) and units:
-        fits.append(f"{_counted(units, unit)} for {spoken(duration)}")
+        fits.append(f"{format_count(units, unit)} for {spoken(duration)}")
     time = longest(accounts, need, at, amounts, flavours).most
     if isinstance(time, timedelta) and time:
-        fits.append(f"{need.units if fits else _counted(need.units, unit)} for {spoken(time)}")
+        fits.append(f"{need.units if fits else format_count(need.units, unit)} for {spoken(time)}")
     would = f": {', or '.join(fits)} would fit" if fits else ""
     cost = f"this would cost {amount(short.units)} {short.account.unit}"
     return f"{cost}; {left_in_words(short.account, at)}{would}"
-
-
-def _counted(units: int, unit: str) -> str:
-    return f"{units} {unit}{'' if units == 1 else 's'}"
 
 
 def left_in_words(account: Account, now: datetime) -> str:

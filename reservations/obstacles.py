@@ -142,7 +142,9 @@ def _quota(calendar: Calendar, need: Need) -> Iterator[Obstacle]:
 def _hosts(empty: Index, need: Need) -> Iterator[Obstacle]:
     """What of the hosts stands in the way; each thing among the hosts that pass those before it."""
     if not empty.bookable.any():
-        yield Obstacle(Limit.BOOKABLE, f"none of the {len(empty.hosts)} hosts can be booked now")
+        many = len(empty.hosts)
+        which = "the only host can't" if many == 1 else f"none of the {many} hosts can"
+        yield Obstacle(Limit.BOOKABLE, f"{which} be booked now")
         return
     right = empty.bookable & empty.matching(need.properties)
     if not right.any():

@@ -9,7 +9,7 @@ from broker.catalogues.rucio_files import place_url
 from broker.catalogues.rucio_placement import Bundle, Whereabouts, on_disk, usable
 from broker.catalogues.rucio_stores import Store
 from broker.model import Level, Note, Part, Replica
-from federation.units import format_size
+from federation.units import format_count, format_size
 
 # of storages that are named in one message
 MOST_NAMED = 8
@@ -50,14 +50,14 @@ def said(found: Whereabouts, name: str, where: str) -> list[Note]:
     """Who has how much of it, and why what is there can't be used."""
     some = []
     for each in found.holdings:
-        amount = "all" if each.files >= found.files else f"{each.files} files"
+        amount = "all" if each.files >= found.files else format_count(each.files, "file")
         some.append(f"{amount} at {_place(each.store)}{_remark(each.store)}")
     template = "{name} is {did} in Rucio ({type}, {files}, {size}): {places}"
     values = {
         "name": name,
         "did": found.did,
         "type": found.type,
-        "files": "1 file" if found.files == 1 else f"{found.files} files",
+        "files": format_count(found.files, "file"),
         "size": format_size(found.size_bytes),
         "places": _listed(some) or "no copy of it anywhere",
     }
@@ -83,9 +83,12 @@ def incomplete(found: Whereabouts, name: str, where: str) -> list[Note]:
 
 
 def _on_tape(tape: Sequence[Bundle], name: str, where: str) -> Note:
-    template = "{files} files of {name} are on tape alone, at {sites}, whose own time is not in the forecast"
+    files = sum(each.files for each in tape)
+    template = "{files} of {name} are on tape alone, at {sites}, whose own time is not in the forecast"
+    if files == 1:
+        template = template.replace(" are ", " is ")
     values = {
-        "files": str(sum(each.files for each in tape)),
+        "files": format_count(files, "file"),
         "name": name,
         "sites": _listed(sorted({_place(store) for each in tape for store in each.stores})),
     }

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from broker.model import DataItem, Level, Note, Target
 from broker.offers.candidates import Candidate
-from federation.units import format_seconds, format_size
+from federation.units import format_count, format_seconds, format_size
 from netprobe.cost import NOTHING, Move, Staging, grouped, seconds_for, together
 from netprobe.forecast import ForecastPath
 from netprobe.quantiles import Quantiles
@@ -24,7 +24,8 @@ def delay_seconds(stated: float, seen: Sequence[float]) -> Quantiles:
     """Seconds that a rule takes besides moving: quantiles (linear between order statistics) of those that
     were `seen`, beside which what the operator `stated` counts less the more there are."""
     tenths = statistics.quantiles([*seen, *(stated * each for each in _STATED)], n=10, method="inclusive")
-    return Quantiles(tenths[0], tenths[4], tenths[8])
+    # between two that are the same, each is rounded in its own way
+    return Quantiles(*sorted((tenths[0], tenths[4], tenths[8])))
 
 
 def by_rule(candidates: Sequence[Candidate], forecast: ForecastPath, seen: Seen) -> list[Candidate]:
@@ -98,7 +99,7 @@ def _note(
 ) -> Note:
     crossing = [move for move in moves if move.key == item.uuid and move.source != move.destination]
     moving = together(grouped(crossing)) if crossing else NOTHING
-    basis = f"seen at {rules} earlier rules there, and what its operator says"
+    basis = f"seen at {format_count(rules, 'earlier rule')} there, and what its operator says"
     amount = "all" if target.files >= item.files else f"{target.files} of"
     files = f"{amount} {item.files} files" if item.files > 1 else "1 file"
     text = (

@@ -11,6 +11,7 @@ from broker.model import DataItem, Executable, ExecutableKind, Level, Note, Part
 from broker.offers.locations import plain_path, registry, registry_matches, url_matches
 from broker.offers.reach import Reach
 from federation.sites import Policy, Site
+from federation.units import format_count
 from federation.urls import server_of
 
 DENIED = "policy-denied"
@@ -93,13 +94,15 @@ def _not_fetched(
 
 def _part(site: Site, item: DataItem, part: Part, no: Mapping[Replica, str | None], path: str) -> Note:
     """That the site may fetch some files of the item from nowhere."""
+    files = format_count(part.files, "file")
     forbidden = [(one, wrong) for one in part.replicas if (wrong := no.get(one)) is not None]
     if not forbidden:
-        text = "the policy of {site} denies where {files} files of {name} lie, and no other has them"
-        return _note(site, text, path, files=str(part.files), name=item.name)
+        text = "the policy of {site} denies where {files} of {name} lie, and no other has them"
+        text = text if part.files > 1 else text.replace(" lie,", " lies,").replace("them", "it")
+        return _note(site, text, path, files=files, name=item.name)
     replica, wrong = forbidden[0]
-    text = "{site} may not fetch {files} files of {name} from {server}: {wrong}; {instead}"
-    values = {"site": site.id, "files": str(part.files), "name": item.name}
+    text = "{site} may not fetch {files} of {name} from {server}: {wrong}; {instead}"
+    values = {"site": site.id, "files": files, "name": item.name}
     values |= {"server": server_of(replica.url) or "", "wrong": wrong}
     return Note(FORBIDDEN, text, {**values, "instead": _way_out(site, replica)}, Level.ERROR, path)
 

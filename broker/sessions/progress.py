@@ -10,7 +10,7 @@ from datetime import datetime
 
 from broker.model import Level, Note
 from federation.clock import Clock
-from federation.units import format_seconds, format_size
+from federation.units import format_count, format_seconds, format_size
 from netprobe.cost import Staging
 
 # between two looks at how far it is: what takes less is never told
@@ -122,7 +122,7 @@ class Progress:
             sources = dict.fromkeys(move.source or "outside the federation" for move in self.staging.moves)
             files = sum(move.files for move in self.staging.moves)
             values |= {
-                "files": "1 file" if files == 1 else f"{files} files",
+                "files": format_count(files, "file"),
                 "moved": format_size(self.moved_bytes),
                 "size": format_size(self.staging.size_bytes),
                 "source": ", ".join(sources),

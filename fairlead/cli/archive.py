@@ -76,6 +76,7 @@ def export_file(
       fairlead archive export mesh.parquet
     """
     from federation.clock import SystemClock
+    from federation.units import format_count
     from netprobe.archive import Archive
     from netprobe.exchange import export
 
@@ -85,7 +86,7 @@ def export_file(
     if as_json:
         print_json({"file": str(file), **asdict(written)})
         return
-    output().print(f"{file}: {written.count:,} measurements written", soft_wrap=True)
+    output().print(f"{file}: {format_count(written.count, 'measurement')} written", soft_wrap=True)
 
 
 @app.command("import")
@@ -99,6 +100,7 @@ def import_file(file: FileArgument, database: DatabaseOption = None, as_json: Js
     Example:
       fairlead archive import mesh.parquet
     """
+    from federation.units import format_count
     from netprobe.archive import Archive
     from netprobe.exchange import read
 
@@ -109,7 +111,7 @@ def import_file(file: FileArgument, database: DatabaseOption = None, as_json: Js
     if as_json:
         print_json({"file": str(file), "rows": rows, "added": added, "known": rows - added})
         return
-    said = f"{file}: {rows:,} measurements, {added:,} of them new"
+    said = f"{file}: {format_count(rows, 'measurement')}, {added:,} of them new"
     output().print(said, soft_wrap=True)
 
 
@@ -209,7 +211,7 @@ def _age(name: str, text: str) -> timedelta:
 def _show(holdings: list[Holding], count: int, size: int) -> None:
     from rich.table import Table
 
-    from federation.units import format_size
+    from federation.units import format_count, format_size
 
     if not holdings:
         messages().print("nothing was measured yet: `fairlead probe run PLAN` does")
@@ -219,4 +221,4 @@ def _show(holdings: list[Holding], count: int, size: int) -> None:
         first, last = (instant.strftime("%Y-%m-%d %H:%M") for instant in (one.first, one.last))
         table.add_row(one.kind, one.origin, one.archive or "-", f"{one.count:,}", first, last)
     output().print(table)
-    output().print(f"{count:,} measurements, {format_size(size)} in the database")
+    output().print(f"{format_count(count, 'measurement')}, {format_size(size)} in the database")

@@ -88,15 +88,15 @@ def _found(federation: Federation, endpoint: str | None, scope: str, name: str) 
 def _show(found: Whereabouts, sites: list[AtSite]) -> None:
     from rich.table import Table
 
-    from federation.units import format_seconds, format_size
+    from federation.units import format_count, format_seconds, format_size
 
     def amount(files: int, size_bytes: int) -> str:
         if files == 0:
             return "nothing"
-        what = "all" if files == found.files else f"{files} file{'' if files == 1 else 's'}"
+        what = "all" if files == found.files else format_count(files, "file")
         return f"{what}, {format_size(size_bytes)}"
 
-    many = "1 file" if found.files == 1 else f"{found.files} files"
+    many = format_count(found.files, "file")
     title = f"{found.did}: {found.type}, {many}, {format_size(found.size_bytes)}"
     table = Table(title=title, title_justify="left")
     for heading in ("site", "there", "missing", "seconds 10 / 50 / 90 %", "from"):
@@ -111,7 +111,7 @@ def _show(found: Whereabouts, sites: list[AtSite]) -> None:
                 for group in each.staging.groups
             )
         if each.nowhere:
-            sources = ", ".join(filter(None, [sources, f"{each.nowhere} files nowhere"]))
+            sources = ", ".join(filter(None, [sources, f"{format_count(each.nowhere, 'file')} nowhere"]))
         there = amount(each.files, each.size_bytes)
         table.add_row(
             each.site_id,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fairlead.cli._common import CatalogueOption, JsonOption, messages, output, print_json
-from federation.units import format_size
+from federation.units import format_count, format_size
 
 if TYPE_CHECKING:
     from broker.inspect.describe import Hdu
@@ -56,7 +56,7 @@ def _show(found: Inspection, headers: bool) -> None:
     out = output()
     size = "of unknown size" if found.size_bytes is None else format_size(found.size_bytes)
     place = "" if found.site is None else f", read at {found.site}"
-    read = f"{format_size(found.read_bytes)} in {_count(found.requests, 'request')}"
+    read = f"{format_size(found.read_bytes)} in {format_count(found.requests, 'request')}"
     out.print(f"{found.url}: {size}; {read}{place}", soft_wrap=True)
     table = Table(box=None, pad_edge=False)
     for title in ("HDU", "name", "kind", "shape", "type", "unit"):
@@ -87,7 +87,8 @@ def _show(found: Inspection, headers: bool) -> None:
 
 def _shape(hdu: Hdu) -> str:
     if hdu.kind in ("table", "ascii table"):
-        return f"{_count(hdu.shape[0] if hdu.shape else 0, 'row')}, {_count(len(hdu.columns), 'column')}"
+        rows = format_count(hdu.shape[0] if hdu.shape else 0, "row")
+        return f"{rows}, {format_count(len(hdu.columns), 'column')}"
     return " x ".join(map(str, hdu.shape))
 
 
@@ -101,7 +102,3 @@ def _more(hdu: Hdu) -> list[str]:
         corners = ", ".join(f"{longitude:.5f} {latitude:+.5f}" for longitude, latitude in hdu.footprint)
         lines.append(f"corners on the sky, in degrees: {corners}")
     return lines
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -83,7 +83,7 @@ def expected(
 def _show_tests(tests: list[Expected]) -> None:
     from rich.table import Table
 
-    from federation.units import format_seconds
+    from federation.units import format_count, format_seconds
 
     tasks: dict[str, list[Expected]] = defaultdict(list)
     for one in tests:
@@ -92,7 +92,8 @@ def _show_tests(tests: list[Expected]) -> None:
     for task, members in tasks.items():
         first = members[0]
         every = "once" if first.repeat_seconds is None else f"every {format_seconds(first.repeat_seconds)}"
-        title = f"{task}: {first.test}, {_how(first.protocol, first.ip_version)}{every}, {len(members)} tests"
+        how, many = _how(first.protocol, first.ip_version), format_count(len(members), "test")
+        title = f"{task}: {first.test}, {how}{every}, {many}"
         table = Table(title=title, title_justify="left")
         for heading in ("from", "to", "run by"):
             table.add_column(heading, overflow="fold")

@@ -10,7 +10,7 @@ import typer
 
 from fairlead import stoppable
 from fairlead.cli._common import CatalogueOption, DatabaseOption, JsonOption, messages, print_json, steps
-from federation.units import format_bits_per_second, format_seconds
+from federation.units import format_bits_per_second, format_count, format_seconds
 
 if TYPE_CHECKING:
     from federation.sites import Federation
@@ -99,7 +99,8 @@ def _sentence(name: str, summary: Summary) -> str:
     if summary.stopped:
         left = summary.total - summary.earlier - len(summary.results)
         return f"plan {name}: stopped: {done}, {left} not run; what was measured is kept, --resume continues"
-    text = f"plan {name}: {done}, in {summary.rounds} rounds and {format_seconds(summary.seconds)}"
+    rounds = format_count(summary.rounds, "round")
+    text = f"plan {name}: {done}, in {rounds} and {format_seconds(summary.seconds)}"
     rates = [one.figures["bits_per_second"] for one in summary.results if "bits_per_second" in one.figures]
     if rates:
         text += f"; {format_bits_per_second(min(rates))} to {format_bits_per_second(max(rates))}"

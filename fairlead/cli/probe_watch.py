@@ -10,7 +10,7 @@ import typer
 
 from fairlead import stoppable
 from fairlead.cli._common import CatalogueOption, DatabaseOption, JsonOption, messages, print_json
-from federation.units import format_seconds, format_size
+from federation.units import format_count, format_seconds, format_size
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -126,7 +126,7 @@ def _when(due: datetime | None, now: datetime) -> str:
 def _lines(summary: PlanSummary, now: datetime) -> list[str]:
     lines = []
     for block in summary.blocks:
-        text = f"{block.where}: {block.tests} tests with {block.tool}"
+        text = f"{block.where}: {format_count(block.tests, 'test')} with {block.tool}"
         if block.every_seconds is None:
             lines.append(f"{text}, not watched: it has no `every`")
             continue
@@ -138,5 +138,5 @@ def _lines(summary: PlanSummary, now: datetime) -> list[str]:
         asked, limit = format_size(found.bytes_per_day), format_size(found.limit_bytes)
         fits = "fits" if found.bytes_per_day <= found.limit_bytes else "tests will be left out"
         lines.append(f"budget {found.budget}: {found.heaviest} needs {asked} of {limit} in 24 h: {fits}")
-    lines.append(f"all at once: {summary.rounds} rounds")
+    lines.append(f"all at once: {format_count(summary.rounds, 'round')}")
     return lines

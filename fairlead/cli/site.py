@@ -61,7 +61,7 @@ def check(
 
     from federation.catalogue import builtin_federation, load_federation
     from federation.settings import load_settings
-    from federation.units import format_size
+    from federation.units import format_count, format_size
 
     if catalogue is not None and not catalogue.exists():
         from fairlead.cli._probe import known_federation
@@ -79,7 +79,8 @@ def check(
         return
     from rich.table import Table
 
-    table = Table(title=f"{federation.name}: {len(federation.sites)} sites", title_justify="left")
+    title = f"{federation.name}: {format_count(len(federation.sites), 'site')}"
+    table = Table(title=title, title_justify="left")
     for heading in ("id", "name", "place", "RSEs", "iperf3", "platform", "cores", "memory", "storage"):
         table.add_column(heading, justify="right" if heading in ("cores", "memory", "storage") else "left")
     for site in federation:

@@ -82,12 +82,14 @@ def calendar(
 
 
 def _show(shown: list[Calendar], now: datetime, told: list[str]) -> None:
+    from federation.units import format_count
     from reservations.answers import how_seen
     from reservations.words import amount_words
 
     console = output()
     for one in shown:
-        console.print(f"{one.site}: {one.kind}, {len(one.hosts)} hosts, seen {how_seen(one, now)}")
+        hosts = format_count(len(one.hosts), "host")
+        console.print(f"{one.site}: {one.kind}, {hosts}, seen {how_seen(one, now)}")
         names = {host.id: host.name for host in one.hosts}
         lines = table("host", "from (UTC)", "until", "what", "for", "held by")
         for part in sorted(one.taken, key=lambda each: (names.get(each.host, each.host), each.start)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from federation.units import format_bits_per_second, format_seconds, format_share
+from federation.units import format_bits_per_second, format_count, format_seconds, format_share
 from reports.compare.model import Comparison, Finding, Likeness, Outcome
 from reports.compare.rules import Seen
 from reports.compare.statistics import LEAST
@@ -105,10 +105,11 @@ def _shift(one: Comparison) -> str:
 
 def _basis(one: Comparison) -> str:
     if one.count >= LEAST:
-        return f"{one.count} pairs"
+        return format_count(one.count, "pair")
     if one.scripted is None or one.mesh is None:
         return "nothing"
-    counts = f"{one.scripted.summary.count} scripted tests and {one.mesh.summary.count} of the mesh"
+    scripted = format_count(one.scripted.summary.count, "scripted test")
+    counts = f"{scripted} and {one.mesh.summary.count:,} of the mesh"
     return f"{counts}, {one.count} of them at the same time"
 
 
@@ -118,7 +119,7 @@ def _one_side(one: Comparison) -> str:
         series = one.series(cell.side)
         if series is not None:
             parts.append(
-                f"{cell.side.value}: {series.summary.count} tests, "
+                f"{cell.side.value}: {format_count(series.summary.count, 'test')}, "
                 f"median {form(one.quantity, series.summary.median)}"
             )
         elif cell.failed:

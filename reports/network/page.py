@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from federation.units import format_bits_per_second, format_seconds, format_size
+from federation.units import format_bits_per_second, format_count, format_seconds, format_size
 from reports.compare.verdicts import form
 from reports.compare.ways import Quantity
 from reports.document import BAD, FAIR, GOOD, NOTHING, Card, Column, Document, Made, Section, Table
@@ -194,13 +194,15 @@ def _cards(network: Network, findings: Findings, moves: Moves) -> tuple[Card, ..
 def _remarks(network: Network) -> tuple[str, ...]:
     found = list(network.remarks)
     if network.asked_for_a_rate:
-        found.append(f"{network.asked_for_a_rate:,} UDP tests say nothing of what a path carries: left out.")
+        asked = format_count(network.asked_for_a_rate, "test")
+        found.append(f"Of what a path carries, nothing is said by {asked} over UDP: left out.")
     several = [
         one for one in network.figures[Quantity.THROUGHPUT].values() if one.value is not None and one.of
     ]
     if several:
         found.append(
-            f"{len(several):,} paths have tests of several streams only: theirs is what these reach together."
+            f"Of {format_count(len(several), 'path')} there are tests of several streams only: "
+            "theirs is what these reach together."
         )
     return tuple(found)
 
@@ -255,7 +257,7 @@ def maps(network: Network) -> list[Section]:
         for quantity, title, scale in (
             (Quantity.THROUGHPUT, "Throughput (bit/s)", _RATES),
             (Quantity.LATENCY, "Round trip", _TRIPS),
-            (Quantity.LOSS, "Packets lost (%)", _LOSSES),
+            (Quantity.LOSS, "Packets lost (%)", LOSSES),
         )
         if any(one.state is not State.MISSING for one in network.figures[quantity].values())
     ]
@@ -278,7 +280,8 @@ def _told(network: Network, one: Figure) -> str:
     words = one.state.value if one.value is None else form(one.quantity, one.value)
     if one.value is not None and one.state is not State.MEASURED:
         words = f"{one.state.value}; it was {words}"
-    return f"{network.path(one.ends)}: {words}" + (f", {one.count:,} tests" if one.count else "")
+    tests = f", {format_count(one.count, 'test')}" if one.count else ""
+    return f"{network.path(one.ends)}: {words}{tests}"
 
 
 def _short_rate(value: float) -> str:
@@ -291,13 +294,16 @@ def _short_trip(value: float) -> str:
 
 
 def _short_share(value: float) -> str:
+    if value >= 0.0995:
+        # in two digits a whole hundred would have an exponent
+        return f"{100 * value:.0f}"
     return f"{100 * value:.2g}" if value == 0 or value >= 0.0001 else "<.01"
 
 
 _RATES = Scale(format_bits_per_second, _short_rate, VIRIDIS)
 _TRIPS = Scale(format_seconds, _short_trip, CIVIDIS)
 # none lost is pale, whatever else there is
-_LOSSES = Scale(tables.share, _short_share, ("#eef1ea", *CIVIDIS[1:]))
+LOSSES = Scale(tables.share, _short_share, ("#eef1ea", *CIVIDIS[1:]))
 
 
 def _changes(network: Network, findings: Findings) -> list[Section]:
@@ -338,5 +344,5 @@ def _availability(network: Network) -> list[Section]:
         return [Section("Availability", (f"{text}.",))]
     table = tables.availability(network)
     paths = len({*zip(table.frame.source, table.frame.destination, strict=True)})
-    text += f", on {paths:,} path{'' if paths == 1 else 's'}."
+    text += f", on {format_count(paths, 'path')}."
     return [Section("Availability", (text,), tables=(tables.site_availability(network), table))]

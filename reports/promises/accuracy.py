@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from datetime import datetime
 
+from federation.units import format_count
 from reports.document import BAD, COLD, GOOD, NOBODY, Card, Document, Made, Section
 from reports.promises import accuracy_pictures as pictures
 from reports.promises import accuracy_tables as tables
@@ -70,7 +71,7 @@ def report(
         "Forecasts, and what came true",
         since,
         until,
-        f"{len(found):,} transfers, {len(replayed):,} throughput tests",
+        f"{format_count(len(found), 'transfer')}, {format_count(len(replayed), 'throughput test')}",
         headline(found, judged, inside),
         tuple(sections),
         made,
@@ -111,7 +112,8 @@ def headline(found: Sequence[Transfer], judged: Sequence[Transfer], inside: scor
         return "No transfer began in this time: nothing can be said of forecasts of transfers."
     if not judged:
         return (
-            f"{_count(len(found), 'transfer')}, and none that worked had a forecast: nothing can be compared."
+            f"{format_count(len(found), 'transfer')}, and none that worked had a forecast: "
+            "nothing can be compared."
         )
     errors = scoring.errors([one.log_error for one in judged])
     typical = f"Typically a transfer was off by {off_by(errors.typical)} from its forecast"
@@ -125,7 +127,7 @@ def headline(found: Sequence[Transfer], judged: Sequence[Transfer], inside: scor
     if inside.count < scoring.LEAST:
         missing = scoring.LEAST - inside.count
         return (
-            f"{_count(inside.count, 'transfer')} had a forecast, {inside.hits} stayed inside the 80 % "
+            f"{format_count(inside.count, 'transfer')} had a forecast, {inside.hits} stayed inside the 80 % "
             f"interval: too few for a verdict, {missing} more are needed. {typical}."
         )
     interval = f"95 % interval {100 * inside.low:.0f} to {100 * inside.high:.0f} %"
@@ -193,7 +195,7 @@ def _trend(judged: Sequence[Transfer]) -> str:
     """Is it getting better?"""
     found = scoring.growth([one.log_error for one in judged])
     if found is None:
-        few = _count(len(judged), "transfer")
+        few = format_count(len(judged), "transfer")
         return f"Whether forecasts get better can't be said of {few}: {scoring.LEAST} are needed."
     ratio, low, high = found
     figures = f"the later half is {ratio:.2f} times as far off as the earlier"
@@ -227,18 +229,16 @@ def _remarks(transfers: Transfers, judged: Sequence[Transfer], failed: int) -> t
     without = len(found) - len(judged) - failed
     if without:
         remarks.append(
-            f"{_count(without, 'transfer')} had no forecast, or none that can be: they are left out."
+            f"{format_count(without, 'transfer')} had no forecast, or none that can be: they are left out."
         )
     if failed:
         share = 100 * failed / len(found)
-        remarks.append(f"{_count(failed, 'transfer')} failed ({share:.0f} %): they are in no figure of time.")
+        told = f"{format_count(failed, 'transfer')} failed ({share:.0f} %)"
+        remarks.append(f"{told}: they are in no figure of time.")
     if transfers.ahead:
-        remarks.append(f"{_count(transfers.ahead, 'transfer')} dated in the future: some clock is wrong.")
+        ahead = format_count(transfers.ahead, "transfer")
+        remarks.append(f"{ahead} dated in the future: some clock is wrong.")
     return tuple(remarks)
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}" + ("" if number == 1 else "s")
 
 
 def _known(value: float) -> float | None:

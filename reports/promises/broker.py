@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 
-from federation.units import format_seconds, format_size
+from federation.units import format_count, format_seconds, format_size
 from reports.document import BAD, COLD, GOOD, NOBODY, Card, Document, Made, Section
 from reports.promises import answer_times, broken, scoring, starts
 from reports.promises import broker_pictures as pictures
@@ -58,7 +58,7 @@ def report(
         "What the broker promised, and what came true",
         since,
         until,
-        f"{_count(len(asked), 'request')}, {_count(len(accepted), 'session')}",
+        f"{format_count(len(asked), 'request')}, {format_count(len(accepted), 'session')}",
         headline(asked, kept, ready) + _where(accepted, until),
         tuple(sections),
         made,
@@ -93,11 +93,11 @@ def headline(asked: Sequence[Asked], kept: scoring.Share, ready: scoring.Share) 
     if not asked:
         return "Nothing was asked of the broker in this time."
     yes = sum(one.yes for one in asked)
-    told = f"Of {_count(len(asked), 'request')} {yes:,} {_were(yes)} answered YES"
+    told = f"Of {format_count(len(asked), 'request')} {yes:,} {_were(yes)} answered YES"
     told += f" ({_percent(yes, len(asked))}). "
     if not kept.count:
         return told + "No session was due to start: nothing can be said of starts."
-    told += f"{kept.hits:,} of {_count(kept.count, 'promised start')} came true"
+    told += f"{kept.hits:,} of {format_count(kept.count, 'promised start')} came true"
     found = verdict(kept)
     if found == "none":
         missing = starts.LEAST - kept.count
@@ -110,7 +110,8 @@ def headline(asked: Sequence[Asked], kept: scoring.Share, ready: scoring.Share) 
         else "in keeping with the promised 90 %"
     )
     if ready.count:
-        told += f"; {ready.hits:,} of {_count(ready.count, 'preparation')} kept to the time promised at 90 %"
+        preparations = format_count(ready.count, "preparation")
+        told += f"; {ready.hits:,} of {preparations} kept to the time promised at 90 %"
     return told + "."
 
 
@@ -202,10 +203,11 @@ def _answers(
     owners = Counter(one.owner for one in asked)
     most = max(owners.values())
     share = _percent(most, len(asked))
-    text = f"{_count(len(owners), 'owner')} asked; the one who asked most made {share} of the requests."
+    text = f"{format_count(len(owners), 'owner')} asked; the one who asked most made {share} of the requests."
     direct = sum(one.direct for one in asked)
     if direct:
-        text += f" {_count(direct, 'request')} {_were(direct)} to be run at once, without a choice of offers."
+        were = f"{format_count(direct, 'request')} {_were(direct)}"
+        text += f" {were} to be run at once, without a choice of offers."
     found = []
     if any(one.refusals for one in asked):
         found += [tables.reasons(asked), tables.refusals(asked)]
@@ -231,7 +233,7 @@ def _ends(accepted: Sequence[Promise]) -> Section:
         median = scoring.percent(starts.quantile(shares, 0.5))
         text.append(
             f"Of {tables.tenths(used.promised)} core-hours that were promised to "
-            f"{_count(used.sessions, 'session')}, {tables.tenths(used.used)} were used "
+            f"{format_count(used.sessions, 'session')}, {tables.tenths(used.used)} were used "
             f"({scoring.percent(used.used / used.promised)}); half of the "
             f"sessions used {median} of their time or less."
         )
@@ -251,10 +253,6 @@ def _remarks(begin: datetime, since: datetime, until: datetime) -> tuple[str, ..
     if begin >= until:
         return (f"What was asked until {when} is forgotten in part: nothing is told of this time.",)
     return (f"What was asked until {when} is forgotten in part: the figures are of what was asked since.",)
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}" + ("" if number == 1 else "s")
 
 
 def _were(number: int) -> str:

@@ -14,6 +14,7 @@ from markupsafe import Markup
 from matplotlib.colors import to_hex
 from matplotlib.patches import Patch
 
+from federation.units import format_count
 from reports.colours import INK, PALE, TRACK, ink_on
 from reports.document import COLD, FAIR, Picture
 from reports.drawing import drawing
@@ -181,7 +182,8 @@ def calendar(name: str, shown: Calendar, ahead: Series, reading: Reading) -> Pic
         part.start < reading.ahead and (part.end is None or part.end > reading.now) for part in shown.taken
     )
     if bookings > MOST_BOOKINGS:
-        return _sum(name, ahead, f"{bookings:,} bookings on {len(shown.hosts):,} hosts, summed up.")
+        hosts = format_count(len(shown.hosts), "host")
+        return _sum(name, ahead, f"{bookings:,} bookings on {hosts}, summed up.")
     svg = rendered([shown], reading.now, reading.ahead, reading.now, "svg", reading.names).decode()
     # within HTML it has neither an XML declaration nor a document type
     inside = re.sub(r"^.*?(?=<svg)|<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)

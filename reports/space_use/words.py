@@ -34,7 +34,8 @@ def count(value: float) -> str:
 
 
 def number(value: float) -> str:
-    return f"{value:,.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+    # what rounds to a thousand would have an exponent
+    return f"{value:.3g}" if abs(value) < 999.5 else f"{value:,.0f}"
 
 
 def times(value: float) -> str:

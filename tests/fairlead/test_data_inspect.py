@@ -38,7 +38,7 @@ def test_as_a_table(capsys):
     assert "kB in 3 requests" in out
     assert "SCI" in out
     assert "20 x 400 x 300" in out
-    assert "5000 rows, 1 column" in out
+    assert "5,000 rows, 1 column" in out
     assert "columns freq (Hz)" in out
     assert "corners on the sky, in degrees: 150." in out
     assert "holding all of it takes 10.1 MB; ask for 1 GiB to work on it" in out

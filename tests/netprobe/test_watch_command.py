@@ -78,7 +78,7 @@ def test_a_dry_run_says_how_often_and_how_much(tmp_path: Path) -> None:
     lines = end.stdout.splitlines()
     assert "2 tests with ping every 1 s" in lines[0]
     # 24 tests of 5 s at the assumed 1 Gbit/s
-    assert "1 tests with iperf3 every 1 h, at most 15 GB in 24 h, its calendars are never open" in lines[1]
+    assert "1 test with iperf3 every 1 h, at most 15 GB in 24 h, its calendars are never open" in lines[1]
     assert lines[2:] == [
         "budget 10 GB in 24 h per path: a to b needs 15 GB of 10 GB in 24 h: tests will be left out",
         "all at once: 2 rounds",

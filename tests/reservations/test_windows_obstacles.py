@@ -63,7 +63,7 @@ def test_sentences():
     (found,) = why(Need({VCPU: 1}, properties=EAST))
     assert found.text == "no host has zone == east: there is north, south"
     (found,) = why(Need({VCPU: 1}), replace(CLOUD, hosts=HOSTS[2:]))
-    assert found.text == "none of the 1 hosts can be booked now"
+    assert found.text == "the only host can't be booked now"
     (found,) = why(Need({VCPU: 8}, 3, spread=Spread.APART))
     assert found.text == (
         "even if nothing were booked, 2 of 3 on hosts of their own is the most that fits "

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from federation.units import format_bits_per_second
 from reports.network.maps import VIRIDIS, Scale, Spot, classes, heat_map, place
 from reports.network.model import State
+from reports.network.page import LOSSES
 
 SCALE = Scale(format_bits_per_second, lambda value: f"{value / 1e9:.2g}G", VIRIDIS, "marked")
 
@@ -29,6 +30,14 @@ def test_every_value_is_in_its_class(values: list[float], none: bool) -> None:
         assert number + 1 == len(bounds) or value < bounds[number + 1]
     # the zero of a class of its own
     assert (bounds[0] == 0) is none
+
+
+@pytest.mark.parametrize(
+    ("loss", "text"),
+    [(0, "0"), (5e-5, "<.01"), (0.0123, "1.2"), (0.0999, "10"), (0.5, "50"), (0.996, "100"), (1, "100")],
+)
+def test_a_cell_says_a_loss_without_an_exponent(loss: float, text: str) -> None:
+    assert LOSSES.short(loss) == text
 
 
 def test_bounds_are_round() -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reports.space_use import frames, holding
+from reports.space_use import frames, holding, words
 from reports.space_use.model import Purse
 from reports.space_use.purses import burn
 from reports.space_use.series import Basis, after, before, together
@@ -33,6 +33,13 @@ from tests.reports.space_use.made import (
     taken,
     use,
 )
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0, "0"), (12.34, "12.3"), (999.4, "999"), (999.7, "1,000"), (12_345.6, "12,346")]
+)
+def test_a_number_is_said_without_an_exponent(value: float, text: str) -> None:
+    assert words.number(value) == text
 
 
 def test_core_hours_of_the_past_are_those_of_the_source() -> None:

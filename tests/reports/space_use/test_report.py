@@ -172,6 +172,6 @@ def test_an_hour_of_history_is_enough() -> None:
 def test_very_many_bookings_are_drawn_as_their_sum() -> None:
     bookings = [taken(1, number / 100, number / 100 + 0.01, 1) for number in range(2000)]
     document, page, _ = said(reading(cloud(calendar([host(1)], bookings))))
-    assert "2,000 bookings on 1 hosts, summed up." in page
+    assert "2,000 bookings on 1 host, summed up." in page
     assert len(page) < 300_000
     assert document.tables[0].frame["core_hours_booked"].tolist() == [pytest.approx(20)]
