@@ -76,11 +76,13 @@ class Images:
             return is_there()
 
     def layers(self) -> frozenset[str]:
-        """The layers of all images that were listed last, by the digests of what they unpack to."""
+        """The layers of all images that were listed last, by the digests of what they unpack to. Those that
+        podman doesn't tell of in time, all together, count as not there, and are asked for again."""
         with self._lock:
+            until = time.monotonic() + min(LAYERS_SECONDS, self._command_seconds)
             ids = [image.id for image in self._images if image.id not in self._layers]
             for first in range(0, len(ids), INSPECTED_AT_ONCE):
-                self._inspect(ids[first : first + INSPECTED_AT_ONCE])
+                self._inspect(ids[first : first + INSPECTED_AT_ONCE], until)
             known = {image.id for image in self._images}
             self._layers = {key: layers for key, layers in self._layers.items() if key in known}
             return frozenset().union(*self._layers.values())
@@ -96,10 +98,9 @@ class Images:
                 self._listed = began
                 return
 
-    def _inspect(self, ids: Sequence[str]) -> None:
+    def _inspect(self, ids: Sequence[str], until: float) -> None:
         """Learn the layers of these. Of one that went podman says so, and tells of the others; one that it
         won't tell of counts as not there, and is asked for again."""
-        until = time.monotonic() + min(LAYERS_SECONDS, self._command_seconds)
         for done in self._said(until, "image", "inspect", "--format", LAYERS_FORMAT, *ids):
             told = _layers_of(done.stdout.decode(errors="replace"))
             complaint = done.stderr.decode(errors="replace")
