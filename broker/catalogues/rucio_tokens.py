@@ -89,6 +89,9 @@ class Tokens:
             raise RucioError(f"{where} can't be asked: {self.without(str(error))}") from None
         except UnreadableError as error:
             raise RucioError(f"{where} answers with {error}") from None
+        if answer.status == 404:
+            text = "has nothing there: expected url (or auth_url) to be the address of a Rucio"
+            raise RucioError(f"{where} {text}", answer.status)
         if answer.status != 200:
             account = f"account {self._server.account} by {self._server.auth}"
             raise RucioError(f"{where} refuses {account} with status {answer.status}", answer.status)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import ssl
 import time
 from collections.abc import Callable, Mapping
@@ -160,7 +161,10 @@ def _retry_after(value: str | None) -> float | None:
 
 
 def _excerpt(text: bytes) -> str:
-    return one_line(text[:120].decode("utf-8", "replace"))
+    # of a page for people, its title says what its beginning doesn't
+    title = re.match(rb"\s*<.{,500}?<title[^>]*>([^<]+)", text[:1000], re.DOTALL | re.IGNORECASE)
+    excerpt = one_line((title[1] if title else text)[:120].decode("utf-8", "replace"))
+    return f"(a page called {excerpt!r})" if title else excerpt
 
 
 def _line(error: Exception) -> str:

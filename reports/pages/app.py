@@ -96,6 +96,9 @@ def _add_rest(router: APIRouter, desk: Desk) -> None:
         return see_other(f"{desk.root(request)}/pages")
 
     async def nothing(request: Request) -> Response:
+        if not request.path_params["rest"]:
+            # /pages/, as people type it
+            return see_other(f"{desk.root(request)}/pages")
         try:
             # who is signed in finds their way back
             await find_viewer(desk, request)

@@ -293,6 +293,12 @@ class SlurmRest:
         token = text.strip().removeprefix(f"{TOKEN_VARIABLE}=")
         if not token or not token.isascii() or not token.isprintable() or " " in token:
             raise SlurmAwayError(f"{self._where} isn't asked: {file or TOKEN_VARIABLE} holds no token")
+        if token.count(".") != 2:
+            # no JWT, of which Slurm would say no more than "Unspecified error"
+            raise SlurmAwayError(
+                f"{self._where} isn't asked: {file or TOKEN_VARIABLE} holds no JWT: expected what "
+                "`scontrol token` prints"
+            )
         return token
 
     def _client(self) -> httpx.Client:

@@ -218,6 +218,10 @@ def no_wait(_seconds: float) -> None:
         ((503, b"down"), "busy (HTTP 503), after 4 tries"),
         ("half-json", "half a page"),
         ((200, b"<html>"), "expected JSON, got <html>"),
+        (
+            (400, b"<!doctype html>\n<html><title>Not\n here</title>"),
+            "got HTTP 400 (a page called 'Not here')",
+        ),
         ((200, b'{"hits": 3, "grids": "x", "tasks": null}'), "JSON of another shape"),
         ((200, b"null"), "JSON of another shape"),
         ((500, b"Traceback (most recent call last)"), "expected a document, got HTTP 500"),

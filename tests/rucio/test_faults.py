@@ -202,6 +202,11 @@ def test_a_wrong_password_is_told_without_it(world: World, tmp_path: Path, names
     assert "not-the-password" not in text
 
 
+def test_a_server_that_is_no_rucio_is_not_called_a_wrong_password(world: World, names: list[str]) -> None:
+    text = refusal(ask(catalogue(world, f"{world.rucio.url}/elsewhere")))
+    assert f"sign-in at {world.rucio.url}/elsewhere has nothing there: expected url (or auth_url)" in text
+
+
 # options
 
 

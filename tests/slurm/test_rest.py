@@ -109,6 +109,11 @@ def test_a_token_that_has_expired_is_named_and_a_new_one_is_read(stand: Stand) -
     stand.token_file.write_text("")
     with pytest.raises(Unreachable, match=r"isn't asked: .*/token holds no token"):
         asyncio.run(Rest(client, {}).jobs())
+    stand.token_file.write_text("the-password")
+    with pytest.raises(
+        Unreachable, match=r"isn't asked: .*/token holds no JWT: expected what `scontrol token`"
+    ):
+        asyncio.run(Rest(client, {}).jobs())
     stand.token_file.unlink()
     with pytest.raises(Unreachable, match="isn't asked: the token can't be read from"):
         asyncio.run(Rest(client, {}).jobs())

@@ -74,6 +74,12 @@ def test_a_path_has_its_history_forecast_and_tests_by_tool(client):
     assert "nothing was tested on this path" in never.text
 
 
+def test_a_slash_behind_the_address_of_the_pages_does_no_harm(client):
+    answer = client.get("/pages/", auth=ADA, follow_redirects=False)
+    assert answer.status_code == 303
+    assert answer.headers["Location"].endswith("/pages")
+
+
 @pytest.mark.parametrize(
     ("path", "status", "words"),
     [
