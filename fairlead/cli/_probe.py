@@ -30,7 +30,7 @@ def measured_federation(catalogue: Path | None) -> Federation:
     found = known_federation(catalogue)
     if found is None:
         raise InputError(
-            "no sites to measure: expected --catalogue FILE, FAIRLEAD_CATALOGUE, or `fairlead lab up`"
+            "no sites are named: expected --catalogue FILE, FAIRLEAD_CATALOGUE, or `fairlead lab up`"
         )
     return found
 
