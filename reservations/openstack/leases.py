@@ -71,7 +71,10 @@ class BlazarLeases:
         return self._verified(self._only(reference, made), need)
 
     def extend(self, lease_id: str, end: datetime) -> Lease:
-        """Move the end; to now or before: end it now."""
+        """Move the end, rounded up to a whole minute, which is Blazar's step; one that is over: end it now.
+
+        An end within this minute is that of the next: of a lease that has just begun, this one's is its start.
+        """
         lease = self._blazar_lease(lease_id)
         now = minute_down(self._clock.now())
         ends = minute_up(end)
