@@ -73,7 +73,8 @@ class BlazarLeases:
     def extend(self, lease_id: str, end: datetime) -> Lease:
         """Move the end, rounded up to a whole minute, which is Blazar's step; one that is over: end it now.
 
-        An end within this minute is that of the next: of a lease that has just begun, this one's is its start.
+        An end within this minute becomes the next one's: this one's may be the start of a lease that has just
+        begun.
         """
         lease = self._blazar_lease(lease_id)
         now = minute_down(self._clock.now())
