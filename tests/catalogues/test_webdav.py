@@ -28,7 +28,8 @@ from tests.catalogues.serving import brought, error, federation, files, over_ssh
 from tests.federation.sshd import seen_by_everybody, ssh_server
 
 KIND = "simple-data-resource"
-TOKEN = jwt.encode({"exp": datetime.now(UTC) + timedelta(hours=1)}, "k" * 32)
+# made when the tests are collected, which on a busy machine is long before they run
+TOKEN = jwt.encode({"exp": datetime.now(UTC) + timedelta(days=1)}, "k" * 32)
 TREE = {"a.fits": b"a" * 1000, "deep/b 1.fits": b"b" * 20, "deep/er/ü+%41.txt": b"c", "empty": b""}
 
 

@@ -41,9 +41,9 @@ class Restd:
         return SlurmRest("here", RestOptions(url or self.url, "root", self.token_file), seconds)
 
 
-def token(cluster: Cluster, seconds: int = 3600) -> str:
-    """As Slurm's own command prints it."""
-    return cluster.run("scontrol", "token", f"lifespan={seconds}")
+def token(cluster: Cluster) -> str:
+    """As Slurm's own command prints it; for longer than all tests may take."""
+    return cluster.run("scontrol", "token", "lifespan=86400")
 
 
 @contextlib.contextmanager
