@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from statistics import NormalDist
 
@@ -24,6 +25,8 @@ NODES = (
 )
 # Halvings of the bracket that holds a quantile: from a factor of e^10 to a part in a million.
 HALVINGS = 26
+# where next to nothing is known, the upper end of the bracket may be no number any more
+LARGEST = math.log(sys.float_info.max)
 
 
 def latest(found: Sequence[Quantiles]) -> Quantiles:
@@ -42,6 +45,7 @@ def latest(found: Sequence[Quantiles]) -> Quantiles:
         # a bracket that holds it: all of them are surely below the upper end
         low = math.log(min(one.p10 for one in found)) - 1
         high = max(math.log(one.p50) + 4 * math.log(one.p90 / one.p50) for one in found) + 1e-9
+        high = min(high, LARGEST)
         for _ in range(HALVINGS):
             middle = (low + high) / 2
             low, high = (middle, high) if below(math.exp(middle)) < probability else (low, middle)

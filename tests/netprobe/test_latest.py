@@ -52,6 +52,11 @@ def test_quantiles_are_those_of_what_is_drawn(found: list[Quantiles]) -> None:
         assert getattr(latest(found), name) == pytest.approx(some[int(share * len(some))], rel=0.02)
 
 
+def test_of_what_next_to_nothing_is_known_of_there_are_quantiles_too() -> None:
+    whole = latest([Quantiles(1e-3, 1e4, 1e200)] * 2)
+    assert 1e-3 < whole.p10 < whole.p50 < whole.p90 < math.inf
+
+
 @given(times)
 def test_of_one_it_is_its_own(one: Quantiles) -> None:
     for name in NAMES:
