@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from broker.catalogues import load_catalogues
+from broker.contract import kinds
 from federation.catalogue import load_federation
 from federation.clock import SystemClock
 from federation.settings import load_settings
@@ -77,6 +78,18 @@ def test_a_piece_is_accepted(piece: Piece, tmp_path: Path) -> None:
     else:
         file.write_text(piece.text)
         load_settings(file, {"HOME": str(tmp_path)})
+
+
+def test_kinds_of_components_are_the_wires() -> None:
+    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").glob("*.yaml")]
+    known = {value for value in vars(kinds).values() if isinstance(value, str)}
+    named = [
+        (page.name, kind)
+        for page in pages
+        for kind in re.findall(r"https://\S+?/kinds/\S+?\.yaml", page.read_text())
+    ]
+    assert named
+    assert [(page, kind) for page, kind in named if kind not in known] == []
 
 
 def catalogue(text: str, document: Mapping[str, Any]) -> str:
