@@ -50,7 +50,10 @@ __all__ = ["PodmanPlatform", "usable"]
 # starting from an image that is in place
 PRESENT_SECONDS = 1.0
 # `podman run` says so where a container of that name exists
-NAME_IN_USE = "already in use"
+NAME_IN_USE = "name is already in use"
+# and so where somebody took a port between its choice, which is podman's, and its use: then it chooses again
+PORT_IN_USE = "address already in use"
+PORT_TRIES = 3
 # conmon leaves this where it runs when the kernel has killed for want of memory; podman may not know of it
 OOM_NAME = "oom"
 KILLED = 137
@@ -209,12 +212,16 @@ class PodmanPlatform:
             await write_environment(job.id, job.executable, directory)
         except OSError as problem:
             raise self._error(f"{problem.filename}: {problem.strerror}") from problem
-        end = await podman(*arguments, directory=directory)
-        if end.returncode != 0 and NAME_IN_USE not in end.stderr:
+        for _ in range(PORT_TRIES):
+            end = await podman(*arguments, directory=directory)
+            if end.returncode == 0 or NAME_IN_USE in end.stderr:
+                return
             # what is told is why it can't be started
             with contextlib.suppress(PlatformError):
                 await remove_container(container_name(job.id))
-            raise self._error(f"the container can't be started: {words(end.complaint)}")
+            if PORT_IN_USE not in end.stderr:
+                break
+        raise self._error(f"the container can't be started: {words(end.complaint)}")
 
     async def _image_id(self, job: Job) -> str:
         """The image that `prepare` found; looked for again after a restart of the broker."""

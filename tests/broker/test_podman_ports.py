@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import shutil
 import socket
 import time
 from collections.abc import Iterator, Sequence
@@ -86,6 +88,47 @@ def test_the_connectors_of_an_ended_job_are_the_same(tmp_path: Path, image: str,
         assert await platform.start(job) == first
 
     live(tmp_path, job, work, ports="publish")
+
+
+@pytest.mark.podman
+@pytest.mark.parametrize("taken_for_ever", [False, True])
+def test_a_port_that_somebody_took_meanwhile_is_chosen_again(
+    taken_for_ever: bool, tmp_path: Path, image: str, page: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a podman that chooses one that is taken: the first time, or each time."""
+    job = web_job(image, page, WEB)
+    (tmp_path / "bin").mkdir()
+    script, chosen = tmp_path / "bin" / "podman", tmp_path / "chosen"
+
+    async def work(platform: Platform) -> bytes:
+        [web] = await platform.start(job)
+        assert str(web.port) not in chosen.read_text().split()
+        return await asyncio.to_thread(fetched, web.location)
+
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        once = "" if taken_for_ever else f"&& [ ! -e {chosen} ]"
+        script.write_text(
+            f"""#!/bin/sh
+for word; do
+    shift
+    if [ "$word" = 127.0.0.1::8000/tcp ] {once}; then
+        word=127.0.0.1:{port}:8000/tcp
+        echo {port} >>{chosen}
+    fi
+    set -- "$@" "$word"
+done
+exec {shutil.which("podman")} "$@"
+"""
+        )
+        script.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{script.parent}{os.pathsep}{os.environ['PATH']}")
+        if not taken_for_ever:
+            assert live(tmp_path / "work", job, work, ports="publish") == b"hello"
+            return
+        with pytest.raises(PlatformError, match=r"the container can't be started: .*address already in use"):
+            live(tmp_path / "work", job, work, ports="publish")
+    assert not podman("ps", "--all", "--quiet", "--filter", f"name={job.id}")
 
 
 @pytest.mark.podman
