@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -27,6 +28,8 @@ LONGEST_WORDS = 200
 # (Apache and uvicorn: 5 s), for one that is closed just when something is asked gives no answer
 CONNECTIONS, KEPT, KEPT_SECONDS = 100, 20, 4.0
 PIECE_BYTES = 64 * 1024
+# what may be asked again where the other side has closed all the same
+HARMLESS = ("GET", "HEAD")
 _GZIP = 16 + zlib.MAX_WBITS
 _UNTIL: ContextVar[float] = ContextVar("until", default=float("inf"))
 
@@ -184,6 +187,23 @@ class _Transport(httpx.HTTPTransport):
             uds=socket,
             network_backend=_Backend(),
         )
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """A kept connection that gives no answer was closed meanwhile: what is harmless is asked again (RFC
+        9112, section 9.3.1), until a new connection is needed."""
+        while True:
+            connects: list[str] = []
+            request.extensions["trace"] = partial(_note_connect, connects)
+            try:
+                return super().handle_request(request)
+            except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
+                if connects or request.method not in HARMLESS:
+                    raise
+
+
+def _note_connect(connects: list[str], event: str, _: Mapping[str, Any]) -> None:
+    if event.startswith("connection.connect_"):
+        connects.append(event)
 
 
 class _Backend(httpcore.SyncBackend):

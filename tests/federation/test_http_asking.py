@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import socket
 import time
 
 import httpx
@@ -110,3 +111,42 @@ def test_the_end_of_a_long_answer_can_be_had_alone() -> None:
 def test_an_answer_that_breaks_off_is_none() -> None:
     with pytest.raises(UnansweredError):
         asked(answer(b"half", length=8))
+
+
+class Forgetful:
+    """Answers what is asked first on a connection, and closes it at the second question."""
+
+    def __init__(self) -> None:
+        self.connections = 0
+
+    def __call__(self, connection: socket.socket) -> None:
+        self.connections += 1
+        answer(b"here")(connection)
+        connection.recv(65536)
+
+
+def test_what_is_harmless_is_asked_again_where_a_kept_connection_has_been_closed() -> None:
+    server = Forgetful()
+    with raw_server(server) as host, http_asking.client(True) as http:
+        for _ in range(3):
+            until = time.monotonic() + LONG_SECONDS
+            found = http_asking.ask(http, "GET", f"http://{host}/", until=until, most_bytes=100)
+            assert found.body == b"here"
+    assert server.connections == 3
+
+
+def test_an_order_is_not_given_twice() -> None:
+    server = Forgetful()
+    with raw_server(server) as host, http_asking.client(True) as http:
+        until = time.monotonic() + LONG_SECONDS
+        http_asking.ask(http, "POST", f"http://{host}/", until=until, most_bytes=100)
+        with pytest.raises(UnansweredError):
+            http_asking.ask(http, "POST", f"http://{host}/", until=until, most_bytes=100)
+    assert server.connections == 1
+
+
+def test_who_hangs_up_on_a_new_connection_is_not_asked_again() -> None:
+    came: list[None] = []
+    with pytest.raises(UnansweredError):
+        asked(lambda _: came.append(None))
+    assert len(came) == 1

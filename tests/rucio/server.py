@@ -206,6 +206,8 @@ def rucio(directory: Path) -> Iterator[Rucio]:
                 f"--bind=127.0.0.1:{port}",
                 "--workers=1",
                 "--threads=8",
+                # longer than any client keeps a connection: none is closed just when it is used again
+                "--keep-alive=75",
                 f"--control-socket={directory}/control",
                 "rucio.web.rest.flaskapi.v1.main:application",
             ],

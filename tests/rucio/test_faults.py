@@ -60,9 +60,9 @@ def refusal(resolved: Resolved) -> str:
 
 
 def item(asked: RucioCatalogue) -> DataItem:
-    found = ask(asked).item
-    assert found is not None
-    return found
+    resolved = ask(asked)
+    assert resolved.item is not None, resolved.notes
+    return resolved.item
 
 
 FAULTS = [401, 403, 429, 500, 503, "silent", "trickle", "cut", "page", "number", "away"]
