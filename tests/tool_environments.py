@@ -49,21 +49,21 @@ class ToolEnvironment:
         return Path(told or CHECKOUT / ".tools" / self.name).resolve()
 
     @contextmanager
-    def locked(self) -> Iterator[Path]:
-        """The home, for one process at a time."""
+    def locked(self) -> Iterator[int]:
+        """The home is for one process at a time; the descriptor of its lock."""
         home = self.home
         home.mkdir(parents=True, exist_ok=True)
         with (home / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            yield home
+            yield lock.fileno()
 
     def programs(self) -> Path:
         """The directory with its interpreter and commands, made if need be."""
-        with self.locked():
-            return self.made() / "bin"
+        with self.locked() as lock:
+            return self.made(lock) / "bin"
 
-    def made(self) -> Path:
-        """The environment, made where it is missing or was made from other versions; call it `locked`.
+    def made(self, lock: int) -> Path:
+        """The environment, made where it is missing or of other versions, under the `lock` of `locked`.
 
         Raises:
             CannotInstallError: uv or the package index says no.
@@ -85,7 +85,8 @@ class ToolEnvironment:
             [uv, "venv", "--quiet", "--python", base, str(ready)],
             [*install, "-r", str(self.requirements)],
         ):
-            done = subprocess.run(command, env=settings, capture_output=True, text=True)
+            # uv holds the lock, too: it outlives a process that is killed, and goes on writing
+            done = subprocess.run(command, env=settings, capture_output=True, text=True, pass_fds=[lock])
             if done.returncode != 0:
                 shutil.rmtree(ready, ignore_errors=True)
                 raise CannotInstallError(

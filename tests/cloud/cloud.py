@@ -65,8 +65,8 @@ class Cloud:
             CannotInstallError: its Python packages can't be had.
             CloudError: a part of it doesn't come up; the logs are left in the directory.
         """
-        with CLOUD.locked():
-            python = CLOUD.made()
+        with CLOUD.locked() as lock:
+            python = CLOUD.made(lock)
             template = databases.template(python)
         started = time.monotonic()
         directory = directory or Path(tempfile.mkdtemp(prefix="fairlead-cloud-"))
