@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.table import Table
 
-from federation.units import format_seconds, format_size
+from federation.units import format_apart, format_seconds, format_size
 from netprobe.measurement import Measurement
 
 SHA256_LINE = re.compile(r"^([0-9a-f]{64})\s+\*?(\S+)\s*$", re.MULTILINE)
@@ -61,11 +61,16 @@ def _cells(transfer: Measurement) -> tuple[str, str, str, str]:
         return size, "not forecast", format_seconds(actual), ""
     low = figures.get("predicted_seconds_p10", predicted)
     high = figures.get("predicted_seconds_p90", predicted)
-    quantiles = " / ".join(format_seconds(value) for value in (low, predicted, high))
     off = f"{100 * (actual / predicted - 1):+z.0f} %" if predicted > 0 else ""
+    said_low, said_high, said = format_seconds(low), format_seconds(high), format_seconds(actual)
+    # one that is missed by less than the digits show would read as met
+    if actual < low:
+        said_low, said = format_apart(format_seconds, low, actual, "s")
+    elif actual > high:
+        said_high, said = format_apart(format_seconds, high, actual, "s")
     return (
         size,
-        quantiles,
-        format_seconds(actual),
+        f"{said_low} / {format_seconds(predicted)} / {said_high}",
+        said,
         f"{off}, {'inside' if low <= actual <= high else 'outside'}",
     )

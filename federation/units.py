@@ -153,10 +153,10 @@ def _scaled(value: float, unit: str) -> str:
     while abs(rounded) >= 1000 and power < len(prefixes) - 1:
         power += 1
         rounded = _three_digits(value / 1000.0**power)
-    return f"{_plain(rounded)} {prefixes[power]}{unit}"
+    return f"{format_plain(rounded)} {prefixes[power]}{unit}"
 
 
-def _plain(number: float) -> str:
+def format_plain(number: float) -> str:
     """The shortest decimal text without an exponent."""
     return format(Decimal(repr(number)).normalize(), "f")
 
@@ -181,11 +181,11 @@ def format_seconds(seconds: float) -> str:
     if rounded == 0:
         return "0 s"
     if rounded < 0.001:
-        return f"{_plain(_three_digits(round(seconds * 1e6, 3)))} µs"
+        return f"{format_plain(_three_digits(round(seconds * 1e6, 3)))} µs"
     if rounded < 1:
-        return f"{_plain(_three_digits(seconds * 1e3))} ms"
+        return f"{format_plain(_three_digits(seconds * 1e3))} ms"
     if rounded < 60:
-        return f"{_plain(rounded)} s"
+        return f"{format_plain(rounded)} s"
     for unit, part, unit_name, part_name, limit in (
         (60, 1, "min", "s", 3600),
         (3600, 60, "h", "min", 86_400),
@@ -210,12 +210,12 @@ def format_age(seconds: float) -> str:
 
 def format_price(price: float) -> str:
     """To the hundredth; to two digits where that is little, so that nothing that costs looks free."""
-    return f"{price:.2f}" if price == 0 or price >= 0.1 else _plain(float(f"{price:.2g}"))
+    return f"{price:.2f}" if price == 0 or price >= 0.1 else format_plain(float(f"{price:.2g}"))
 
 
 def format_share(share: float) -> str:
     """Three significant digits of a percentage: "1.25 %"; what is little isn't nothing: "0.000004 %"."""
-    return f"{_plain(_three_digits(100 * share))} %"
+    return f"{format_plain(_three_digits(100 * share))} %"
 
 
 def format_count(number: int, noun: str) -> str:
@@ -229,4 +229,4 @@ def format_apart(write: Callable[[float], str], one: float, other: float, unit: 
     said = write(one), write(other)
     if said[0] != said[1] or one == other:
         return said
-    return f"{_plain(one)} {unit}".rstrip(), f"{_plain(other)} {unit}".rstrip()
+    return f"{format_plain(one)} {unit}".rstrip(), f"{format_plain(other)} {unit}".rstrip()

@@ -7,7 +7,7 @@ import re
 import statistics
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -87,21 +87,32 @@ def throughput(
     if warm_up is None:
         warm_up = round(WARM_UP_SECONDS + WARM_UP_ROUND_TRIPS * lab.round_trip_seconds(source, destination))
     iperf3 = ["iperf3", "-J", "-R", "-c", lab.sites[source].address, "-t", str(warm_up + seconds)]
-    report: dict[str, Any] = {}
+    why = ""
     for attempt in range(ATTEMPTS):
         # after each test the server opens its port anew, and whoever comes in that moment is turned away
         time.sleep(attempt)
         report = json.loads(
             _run(lab.sites[destination].host(lab_name).argv(iperf3), timeout=60 + seconds) or "{}"
         )
-        if "error" not in report and "end" in report:
-            break
-    else:
-        raise OutsideError(f"iperf3 from {source} to {destination}: {report.get('error', 'no report')}")
-    expected = payload_bits_per_second(lab, source, destination)
+        if "error" in report or "end" not in report:
+            why = report.get("error", "no report")
+            continue
+        measured = received_bits_per_second(report, warm_up, seconds)
+        if measured is not None:
+            expected = payload_bits_per_second(lab, source, destination)
+            return Comparison(source, destination, expected, measured, RATE_SHARE * expected)
+        why = f"it ended within the warm-up of {warm_up} s"
+    raise OutsideError(f"iperf3 from {source} to {destination}: {why}")
+
+
+def received_bits_per_second(report: Mapping[str, Any], warm_up: int, seconds: int) -> float | None:
+    """What iperf3 received in the `seconds` of its report that follow those of the warm-up.
+
+    None where the report has no such seconds: iperf3 that got no turn of the processor reports fewer.
+    """
     intervals = [interval["sum"] for interval in report["intervals"]][warm_up : warm_up + seconds]
-    measured = sum(each["bytes"] for each in intervals) * 8 / sum(each["seconds"] for each in intervals)
-    return Comparison(source, destination, expected, measured, RATE_SHARE * expected)
+    counted = sum(each["seconds"] for each in intervals)
+    return sum(each["bytes"] for each in intervals) * 8 / counted if counted > 0 else None
 
 
 def rounds(pairs: Sequence[tuple[str, str]]) -> list[list[tuple[str, str]]]:

@@ -15,6 +15,7 @@ from typing import Any
 from federation.about import About
 from federation.clock import Clock, SystemClock
 from federation.errors import InputError
+from federation.units import format_plain
 from netprobe.measurement import Kind, Measurement, Origin
 from netprobe.meshes import Refusal
 from netprobe.meshes.records import UNFINISHED, read_run
@@ -90,7 +91,7 @@ def _options(tool: str, parameters: Mapping[str, Any], spec: dict[str, Any]) -> 
 
 
 def _iso(seconds: float) -> str:
-    return f"PT{seconds:g}S"
+    return f"PT{format_plain(seconds)}S"
 
 
 def node_of(end: Endpoint) -> str:

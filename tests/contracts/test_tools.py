@@ -62,9 +62,16 @@ def test_a_paced_udp_test_says_rate_and_loss(tool: Tool) -> None:
     with iperf3_server() as (_, port):
         result = run(tool, loopback_test(port, SECONDS, duration=1, udp=True, bitrate="8 Mbit/s"))
     assert result.error is None
-    # a busy machine loses some: what waits for its turn to be read has little room
-    assert result.figures["bits_per_second"] == pytest.approx(8e6, rel=0.5)
-    assert 0 <= result.figures["loss_ratio"] < 0.5
+    assert result.raw is not None
+    asked, end = result.raw["start"]["test_start"], result.raw["end"]
+    assert (asked["protocol"], asked["target_bitrate"]) == ("UDP", 8_000_000)
+    # at most a datagram ahead of its pace, and behind it where others have the machine
+    assert 0 < end["sum_sent"]["bits_per_second"] < 9e6
+    # how much comes is up to the machine, too: what waits for its turn to be read has little room
+    received = end["sum_received"]
+    assert result.figures.get("bits_per_second", 0) == received["bits_per_second"]
+    lost = end["sum"]["lost_percent"] / 100 if received["bytes"] else 1
+    assert result.figures["loss_ratio"] == pytest.approx(lost)
 
 
 def test_refused(tool: Tool) -> None:

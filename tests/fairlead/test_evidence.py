@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from datetime import UTC, datetime
 
+import pytest
 from rich.console import Console
 
 from fairlead.evidence import missing_checksums, transfer_table
@@ -56,3 +57,20 @@ def test_what_is_off_by_nothing_has_no_minus() -> None:
     with console.capture() as captured:
         console.print(transfer_table([transfer(9.97, **forecast)]))
     assert "+0 %, inside" in captured.get()
+
+
+@pytest.mark.parametrize(
+    ("actual", "shown"),
+    [
+        (3.8531, "3.5 s / 3.7 s / 3.8512 s 3.8531 s +4 %, outside"),
+        (3.8512, "3.5 s / 3.7 s / 3.85 s 3.85 s +4 %, inside"),
+        (3.4999, "3.5 s / 3.7 s / 3.85 s 3.4999 s -5 %, outside"),
+    ],
+)
+def test_what_is_said_to_be_outside_never_looks_like_the_bound(actual: float, shown: str) -> None:
+    forecast = {"predicted_seconds": 3.7, "predicted_seconds_p10": 3.5, "predicted_seconds_p90": 3.8512}
+    console = Console(width=120)
+    with console.capture() as captured:
+        console.print(transfer_table([transfer(actual, **forecast)]))
+    [row] = (line for line in captured.get().splitlines() if "perth" in line)
+    assert " ".join(row.replace("│", " ").split()).endswith(shown)

@@ -73,6 +73,14 @@ def test_the_two_directions_have_their_own_delays(small_lab: lab.Status) -> None
         assert expected - 0.001 <= min(found) <= expected + 0.008, found
 
 
+def test_only_what_follows_the_warm_up_counts() -> None:
+    second = [{"sum": {"seconds": 1.0, "bytes": each}} for each in (9, 9, 1, 2, 9)]
+    assert truth.received_bits_per_second({"intervals": second}, 2, 2) == 12
+    # a test that got no turn of the processor has fewer seconds than were asked for
+    for few in (second[:2], [*second[:2], {"sum": {"seconds": 0, "bytes": 0}}], []):
+        assert truth.received_bits_per_second({"intervals": few}, 2, 2) is None
+
+
 def test_no_site_takes_part_twice_in_a_round_and_no_pair_is_forgotten() -> None:
     sites = "abcde"
     pairs = [(one, other) for one in sites for other in sites if one != other]

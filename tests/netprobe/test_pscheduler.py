@@ -127,6 +127,19 @@ def test_a_round_trip() -> None:
 
 
 @pytest.mark.parametrize(
+    ("seconds", "written"),
+    [
+        (1_000_000, "PT1000000S"),
+        (1_234_567, "PT1234567S"),
+        (0.00001, "PT0.00001S"),
+        (0.1234567, "PT0.1234567S"),
+    ],
+)
+def test_durations_are_written_with_all_their_digits_and_no_exponent(seconds: float, written: str) -> None:
+    assert pscheduler.round_trip("x", {"interval": seconds}).spec["interval"] == written
+
+
+@pytest.mark.parametrize(
     ("runs", "said"),
     [
         ([recorded("tp-fail.json")], "Iperf3 failed"),
