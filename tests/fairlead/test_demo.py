@@ -120,6 +120,7 @@ def knowing(lab_name: str) -> list[str]:
     found = []
     for path in Path("/proc").glob("[0-9]*/environ"):
         with contextlib.suppress(OSError):
-            if f"FAIRLEAD_LAB_NAME={lab_name}".encode() in path.read_bytes():
+            # whole entries: demo123 isn't demo1234, which is another run's
+            if f"FAIRLEAD_LAB_NAME={lab_name}".encode() in path.read_bytes().split(b"\0"):
                 found.append(str(path.parent))
     return found
