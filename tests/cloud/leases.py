@@ -16,6 +16,14 @@ def hours_from_now(hours: float) -> str:
     return (datetime.now(UTC) + timedelta(hours=hours)).strftime(FORMAT)
 
 
+def between_hours(first: float, last: float) -> dict[str, str]:
+    """When a lease starts and ends, `last - first` hours apart: of two looks at the clock a minute may lie
+    between."""
+    now = datetime.now(UTC)
+    ends = {"start": first, "end": last}
+    return {name: (now + timedelta(hours=hours)).strftime(FORMAT) for name, hours in ends.items()}
+
+
 def whole_hosts(count: int = 1, properties: str = "") -> dict[str, Any]:
     """A reservation of hosts of their own, with what `properties` asks of them."""
     asked = {"hypervisor_properties": "", "resource_properties": properties}

@@ -11,7 +11,7 @@ import pytest
 
 from fairlead.cli import main
 from tests.cloud.cloud import Cloud
-from tests.cloud.leases import boot, create, hours_from_now, whole_hosts
+from tests.cloud.leases import between_hours, boot, create, whole_hosts
 
 pytestmark = pytest.mark.cloud
 Fairlead = Callable[..., tuple[int | str | None, str, str]]
@@ -98,9 +98,7 @@ def test_a_server_that_did_not_start_is_explained(fairlead: Fairlead, cloud: Clo
 
 
 def test_a_refusal_names_who_is_in_the_way(fairlead: Fairlead, cloud: Cloud) -> None:
-    create(
-        cloud.connect("other"), whole_hosts(3), start=hours_from_now(1), end=hours_from_now(5), name="survey"
-    )
+    create(cloud.connect("other"), whole_hosts(3), name="survey", **between_hours(1, 5))
     size = ("--hosts", "1", "--for", "1h", "--after", "2h")
     status, out, _ = fairlead("explain", "Not enough hosts available", *size, "--cloud", "admin")
     assert status == 0

@@ -10,7 +10,7 @@ import pytest
 
 from fairlead.cli import main
 from tests.cloud.cloud import Cloud
-from tests.cloud.leases import create, hours_from_now, whole_hosts
+from tests.cloud.leases import between_hours, create, whole_hosts
 
 pytestmark = pytest.mark.cloud
 
@@ -30,9 +30,7 @@ def test_what_is_booked_is_counted_and_what_is_hidden_is_not_free(
 ) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(cloud.clouds_yaml))
-    create(
-        cloud.connect("other"), whole_hosts(2), start=hours_from_now(1), end=hours_from_now(5), name="survey"
-    )
+    create(cloud.connect("other"), whole_hosts(2), name="survey", **between_hours(1, 5))
     found = reported(tmp_path, "admin")
     rows = {row["source"]: row for row in found["tables"]["clouds"]}
     blazar = rows["blazar"]
