@@ -29,6 +29,25 @@ TRY_AGAIN_SECONDS = 2.0
 PRUNE_SECONDS = 3600.0
 FLUSH_SECONDS = 10.0
 
+# what a request is called, by its method and the path of the API; of any other these two themselves
+OF_THE_API: Mapping[tuple[str, str], str] = {
+    ("POST", "/requests"): "request.create",
+    ("POST", "/direct"): "session.direct",
+    ("POST", "/sessions/{uuid}"): "session.update",
+    ("POST", "/admin/identities"): "identity.create",
+    ("PATCH", "/admin/identities/{uuid}"): "identity.change",
+    ("DELETE", "/admin/identities/{uuid}"): "identity.remove",
+    ("GET", "/sessions"): "session.list",
+    ("GET", "/offersets"): "offerset.list",
+    ("GET", "/offersets/{uuid}"): "offerset.read",
+    ("GET", "/sessions/{uuid}"): "session.read",
+    ("GET", "/sessions/{uuid}/logs"): "session.logs",
+    ("GET", "/sessions/{uuid}/storage"): "session.storage",
+    ("GET", "/sessions/{uuid}/storage/{name}/{path:path}"): "session.file",
+}
+LOGIN, LOGOUT, LOGIN_FAILED = "login", "logout", "login.fail"
+ACTIONS = (*OF_THE_API.values(), LOGIN, LOGOUT, LOGIN_FAILED)
+
 _LENGTHS: Mapping[str, int] = {
     column.name: column.type.length
     for column in audit.columns

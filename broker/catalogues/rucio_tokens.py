@@ -6,6 +6,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Mapping
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 
@@ -101,7 +102,9 @@ class Tokens:
             raise RucioError(f"{where} answers without a token")
         ends = now + DEFAULT_SECONDS
         with contextlib.suppress(KeyError, ValueError, TypeError, OverflowError):
-            ends = parsedate_to_datetime(answer.headers["X-Rucio-Auth-Token-Expires"]).timestamp()
+            found = parsedate_to_datetime(answer.headers["X-Rucio-Auth-Token-Expires"])
+            # Rucio says UTC; with "-0000", or no zone at all, Python would take it for this machine's time
+            ends = (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
         return token, ends
 
     def _who(self) -> Mapping[str, str]:

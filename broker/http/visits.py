@@ -10,7 +10,7 @@ import logging
 import re
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from urllib.parse import quote
@@ -20,7 +20,7 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from broker.audit import AuditLog, Entry
+from broker.audit import LOGIN_FAILED, OF_THE_API, AuditLog, Entry
 from broker.http.media import Refused
 from broker.records import Owner
 from federation.clock import Clock
@@ -31,24 +31,6 @@ BODY_SECONDS = 60.0
 HEADERS_LIMIT = 32_768  # bytes
 _SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}", re.ASCII)
 _CHANGES = {"POST", "PUT", "PATCH", "DELETE"}
-# what the audit log calls it
-_ACTIONS: Mapping[tuple[str, str], str] = {
-    ("POST", "/requests"): "request.create",
-    ("POST", "/direct"): "session.direct",
-    ("POST", "/sessions/{uuid}"): "session.update",
-    ("POST", "/admin/identities"): "identity.create",
-    ("PATCH", "/admin/identities/{uuid}"): "identity.change",
-    ("DELETE", "/admin/identities/{uuid}"): "identity.remove",
-    ("GET", "/sessions"): "session.list",
-    ("GET", "/offersets"): "offerset.list",
-    ("GET", "/offersets/{uuid}"): "offerset.read",
-    ("GET", "/sessions/{uuid}"): "session.read",
-    ("GET", "/sessions/{uuid}/logs"): "session.logs",
-    ("GET", "/sessions/{uuid}/storage"): "session.storage",
-    ("GET", "/sessions/{uuid}/storage/{name}/{path:path}"): "session.file",
-}
-LOGIN_FAILED = "login.fail"
-
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 _access = logging.getLogger("fairlead.access")
 
@@ -163,7 +145,7 @@ class Visits:
         elif (method in _CHANGES and status != 429) or visit.foreign or visit.noted:
             # of HEAD, what GET would be
             key = ("GET" if method == "HEAD" else method, path)
-            action = visit.action or _ACTIONS.get(key, f"{method} {path}")
+            action = visit.action or OF_THE_API.get(key, f"{method} {path}")
         else:
             return
         place = headers.get("location", "").rsplit("/", 1)[-1] if method == "POST" else ""

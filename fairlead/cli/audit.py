@@ -45,9 +45,12 @@ def audit(
       fairlead audit --since "1 d" --action login.fail
       fairlead audit --user ada --json
     """
-    from broker.audit import Filters, document, read
+    from broker.audit import ACTIONS, Filters, document, read
     from federation.clock import SystemClock
 
+    # what has no name is there by its method and path
+    if action is not None and action not in ACTIONS and " /" not in action:
+        raise InputError(f"--action: expected one of {', '.join(ACTIONS)}, got {action[:40]!r}")
     now = SystemClock().now()
     filters = Filters(
         username=user,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -82,20 +82,22 @@ def grant(
     from federation.clock import SystemClock
     from reservations.enforcement import purses
 
+    now = SystemClock().now()
+    begins, ends = _instant("--from", start, now), _instant("--until", end, now)
     with database_at(database) as engine:
         if add:
             purses.add(engine, project, name, amount)
         else:
             purses.grant(
                 engine,
-                SystemClock().now(),
+                now,
                 project,
                 name,
                 amount,
                 unit,
                 _prices(price or ["VCPU=1"]),
-                _instant("--from", start),
-                _instant("--until", end),
+                begins,
+                ends,
                 only_priced,
             )
         found = _purses(engine, project)
@@ -311,14 +313,15 @@ def _prices(texts: Sequence[str]) -> Mapping[str, float]:
     return found
 
 
-def _instant(option: str, text: str | None) -> datetime | None:
+def _instant(option: str, text: str | None, now: datetime) -> datetime | None:
+    from federation.units import parse_instant
+
     if text is None:
         return None
     try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        raise InputError(f"{option}: expected a day or an instant such as 2027-01-01, got {text!r}") from None
-    return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+        return parse_instant(text, now)
+    except InputError as error:
+        raise InputError(f"{option}: {error}") from None
 
 
 def _show_purses(purses: Sequence[Purse], bookings: Sequence[Booking], as_json: bool) -> None:

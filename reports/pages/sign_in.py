@@ -11,6 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
+from broker.audit import LOGIN, LOGOUT
 from broker.http.media import Refused
 from broker.http.visits import visit_of
 from reports.pages.desk import (
@@ -63,7 +64,7 @@ def after_of(desk: Desk, request: Request, given: str) -> str:
 async def let_in(desk: Desk, request: Request, answer: Response, authorization: str) -> None:
     """Sign in who has come with an Authorization header that the gate takes; the old cookie is over."""
     visit = visit_of(request)
-    visit.action, visit.noted = "login", True
+    visit.action, visit.noted = LOGIN, True
     await run_in_threadpool(desk.signed_in.end, request.cookies.get(COOKIE, ""))
     answer.set_cookie(
         COOKIE,
@@ -115,7 +116,7 @@ def add_sign_in(router: APIRouter, desk: Desk) -> None:
         return answer
 
     async def sign_out(request: Request, viewer: Viewer) -> Response:
-        visit_of(request).action = "logout"
+        visit_of(request).action = LOGOUT
         await run_in_threadpool(desk.signed_in.end, request.cookies.get(COOKIE, ""))
         answer = see_other(f"{desk.root(request)}/pages/sign-in")
         answer.delete_cookie(

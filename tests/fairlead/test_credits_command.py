@@ -58,7 +58,9 @@ def test_what_was_granted_is_shown(run: Run) -> None:
     ("arguments", "expected"),
     [
         (["grant", PROJECT, "5", "--price", "VCPU"], "--price: expected a class and its price"),
-        (["grant", PROJECT, "5", "--from", "soon"], "--from: expected a day or an instant"),
+        (["grant", PROJECT, "5", "--from", "soon"], "--from: expected an instant"),
+        # before all time in UTC, which is what it would be kept in
+        (["grant", PROJECT, "5", "--until", "0001-01-01T00:00+14:00"], "--until: expected an instant"),
         (["grant", PROJECT, "nan"], "AMOUNT: expected a number from -"),
         (["grant", PROJECT, "5", "--add"], "has no purse 'credits'"),
         (["release", "7"], "booking 7: expected one that is pending"),

@@ -90,6 +90,7 @@ def test_everybody_is_listed_by_name(fairlead: Run, identities: Identities) -> N
         (("users", "remove", "nobody"), "", "no user 'nobody'"),
         (("users", "role", "eve", "king"), "", "king"),
         (("audit", "--since", "soon"), "", "--since: expected an instant"),
+        (("audit", "--action", "login.failed"), "", "--action: expected one of request.create, "),
     ],
 )
 def test_what_can_not_be_done_is_one_line(
@@ -131,6 +132,8 @@ def test_what_was_done_is_in_the_audit_log(fairlead: Run) -> None:
     assert "fairlead users" in entries[0]["username"]
     assert "s3cret-word" not in out
     assert "identity.create" in fairlead("audit", "--action", "identity.create")[1]
+    # what the log has no name for
+    assert fairlead("audit", "--action", "POST /nowhere") == (0, "", "nothing\n")
     assert len(json.loads(fairlead("audit", "--json", "--limit", "1", "--since", "1 h")[1])) == 1
     tomorrow = (datetime.now(UTC) + timedelta(days=1)).isoformat()
     assert fairlead("audit", "--since", tomorrow) == (0, "", "nothing\n")
