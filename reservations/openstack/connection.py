@@ -153,12 +153,20 @@ class Cloud:
         # warns of a Keystone that isn't there, as the error that follows does
         logging.getLogger("keystoneauth.identity").setLevel(logging.ERROR)
         # Blazar's v2, which the SDK would choose, can't list leases.
-        return openstack.connect(
+        connection = openstack.connect(
             cloud=self.name,
             app_name="fairlead",
             reservation_api_version="1",
             api_timeout=self._timeout_seconds,
         )
+        url = (connection.config.config.get("auth") or {}).get("auth_url")
+        # of such an address the SDK says that the cloud has no service at all
+        if url and not str(url).lower().startswith(("https://", "http://")):
+            raise InputError(
+                f"{self._where}: auth_url of {self}: expected an address that begins with https:// or "
+                f"http://, got {one_line(str(url))[:80]!r}"
+            )
+        return connection
 
     def _translated(self, action: Callable[[], _T], name: str) -> _T:
         """What `action` returns; what the SDK and its sessions raise becomes one line."""

@@ -55,23 +55,36 @@ def test_the_connection_ends_with_the_cloud(monkeypatch, tmp_path):
         until(lambda: server.open_connections == 0, "no connection is left")
 
 
-def test_a_cloud_that_does_not_answer_is_told_once_and_in_words(monkeypatch, tmp_path, caplog):
-    def told(origin):
-        names = dict.fromkeys(("username", "password", "project_name"), "x")
+@pytest.fixture
+def at(monkeypatch, tmp_path):
+    """Makes a cloud whose Keystone is said to be at that address."""
+
+    def make(auth_url):
+        names = dict.fromkeys(("username", "password", "project_name"), SECRET)
         names |= {"user_domain_name": "Default", "project_domain_name": "Default"}
         file = tmp_path / "clouds.yaml"
-        file.write_text(yaml.safe_dump({"clouds": {"mine": {"auth": {"auth_url": f"{origin}/v3", **names}}}}))
+        file.write_text(yaml.safe_dump({"clouds": {"mine": {"auth": {"auth_url": auth_url, **names}}}}))
         monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(file))
-        return line(Cloud("mine", "[[sites.perth.space]] blazar"), OutsideError)
+        return Cloud("mine", "[[sites.perth.space]] blazar")
 
+    return make
+
+
+def test_a_cloud_that_does_not_answer_is_told_once_and_in_words(at, caplog):
     with serving(lambda asked: said_json({})) as server:
-        tls = server.origin.replace("http:", "https:")
-        assert told(tls).endswith("speaks no TLS there: expected its address to begin with http://")
-    assert re.search(
-        r"can't be reached: http://127.0.0.1:9\S*: Connection refused$", told("http://127.0.0.1:9")
-    )
+        tls = line(at(f"{server.origin.replace('http:', 'https:')}/v3"), OutsideError)
+    assert tls.endswith("speaks no TLS there: expected its address to begin with http://")
+    refused = line(at("http://127.0.0.1:9/v3"), OutsideError)
+    assert re.search(r"can't be reached: http://127.0.0.1:9\S*: Connection refused$", refused)
     # what the library would say of that besides, without being asked
     assert not caplog.records
+
+
+@pytest.mark.parametrize("url", ["127.0.0.1:9/v3", "localhost:9/v3", "keystone", "htp://127.0.0.1:9/v3"])
+def test_an_address_that_is_none_is_told_as_that(at, url):
+    assert line(at(url), InputError).endswith(
+        f"auth_url of cloud 'mine': expected an address that begins with https:// or http://, got {url!r}"
+    )
 
 
 @pytest.fixture
