@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import json
+import os
 import shutil
 import subprocess
 import tarfile
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from broker.platforms.podman_cli import COMMAND_SECONDS, command, usable, words
@@ -35,6 +38,33 @@ def build_checksum_image(name: str = IMAGE) -> str:
     flags = [part for change in changes for part in ("--change", change)]
     _podman(["import", "--quiet", *flags, "-", name], root)
     return name
+
+
+def borrow_checksum_image(stack: ExitStack, name: str = IMAGE) -> str:
+    """The image, as by `build_checksum_image`; `stack` removes it unless it was there, or others borrow it.
+
+    Raises OutsideError.
+    """
+    # the lock is on podman's own directory: whoever sees the same images meets there, and no file is left
+    directory = _podman(["info", "--format", "{{.Store.GraphRoot}}"])
+    try:
+        store = os.open(directory, os.O_RDONLY)
+    except OSError as problem:
+        raise OutsideError(f"{directory}, podman's own directory: {problem.strerror}") from problem
+    stack.callback(os.close, store)
+    # not while one who was the last removes it
+    fcntl.flock(store, fcntl.LOCK_SH)
+    if not has_checksum_image(name):
+        stack.callback(_give_back, store, name)
+    return build_checksum_image(name)
+
+
+def _give_back(store: int, name: str) -> None:
+    try:
+        fcntl.flock(store, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return
+    remove_checksum_image(name)
 
 
 def has_checksum_image(name: str = IMAGE) -> bool:
@@ -81,11 +111,12 @@ def checksum_root(busybox: Path) -> bytes:
     return stream.getvalue()
 
 
-def _podman(arguments: Sequence[str], stdin: bytes = b"") -> None:
+def _podman(arguments: Sequence[str], stdin: bytes = b"") -> str:
     done = _run(arguments, stdin)
     if done.returncode != 0:
         said = done.stderr.decode(errors="replace").strip().splitlines()
         raise OutsideError(f"podman {arguments[0]}: {words(said[-1]) if said else done.returncode}")
+    return done.stdout.decode().strip()
 
 
 def _run(arguments: Sequence[str], stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:

@@ -120,12 +120,10 @@ def show_matrix(telling: Telling, stage: Stage) -> None:
 
 
 def image(telling: Telling, stack: ExitStack) -> None:
-    """The container image that the example runs, made on the spot; removed by `stack` unless it was there."""
-    from fairlead.demo_image import build_checksum_image, has_checksum_image, remove_checksum_image
+    """The example's container image, made on the spot; removed by `stack` unless somebody else needs it."""
+    from fairlead.demo_image import borrow_checksum_image
 
-    if not has_checksum_image():
-        stack.callback(remove_checksum_image)
-    telling.say(f"image made from nothing but a static busybox: {build_checksum_image()}")
+    telling.say(f"image made from nothing but a static busybox: {borrow_checksum_image(stack)}")
 
 
 def serve(telling: Telling, stage: Stage, stack: ExitStack) -> Served:

@@ -10,11 +10,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+import pytest
+
 from broker.model import Job
 from broker.platforms import Platform
 from broker.platforms.podman_cli import command
 from fairlead.demo_image import build_checksum_image, remove_checksum_image
 from tests.contracts.platform_support import make_platform
+from tests.waiting import until
 
 T = TypeVar("T")
 
@@ -48,3 +51,27 @@ def live(root: Path, job: Job, work: Callable[[Platform], Awaitable[T]], **optio
             await platform.release(job.id)
 
     return asyncio.run(whole())
+
+
+@contextmanager
+def podman_of_its_own(own: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Podman has its store and its memory in the new directory `own` meanwhile."""
+    own.mkdir()
+    lines = ['lock_type = "file"', f'static_dir = "{own}/static"', f'tmp_dir = "{own}/run/tmp"']
+    (own / "containers.conf").write_text("\n".join(["[engine]", *lines, ""]))
+    lines = ['driver = "vfs"', f'graphroot = "{own}/store"', f'runroot = "{own}/run/root"']
+    (own / "storage.conf").write_text("\n".join(["[storage]", *lines, ""]))
+    monkeypatch.setenv("CONTAINERS_CONF", str(own / "containers.conf"))
+    monkeypatch.setenv("CONTAINERS_STORAGE_CONF", str(own / "storage.conf"))
+    try:
+        yield
+    finally:
+        unmount(own)
+
+
+def unmount(own: Path) -> None:
+    mounts = Path("/proc/self/mounts").read_text().splitlines()
+    for path in reversed([line.split()[1] for line in mounts]):
+        if Path(path).is_relative_to(own):
+            # whoever is being killed there may not have let go of it yet
+            until(lambda path=path: subprocess.run(["umount", path]).returncode == 0, f"{path} is let go of")

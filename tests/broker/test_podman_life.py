@@ -25,9 +25,9 @@ from broker.platforms.usage import Overuse
 from fairlead.demo_image import build_checksum_image
 from netprobe.tools import _process
 from netprobe.tools._process import Finished
-from tests.broker.podman_support import an_image, live, podman
+from tests.broker.podman_support import an_image, live, podman, podman_of_its_own, unmount
 from tests.contracts.platform_support import make_job, make_platform, until_exited
-from tests.waiting import SECONDS, until
+from tests.waiting import SECONDS
 
 
 @pytest.fixture(scope="module")
@@ -108,26 +108,8 @@ def test_a_container_whose_mounts_are_still_held_is_removed_all_the_same(tmp_pat
 @pytest.fixture
 def own_podman(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A podman with a store and a memory of its own, so that its machine can be restarted."""
-    own = tmp_path / "own"
-    own.mkdir()
-    lines = ['lock_type = "file"', f'static_dir = "{own}/static"', f'tmp_dir = "{own}/run/tmp"']
-    (own / "containers.conf").write_text("\n".join(["[engine]", *lines, ""]))
-    lines = ['driver = "vfs"', f'graphroot = "{own}/store"', f'runroot = "{own}/run/root"']
-    (own / "storage.conf").write_text("\n".join(["[storage]", *lines, ""]))
-    monkeypatch.setenv("CONTAINERS_CONF", str(own / "containers.conf"))
-    monkeypatch.setenv("CONTAINERS_STORAGE_CONF", str(own / "storage.conf"))
-    try:
-        yield own
-    finally:
-        unmount(own)
-
-
-def unmount(own: Path) -> None:
-    mounts = Path("/proc/self/mounts").read_text().splitlines()
-    for path in reversed([line.split()[1] for line in mounts]):
-        if Path(path).is_relative_to(own):
-            # whoever is being killed there may not have let go of it yet
-            until(lambda path=path: subprocess.run(["umount", path]).returncode == 0, f"{path} is let go of")
+    with podman_of_its_own(tmp_path / "own", monkeypatch):
+        yield tmp_path / "own"
 
 
 def restart_machine(own: Path, name: str) -> None:
