@@ -39,6 +39,10 @@ class NoFitsError(FairleadError):
     exit_status = 1
 
 
+class ForbiddenUrlError(InputError):
+    """It is at an address that mustn't be fetched from, at none of the places where it was tried."""
+
+
 class OfflineError(OutsideError):
     """Nothing is fetched by this broker, whatever it is."""
 
@@ -97,8 +101,8 @@ def look(
     for the server; what no site stores, from here if its address is public, else at a site whose policy
     allows it. `anywhere`: from here, whatever the address is, and with no token or key.
 
-    Raises InputError for a URL that can't be, or mustn't be fetched, NoFitsError for what is no FITS file,
-    and OutsideError where it can't be had.
+    Raises InputError for a URL that can't be fetched, ForbiddenUrlError for one that mustn't be, NoFitsError
+    for what is no FITS file, and OutsideError where it can't be had.
     """
     plain = plain_url(url)
     end = time.monotonic() + (TIME_LIMIT_SECONDS if time_limit_seconds is None else time_limit_seconds)
@@ -129,7 +133,7 @@ def look(
                 # its host has another version of this, perhaps
                 raise OutsideError(f"{shown(plain)}: what was said of it can't be understood") from None
     if refused is not None and refused.reason == "forbidden":
-        raise InputError(str(refused))
+        raise ForbiddenUrlError(str(refused))
     raise OutsideError(str(refused))
 
 

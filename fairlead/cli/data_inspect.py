@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fairlead.cli._common import CatalogueOption, JsonOption, messages, output, print_json
+from federation.errors import InputError
 from federation.units import format_count, format_size
 
 if TYPE_CHECKING:
@@ -38,10 +39,16 @@ def inspect(
     It is read at the site that stores it, in about one request for each HDU.
     """
     from broker.inspect.document import inspection_document
-    from broker.inspect.looking import look
+    from broker.inspect.looking import ForbiddenUrlError, look
     from fairlead.cli._probe import known_federation
 
-    found = look(known_federation(catalogue), url, anywhere=here)
+    try:
+        found = look(known_federation(catalogue), url, anywhere=here)
+    except ForbiddenUrlError as error:
+        raise InputError(
+            f"{error}: --here reads it from this machine; a site's own storage is named by data_hosts in the "
+            "catalogue"
+        ) from None
     if as_json:
         print_json(inspection_document(found, headers))
     else:

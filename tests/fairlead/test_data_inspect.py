@@ -76,6 +76,9 @@ def test_an_address_that_must_not_be_fetched(capsys):
         status, _, err = run(capsys, served.url)
     assert (status, err.count("\n"), served.asked) == (2, 1, [])
     assert "no public address" in err
+    # what would let it be read
+    assert "--here" in err
+    assert "data_hosts" in err
 
 
 @pytest.fixture(scope="module")
