@@ -33,16 +33,24 @@ def seen(started: datetime, status: Status, now: datetime) -> Outcome:
 
 def end_notes(status: Status, over_time: bool) -> list[Note]:
     """How a container ended, in words."""
-    code = "unknown" if status.exit_code is None else str(status.exit_code)
     level = Level.INFO if status.exit_code == 0 and not over_time else Level.ERROR
     notes = []
     if over_time:
         text = "The offered time was over, and the container was stopped"
         notes.append(Note("time-limit", text, {}, Level.ERROR))
+    # without an exit code nobody knows that it ran at all: its server may never have come
     if status.problem is not None:
-        text = "The container was stopped: {reason}"
-        notes.append(Note("resource-limit", text, {"reason": status.problem}, Level.ERROR))
-    notes.append(Note("exit-code", "The container ended with exit code {code}", {"code": code}, level))
+        ended = (
+            "The container was stopped"
+            if status.exit_code is not None
+            else "No end of the container was seen"
+        )
+        notes.append(Note("resource-limit", f"{ended}: {{reason}}", {"reason": status.problem}, Level.ERROR))
+    if status.exit_code is None:
+        notes.append(Note("exit-code", "No exit code of the container is known", {"code": "unknown"}, level))
+    else:
+        text = "The container ended with exit code {code}"
+        notes.append(Note("exit-code", text, {"code": str(status.exit_code)}, level))
     return notes
 
 

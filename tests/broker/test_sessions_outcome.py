@@ -116,6 +116,26 @@ def test_output_is_kept_however_it_ended(make_broker, engine, clock, end):
     assert session.ended is not None
 
 
+class Absent(Recording):
+    """What should run its containers never comes."""
+
+    async def poll(self, job):
+        status = await super().poll(job)
+        if status.state is not State.RUNNING:
+            return status
+        return Status(State.EXITED, None, problem="its server said nothing for 10 min")
+
+
+def test_what_never_ran_is_not_said_to_have_ended(make_broker, clock):
+    broker = make_broker(kind=Absent, run_seconds=6.0)
+    uuid = accept(broker)
+    drive(broker, clock, lambda: broker.session(uuid).phase in ENDED)
+    assert broker.session(uuid).phase is Phase.FAILED
+    (why,), (code,) = notes(broker, uuid, "resource-limit"), notes(broker, uuid, "exit-code")
+    assert why.note.text == "No end of the container was seen: its server said nothing for 10 min"
+    assert code.note.text == "No exit code of the container is known"
+
+
 def test_no_more_than_the_last_64_kib_are_kept():
     found = seen(NOW, Status(State.EXITED, 0, stdout="é" * OUTPUT_BYTES + "end", stderr="x"), NOW)
     assert len(found.stdout.encode()) <= OUTPUT_BYTES
