@@ -12,7 +12,7 @@ import numpy as np
 
 from broker.contract.message_kinds import MESSAGE_KINDS
 from broker.model import Phase
-from federation.units import format_seconds
+from federation.units import format_apart, format_seconds
 from reports.promises import scoring
 from reports.promises.sessions import Promise
 
@@ -148,8 +148,8 @@ def _reason(one: Promise, start: Start) -> tuple[str, str]:
         return words, words
     took, waited = preparation_seconds(one), waited_seconds(one)
     if took is not None and took > one.prepare_seconds and one.prepared and one.prepared > one.promised_start:
-        limit = format_seconds(one.prepare_seconds)
-        words = f"preparation took {format_seconds(took)}, {limit} was promised at 90 %"
+        said, limit = format_apart(format_seconds, took, one.prepare_seconds, "s")
+        words = f"preparation took {said}, {limit} was promised at 90 %"
         return "preparation took longer than was promised", words
     if one.preparing is not None and one.preparing > one.promised_start:
         words = "the broker was late to begin its preparation"

@@ -90,6 +90,13 @@ def test_broken_promises_stand_first_with_their_reasons() -> None:
     assert next(table for table in document.tables if table.name == "sessions").shown == 4
 
 
+def test_a_preparation_that_took_a_moment_too_long_is_not_said_to_have_taken_what_was_promised() -> None:
+    # promised for seven o'clock, and begun 100 s before
+    made = [promise(6, late=300.0, prepared=hours(7) + timedelta(seconds=0.2))]
+    [row] = rows(of([asked(6)], made), "sessions")
+    assert row["why"] == "preparation took 100.2 s, 100 s was promised at 90 %"
+
+
 def test_why_and_where_promises_were_broken_is_counted() -> None:
     made = [
         promise(1),
