@@ -7,6 +7,7 @@ just before. Else it is what everybody may read.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 from collections.abc import Mapping, Sequence
@@ -53,6 +54,10 @@ class S3Catalogue:
     def __init__(self, federation: Federation, online: bool) -> None:
         self._federation, self._online = federation, online
         self._credentials = credentials(federation)
+        for each in self._credentials if online else ():
+            # whoever starts the broker hears of a key that isn't there; it may still come
+            with contextlib.suppress(CatalogueError):
+                each.key()
 
     def resolve(self, uuid: str, name: str, resource: Mapping[str, Any], path: str) -> Resolved:
         notes: list[Note] = []

@@ -7,6 +7,7 @@ read when they are needed, so that whoever renews them there has done enough.
 from __future__ import annotations
 
 import configparser
+import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from reservations.tables import Table
 
 WHERE = "[catalogues.s3]"
 PATH, VIRTUAL = "path", "virtual"
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -42,14 +44,17 @@ class Credential:
     environment: str | None
 
     def key(self) -> Key:
-        """The key as it is now. Raises CatalogueError, which doesn't show what there is."""
+        """The key as it is now. Raises CatalogueError, which doesn't show what there is, for clients read it;
+        where the key should be goes to the log, for the operator."""
         if self.file is not None:
-            found, where = _profile(self.file, self.profile), "file"
+            (found, why), where = _profile(self.file, self.profile), "file"
         else:
             names = ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN")
             found, where = [os.environ.get(f"{self.environment}_{name}") for name in names], "environment"
+            why = f"expected one in {self.environment}_{names[0]} and {self.environment}_{names[1]}"
         key_id, secret, token = ((each or "").strip() for each in found)
         if not key_id or not secret or not all(map(_plain, (key_id, secret, token))):
+            _log.warning("there is no access key for %s: %s", self.endpoint, why)
             raise CatalogueError(f"this broker's {where} holds no access key for {self.endpoint}")
         return Key(key_id, secret, token or None)
 
@@ -113,14 +118,20 @@ def credential(table: Table, federation: Federation) -> Credential:
     return found
 
 
-def _profile(file: Path, profile: str) -> list[str | None]:
+def _profile(file: Path, profile: str) -> tuple[list[str | None], str]:
+    """What the profile has of a key, and what to say of the file where that is none."""
     parser = configparser.RawConfigParser()
+    nothing: list[str | None] = [None, None, None]
     try:
         parser.read_string(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, configparser.Error):
-        return [None, None, None]
+    except OSError as error:
+        return nothing, f"{file}: {error.strerror or error}"
+    except (UnicodeDecodeError, configparser.Error):
+        # its own words may show what is secret
+        return nothing, f"{file}: expected profiles as Amazon's tools write them"
     names = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
-    return [parser.get(profile, name, fallback=None) for name in names]
+    found = [parser.get(profile, name, fallback=None) for name in names]
+    return found, f"{file}: expected {names[0]} and {names[1]} under [{profile}]"
 
 
 def _plain(text: str) -> bool:
