@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from broker.platforms.podman_cli import COMMAND_SECONDS, command, usable, words
+from broker.platforms.podman_cli import COMMAND_SECONDS, command, unshared, usable, words
 from federation.errors import OutsideError
 
 IMAGE = "localhost/fairlead-checksum:1"
@@ -93,9 +93,9 @@ def find_busybox() -> Path:
 
 
 def checksum_root(busybox: Path) -> bytes:
-    """The image's root directory as a tar archive; the same bytes for the same busybox."""
+    """The image's root directory as a tar archive; of other bytes each time (`podman_cli.unshared`)."""
     stream = io.BytesIO()
-    with tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as archive:
+    with tarfile.open(fileobj=stream, mode="w", pax_headers=unshared()) as archive:
         for directory in ("bin", "data", "tmp"):
             entry = tarfile.TarInfo(directory)
             entry.type, entry.mode = tarfile.DIRTYPE, 0o1777 if directory == "tmp" else 0o755

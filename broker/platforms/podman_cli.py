@@ -160,11 +160,20 @@ def _complaint(problem: subprocess.CalledProcessError) -> str:
     return words(said[-1]) if said else f"exit status {problem.returncode}"
 
 
+def unshared() -> dict[str, str]:
+    """Headers by which the image of a tar archive has a layer to itself.
+
+    Podman keeps equal layers once. Where one process removes the last image of a layer while another makes
+    one that is to have it, that one fails with "layer not known".
+    """
+    return {"comment": uuid.uuid4().hex}
+
+
 def _skeleton() -> tuple[bytes, list[str]]:
     """A root directory as a tar archive, and the mounts that fill it with this machine's own programs."""
     mounts = []
     stream = io.BytesIO()
-    with tarfile.open(fileobj=stream, mode="w") as archive:
+    with tarfile.open(fileobj=stream, mode="w", pax_headers=unshared()) as archive:
         for top in (Path("/usr"), Path("/bin"), Path("/lib"), Path("/lib64")):
             entry = tarfile.TarInfo(top.name)
             entry.mode = 0o755

@@ -189,6 +189,21 @@ def test_a_podman_that_works_is_tried_once_and_a_broken_one_again_after_a_minute
     assert answers == []
 
 
+@pytest.mark.podman
+def test_those_who_try_podman_at_the_same_time_share_no_layer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Podman removes one with its last image, also while another process makes an image of it."""
+    made: list[bytes] = []
+
+    def run(*arguments: str, stdin: bytes = b"") -> None:
+        made.extend([stdin] * (arguments[0] == "import"))
+
+    monkeypatch.setattr(podman_cli, "_run", run)
+    for _ in range(2):
+        monkeypatch.setattr(podman_cli, "_probed", podman_cli._Probed())
+        assert podman_cli.usable() is None
+    assert len(set(made)) == 2
+
+
 def test_images_are_listed_again_where_podman_stumbles(monkeypatch):
     """`podman images` fails where an image goes while it lists them: there are some all the same."""
     stumbles = [CalledProcessError(125, "podman"), CalledProcessError(125, "podman")]
