@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from broker.platforms.podman_cli import unshared
 from fairlead.demo_image import remove_checksum_image
 from tests.broker.podman_support import podman
 
@@ -69,7 +70,7 @@ def _write(archive: Path, opened: Sequence[Path]) -> None:
         elif ".so" in path.name:
             wanted.append(path)
             links += [(name, path) for name in _also_called(path)]
-    with tarfile.open(archive, "w", format=tarfile.PAX_FORMAT) as tar:
+    with tarfile.open(archive, "w", pax_headers=unshared()) as tar:
         for path in dict.fromkeys(wanted):
             if path.is_file():
                 tar.add(path)

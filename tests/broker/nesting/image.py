@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from broker.platforms.podman_cli import command
+from broker.platforms.podman_cli import command, unshared
 from fairlead.demo_image import remove_checksum_image
 
 SEARCH = "/usr/sbin:/usr/bin:/sbin:/bin"
@@ -46,7 +46,7 @@ def nesting_image(programs: tuple[str, ...] = PROGRAMS) -> Iterator[str]:
 
 def _root(programs: tuple[str, ...]) -> bytes:
     stream = io.BytesIO()
-    with tarfile.open(fileobj=stream, mode="w") as archive:
+    with tarfile.open(fileobj=stream, mode="w", pax_headers=unshared()) as archive:
         for name in (*DIRECTORIES, "usr", "usr/bin"):
             entry = tarfile.TarInfo(name)
             entry.type, entry.mode = tarfile.DIRTYPE, 0o1777 if name.endswith("tmp") else 0o755
