@@ -49,7 +49,9 @@ PLACES = {
     "perth": (-31.95, 115.86),
     "sydney": (-33.87, 151.21),
 }
-SIZE = {"cores": 4, "memory": "7 GiB", "storage": "10 GiB"}
+# room for whatever is held for offers that nobody accepted, here and at the broker behind: a site that is full
+# of them offers a start in twenty minutes
+SIZE = {"cores": 1000, "memory": "4000 GiB", "storage": "4000 GiB"}
 
 
 @dataclass(frozen=True)
