@@ -19,7 +19,7 @@ from typing import Any
 from broker.catalogues.urls import allowed_at
 from broker.images import Access, Image, Wanted
 from broker.images.pulls import Pulled, PullLog
-from broker.model import Connector, DataItem, Executable, ExecutableKind, Job, Note, Replica
+from broker.model import Connector, DataItem, Executable, Job, Note, Replica
 from broker.platforms import (
     PlatformError,
     Progress,
@@ -37,10 +37,10 @@ from broker.platforms.places import REMOVE_SECONDS, job_directory, removal, stor
 from broker.platforms.podman_options import outside_rate
 from broker.platforms.podman_run import container_name
 from broker.platforms.pulls_seen import seen
-from broker.platforms.slurm_checks import check_container, check_notebook
+from broker.platforms.slurm_checks import check_container, check_notebook, check_programs
 from broker.platforms.slurm_cli import SSH_FAILED, Slurm, complaint
 from broker.platforms.slurm_commands import Commands
-from broker.platforms.slurm_images import WEB, ImageBringer, check_image
+from broker.platforms.slurm_images import ImageBringer, check_image, is_on_the_web
 from broker.platforms.slurm_jobs import SlurmJobs
 from broker.platforms.slurm_options import rest_of, slurm_options
 from broker.platforms.slurm_ports import read_ports, when_told
@@ -112,6 +112,7 @@ class SlurmPlatform:
             *check_executable(self._site, self._platform, wanted),
             *check_container(self._site.id, wanted, self._options),
             *check_image(self._site.id, wanted, self._options),
+            *check_programs(self._site, wanted, self._options, self._engine),
         ]
 
     def _container(self, executable: Executable) -> Executable:
@@ -181,7 +182,7 @@ class SlurmPlatform:
 
     async def _bring_sif(self, job: Job, batch: Path) -> None:
         file, location = batch / slurm_apptainer.IMAGE_FILE, job.executable.locations[0]
-        if job.executable.kind is not ExecutableKind.SINGULARITY or not location.startswith(WEB):
+        if not is_on_the_web(job.executable):
             await self._bringer.sif(job.executable, batch)
         elif not file.exists():
             # a file on the web is fetched as data is, from where the site may fetch it

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,9 @@ from broker.model import Executable, Note
 from broker.platforms import notebook
 from broker.platforms.podman_ports import check_ports
 from broker.platforms.slurm_apptainer import VARIABLE
+from broker.platforms.slurm_images import is_on_the_web
+from federation.hosts import LocalHost, NamespaceHost
+from federation.sites import Site
 
 
 def check_container(site_id: str, executable: Executable, options: Mapping[str, Any]) -> Iterator[Note]:
@@ -26,6 +30,22 @@ def check_container(site_id: str, executable: Executable, options: Mapping[str, 
                 )
                 named = {**values, "name": repr(name)}
                 yield Note("invalid-value", text, named, path="/executable/environment")
+
+
+def check_programs(
+    site: Site, executable: Executable, options: Mapping[str, Any], engine: Sequence[str]
+) -> Iterator[Note]:
+    """What the site's host lacks for a session. Only of this machine that is known without asking anybody."""
+    if not isinstance(site.host, LocalHost | NamespaceHost):
+        return
+    needed = ["sbatch", "squeue"] if options["rest_url"] is None else []
+    # the host's engine brings the image, for all nodes
+    if options["runtime"] != "none" and not (options["runtime"] != "podman" and is_on_the_web(executable)):
+        needed.append(engine[0])
+    for program in needed:
+        if shutil.which(program) is None:
+            text = "{site} can't run containers: its host has no command {command}"
+            yield Note("platform", text, {"site": site.id, "command": program})
 
 
 def check_notebook(site_id: str, executable: Executable, options: Mapping[str, Any]) -> Sequence[Note]:

@@ -55,6 +55,12 @@ def check_image(site_id: str, executable: Executable, options: Mapping[str, Any]
     return []
 
 
+def is_on_the_web(executable: Executable) -> bool:
+    """Whether its image is a file that is fetched as data is, by no engine."""
+    singularity = executable.kind is ExecutableKind.SINGULARITY
+    return singularity and bool(executable.locations) and executable.locations[0].startswith(WEB)
+
+
 def _check_bare(
     executable: Executable, options: Mapping[str, Any], values: Mapping[str, str], at: str
 ) -> Sequence[Note]:

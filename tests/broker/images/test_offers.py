@@ -315,6 +315,12 @@ def test_slurm_with_podman_here_has_images_asked_for_as_podman_would(
     own.mkdir(parents=True)
     registries_file(tmp_path, registry.host).rename(own / "registries.conf")
     monkeypatch.setenv("HOME", str(tmp_path))
+    # whatever this machine lacks of Slurm is none of the question
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name in ("sbatch", "squeue", "apptainer", "sudo"):
+        (programs / name).touch(0o755)
+    monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
     site = make_site("lausanne", 46.5, 6.6, kind="slurm", options={"staging": str(tmp_path), **options})
     federation = make_federation(replace(site, registries=(registry.host,)))
     offers = ask(federation, tmp_path, Executable("tool", (f"{registry.host}/slurm/tool:1",)))
