@@ -49,8 +49,8 @@ PLACES = {
     "perth": (-31.95, 115.86),
     "sydney": (-33.87, 151.21),
 }
-# room for whatever is held for offers that nobody accepted, here and at the broker behind: a site that is full
-# of them offers a start in twenty minutes
+# room for whatever is held for offers that nobody accepted, here and at the broker behind: a site that is
+# full of them offers a start in twenty minutes
 SIZE = {"cores": 1000, "memory": "4000 GiB", "storage": "4000 GiB"}
 
 
