@@ -19,6 +19,8 @@ from netprobe.quantiles import Quantiles
 from netprobe.weights import LogSpread, combine
 
 NOTHING = Quantiles(0.0, 0.0, 0.0)
+# A thousand years: what takes longer is never there. It is added to instants, and a calendar ends in 9999.
+LONGEST_SECONDS = 1000 * 365.25 * 86_400
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ def seconds_for(forecast: Forecast, size_bytes: float, files: int = 1) -> Quanti
     The mover's model at the rate's quantiles (a fast path gives the small ones), times the correction learnt
     from real transfers, taken as independent of the rate; but where transfers are many, their ratio to the
     median's seconds is all there is to it. Wider for short transfers. Grows with size, falls with rate, never
-    0.
+    0, and no more than LONGEST_SECONDS.
     """
     if files < 1 or size_bytes < 0:
         raise ValueError(f"expected at least one file and no negative size, got {files} and {size_bytes}")
@@ -100,12 +102,17 @@ def _corrected(forecast: Forecast, model: Callable[[PathModel], float]) -> Quant
         learnt.p50, noise * math.log(learnt.p50 / learnt.p10), noise * math.log(learnt.p90 / learnt.p50)
     ).quantiles
     if forecast.correction_is_whole:
-        return Quantiles(middle * ratio.p10, middle * ratio.p50, middle * ratio.p90)
+        return at_longest(Quantiles(middle * ratio.p10, middle * ratio.p50, middle * ratio.p90))
     below, above = forecast.rate_counts
     by_rate = LogSpread(
         middle, below * math.log(middle / modelled.p10), above * math.log(modelled.p90 / middle)
     ).quantiles
-    return combine(by_rate, ratio)
+    return at_longest(combine(by_rate, ratio))
+
+
+def at_longest(seconds: Quantiles) -> Quantiles:
+    """The same, but LONGEST_SECONDS for what is longer."""
+    return Quantiles(*(min(each, LONGEST_SECONDS) for each in (seconds.p10, seconds.p50, seconds.p90)))
 
 
 def plan_staging(
@@ -248,7 +255,7 @@ def together(groups: Sequence[Group], link_bits_per_second: float | None = None)
         return seconds
     wanted = [(one.p50, group.size_bytes * 8 / one.p50) for one, group in zip(found, groups, strict=True)]
     longer = _shared(wanted, link_bits_per_second) / max(one.p50 for one in found)
-    return Quantiles(seconds.p10 * longer, seconds.p50 * longer, seconds.p90 * longer)
+    return at_longest(Quantiles(seconds.p10 * longer, seconds.p50 * longer, seconds.p90 * longer))
 
 
 def _shared(wanted: Sequence[tuple[float, float]], link_bits_per_second: float) -> float:

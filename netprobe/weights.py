@@ -11,6 +11,10 @@ from netprobe.quantiles import Quantiles
 # A test counts half as much after six hours: paths change with the working day and with rerouting, and a mesh
 # usually repeats its throughput tests every few hours.
 HALF_LIFE_SECONDS = 6 * 3600.0
+# A quantile this many times its median says no less than one still further off: that nothing is known. Where
+# measurements contradict each other by many powers of ten (a rate of 1 bit/s, and 1 GB moved in 0.1 ms), the
+# half-widths grow by factors, until their exponentials are no numbers any more, or 0.
+WIDEST = math.log(1e30)
 
 
 def age_weight(age_seconds: float, half_life_seconds: float = HALF_LIFE_SECONDS) -> float:
@@ -59,7 +63,8 @@ def weighted_quantile(values: Sequence[float], weights: Sequence[float], probabi
 class LogSpread:
     """A positive quantity's median, and how far its 10 % and 90 % quantiles lie from it in natural logarithm.
 
-    Logarithms, because rates and durations err by factors: half and double are equally wrong.
+    Logarithms, because rates and durations err by factors: half and double are equally wrong. Quantiles lie
+    no further from the median than WIDEST.
     """
 
     median: float
@@ -78,7 +83,8 @@ class LogSpread:
 
     @property
     def quantiles(self) -> Quantiles:
-        return Quantiles(self.median * math.exp(-self.below), self.median, self.median * math.exp(self.above))
+        below, above = min(self.below, WIDEST), min(self.above, WIDEST)
+        return Quantiles(self.median * math.exp(-below), self.median, self.median * math.exp(above))
 
 
 def log_spread(values: Sequence[float], weights: Sequence[float]) -> LogSpread:

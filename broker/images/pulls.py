@@ -18,6 +18,7 @@ from sqlalchemy import Connection, delete, insert, select
 
 from broker.images import Access, Image, Wanted
 from broker.tables import pulls
+from netprobe.cost import at_longest
 from netprobe.quantiles import Quantiles
 from netprobe.weights import age_weight, weighted_quantile
 
@@ -160,7 +161,7 @@ def learn(
     median = forecast.p50 * ratio
     pulled = Quantiles(median * math.exp(-below), median, median * math.exp(above))
     present = _present(image, seen, now)
-    return Learnt(_mixed(pulled, present), len(seen), seen[-1].ended, ratio, present)
+    return Learnt(at_longest(_mixed(pulled, present)), len(seen), seen[-1].ended, ratio, present)
 
 
 def _weight(pull: Pull, size_bytes: int, now: datetime) -> float:

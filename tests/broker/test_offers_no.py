@@ -118,6 +118,13 @@ def test_data_that_cannot_be_there_in_time_is_a_no_that_says_when_it_would_be(fe
     assert sites(ask(alone, applied(request, offers.ways[0].changes))) == ["lausanne"]
 
 
+@pytest.mark.parametrize("megabits", [1e-7, 1e-15])
+def test_data_that_is_as_good_as_never_there_is_a_no_like_any_other(federation, monkeypatch, megabits):
+    monkeypatch.setitem(offering.RATES, ("penticton", "lausanne"), megabits)
+    offers = ask(make_federation(federation["lausanne"]), make_request(data=[make_data("penticton")]))
+    assert any(note.text.startswith("lausanne: data and image are there by") for note in offers.notes)
+
+
 def test_data_too_large_for_a_site_is_nothing_that_a_change_of_size_helps(federation):
     offers = ask(federation, make_request(data=[make_data("perth", size_bytes=101 * 2**30)]))
     assert not offers.ways
