@@ -125,8 +125,10 @@ def _probe() -> str | None:
     name = f"localhost/fairlead-probe-{uuid.uuid4().hex[:8]}"
     archive, mounts = _skeleton()
     try:
-        # what processes that were killed left of theirs, and nobody's that is at it now
-        _run("image", "prune", "--all", "--force", *PROBES, "--filter", "until=10m")
+        # what processes that were killed left of theirs, and nobody's that is at it now; another that tidies
+        # up at the same moment may have been first
+        with contextlib.suppress(subprocess.CalledProcessError):
+            _run("image", "prune", "--all", "--force", *PROBES, "--filter", "until=10m")
         _run("import", "--quiet", "--change", f"LABEL {PROBE_LABEL}", "-", name, stdin=archive)
         try:
             return _try_container(name, mounts)

@@ -204,6 +204,21 @@ def test_those_who_try_podman_at_the_same_time_share_no_layer(monkeypatch: pytes
     assert len(set(made)) == 2
 
 
+@pytest.mark.podman
+def test_what_others_tidied_up_is_no_fault_of_podman(monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+
+    def run(*arguments: str, stdin: bytes = b"") -> None:
+        if "prune" in arguments:
+            raise CalledProcessError(125, "podman", stderr=b"Error: image not known")
+        done.append(arguments[0])
+
+    monkeypatch.setattr(podman_cli, "_run", run)
+    monkeypatch.setattr(podman_cli, "_probed", podman_cli._Probed())
+    assert podman_cli.usable() is None
+    assert done == ["import", "run", "rmi"]
+
+
 def test_images_are_listed_again_where_podman_stumbles(monkeypatch):
     """`podman images` fails where an image goes while it lists them: there are some all the same."""
     stumbles = [CalledProcessError(125, "podman"), CalledProcessError(125, "podman")]
