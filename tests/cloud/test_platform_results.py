@@ -196,7 +196,7 @@ def test_results_that_nobody_wants_any_more_stop_coming(
 def test_more_than_was_offered_is_not_sent(written: Path, result_bucket: ResultBucket) -> None:
     store = result_bucket.store()
     told = store.plan(FOLDER, {"out": str(written)}, 100_000)
-    with pytest.raises(SendError, match=r"0\.00 GiB were written into storage, where 9\.31323e-05 GiB"):
+    with pytest.raises(SendError, match=r"0\.01 GiB were written into storage, where 9\.31323e-05 GiB"):
         send(told, lambda done, size: None)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(openstack_sending, "FILES_LIMIT", 2)
