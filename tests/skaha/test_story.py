@@ -129,7 +129,7 @@ def words(session: Any) -> str:
 def test_offered_brought_run_ended_in_time_and_refused(
     owner: httpx.Client, site: Site, files: FileServer
 ) -> None:
-    ran_out = accept(owner, document("sh", "-c", "echo begun; cd /out; exec sleep 600", duration="PT5S"))
+    ran_out = accept(owner, document("sh", "-c", "echo begun; cd /out; exec sleep 600", duration="PT20S"))
     script = 'cksum < /data/cube > /out/sum; echo "$KEY"'
     path = accept(owner, document("sh", "-c", script, url=files.url("/good")))
     offered = owner.get(path).json()
@@ -142,7 +142,7 @@ def test_offered_brought_run_ended_in_time_and_refused(
     [results] = [each for each in session["connectors"] if "storage" in each["kind"]]
     listed = owner.get(httpx.URL(results["location"]).path).json()
     assert "sum" in str(listed)
-    assert {(pod.cores, pod.memory_gib) for pod in site.simulator.pods.values()} <= {(3, 6)}
+    assert {(pod.cores, pod.memory_gib) for pod in list(site.simulator.pods.values())} <= {(3, 6)}
 
     # the time of the other is ended by the broker
     session = until(owner, ran_out, "COMPLETED", "FAILED", seconds=240)
