@@ -6,6 +6,7 @@ import asyncio
 import subprocess
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,6 +15,8 @@ from broker.platforms import Platform, State
 from broker.platforms.engine_conf import engine_flags
 from broker.platforms.podman_cli import command
 from broker.platforms.podman_run import container_name
+from federation.sites import Place, Site
+from federation.sites import Platform as SitePlatform
 from tests.contracts.platform_support import make_platform
 from tests.slurm.cluster import Cluster
 
@@ -71,3 +74,10 @@ def containers(job: Job) -> list[str]:
     listed = ("ps", "--all", "--format", "{{.Names}}", "--filter", f"name={container_name(job.id)}")
     done = subprocess.run(command(*listed), capture_output=True, text=True, timeout=60, check=True)
     return done.stdout.split()
+
+
+def site(host: Any = None, **options: Any) -> Site:
+    """A site of the platform, at this machine or behind `host`."""
+    description = SitePlatform("slurm", cores=4, memory_gib=8, storage_gib=10, options=options)
+    made = Site("perth", "Perth", Place(0, 0), platform=description)
+    return made if host is None else replace(made, host=host)
