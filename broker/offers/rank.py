@@ -117,14 +117,14 @@ def _called(other: Placement, than: Placement) -> str:
     """The site of another offer; at the same site, what else it has."""
     if other.site_id != than.site_id:
         return other.site_id
-    return f"the one here with {_cores(other)} and {other.memory_gib} GiB"
+    return f"the one here with {format_count(other.cores, 'core')} and {other.memory_gib} GiB"
 
 
 def _compute_note(offer: Priced, expires: datetime | None) -> Note:
     placement = offer.placement
     values = {
         "site": placement.site_id,
-        "cores": _cores(placement),
+        "cores": format_count(placement.cores, "core"),
         "memory": str(placement.memory_gib),
         "start": f"{placement.start:%Y-%m-%dT%H:%M:%SZ}",
         "prepare": format_seconds(placement.prepare_seconds),
@@ -145,14 +145,10 @@ def _compute_note(offer: Priced, expires: datetime | None) -> Note:
             text += ", which is what the start waits for"
     smaller = offer.instead_of
     if smaller is not None:
-        values |= {"fewer": _cores(smaller), "less": str(smaller.memory_gib)}
+        values |= {"fewer": format_count(smaller.cores, "core"), "less": str(smaller.memory_gib)}
         values["sooner"] = f"{smaller.start:%Y-%m-%dT%H:%M:%SZ}"
         text += "; {fewer} and {less} GiB can be had sooner, from {sooner} on"
     return Note("compute", text, values, Level.INFO)
-
-
-def _cores(placement: Placement) -> str:
-    return format_count(placement.cores, "core")
 
 
 def _data_notes(placement: Placement) -> list[Note]:

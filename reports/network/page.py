@@ -9,7 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from federation.units import format_bits_per_second, format_count, format_seconds, format_size
+from federation.units import (
+    format_bits_per_second,
+    format_count,
+    format_seconds,
+    format_share,
+    format_size,
+)
 from reports.compare.verdicts import form
 from reports.compare.ways import Quantity
 from reports.document import BAD, FAIR, GOOD, NOTHING, Card, Column, Document, Made, Section, Table
@@ -167,7 +173,7 @@ def _cards(network: Network, findings: Findings, moves: Moves) -> tuple[Card, ..
         ),
         Card(format_bits_per_second(float(np.median(rates))) if rates else "–", "median throughput"),
         Card(
-            tables.share(failed), "of tests failed", GOOD if failed < 0.01 else FAIR if failed < 0.05 else BAD
+            format_share(failed), "of tests failed", GOOD if failed < 0.01 else FAIR if failed < 0.05 else BAD
         ),
         Card(
             f"{worse:,}" if judged else "–",
@@ -303,7 +309,7 @@ def _short_share(value: float) -> str:
 _RATES = Scale(format_bits_per_second, _short_rate, VIRIDIS)
 _TRIPS = Scale(format_seconds, _short_trip, CIVIDIS)
 # none lost is pale, whatever else there is
-LOSSES = Scale(tables.share, _short_share, ("#eef1ea", *CIVIDIS[1:]))
+LOSSES = Scale(format_share, _short_share, ("#eef1ea", *CIVIDIS[1:]))
 
 
 def _changes(network: Network, findings: Findings) -> list[Section]:
@@ -339,7 +345,7 @@ def _availability(network: Network) -> list[Section]:
     if not network.tests:
         return []
     failed = sum(one.failed for paths in network.tested.values() for one in paths.values())
-    text = f"{failed:,} of {network.tests:,} tests failed ({tables.share(failed / network.tests)})"
+    text = f"{failed:,} of {network.tests:,} tests failed ({format_share(failed / network.tests)})"
     if not failed:
         return [Section("Availability", (f"{text}.",))]
     table = tables.availability(network)

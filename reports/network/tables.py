@@ -22,11 +22,6 @@ _PREFIX = {
 }
 
 
-def share(value: float) -> str:
-    """A share as percent: 0 is 0, and what is little isn't."""
-    return format_share(value)
-
-
 def factor(value: float) -> str:
     return f"×{value:.2f}" if value < 10 else f"×{value:,.0f}"
 
@@ -141,7 +136,7 @@ def extremes(network: Network, name: str, title: str, some: Sequence[Figure]) ->
             Column("bits_per_second_p10", "slowest tenth", rate, numeric=True),
             Column("bits_per_second_p90", "fastest tenth", rate, numeric=True),
             Column("rtt_seconds", "round trip", format_seconds, numeric=True),
-            Column("loss_ratio", "lost", share, numeric=True),
+            Column("loss_ratio", "lost", format_share, numeric=True),
             Column("tests", "tests", count, numeric=True),
         ),
     )
@@ -266,7 +261,7 @@ def availability(network: Network) -> Table:
         (
             Column("path", "path"),
             Column("kind", "test"),
-            Column("failed_share", "failed", share, numeric=True),
+            Column("failed_share", "failed", format_share, numeric=True),
             Column("failed", "failed tests", count, numeric=True),
             Column("tests", "of", count, numeric=True),
             Column("failed_in_a_row", "newest tests", _in_a_row, numeric=True),
@@ -311,7 +306,7 @@ def of_sites(network: Network) -> Table:
             Column("worst_sender", "slowest from"),
             Column("worst_received_bits_per_second", "with", rate, numeric=True),
             Column("rtt_seconds", "round trip", format_seconds, numeric=True),
-            Column("loss_ratio", "lost", share, numeric=True),
+            Column("loss_ratio", "lost", format_share, numeric=True),
         ),
         "Medians over the site's paths, of loss the mean.",
     )
@@ -340,7 +335,7 @@ def site_availability(network: Network) -> Table:
         pd.DataFrame(rows),
         (
             Column("name", "site"),
-            Column("failed_share", "failed", share, numeric=True),
+            Column("failed_share", "failed", format_share, numeric=True),
             Column("failed", "failed tests", count, numeric=True),
             Column("tests", "of", count, numeric=True),
             Column("paths_failed", "paths that fail now", count, numeric=True),
